@@ -1,0 +1,1 @@
+"""Judges, identity and perceptual distances, protocols, statistics, the report."""

@@ -1,0 +1,66 @@
+"""What an ager is told about a face, for a batch: age, domain, glasses, gender; each may be unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nenrin.domains.face import GENDERS, GLASSES
+from nenrin.ground import UsageError, suggest
+
+UNKNOWN = -1  # in `domain`, `glasses` and `gender`; an unknown age is NaN
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Condition:
+    """Labels of a batch of B faces. `age` is years, NaN where unknown; the others index a vocabulary."""
+
+    age: Tensor  # (B,) float32
+    domain: Tensor  # (B,) int64, index into the model's domains
+    glasses: Tensor  # (B,) int64, index into GLASSES
+    gender: Tensor  # (B,) int64, index into GENDERS
+
+    @classmethod
+    def of(
+        cls,
+        count: int,
+        *,
+        domains: Sequence[str],
+        age: float | None = None,
+        domain: str | None = None,
+        glasses: str | None = None,
+        gender: str | None = None,
+    ) -> Condition:
+        """The same labels for `count` faces. Raises `UsageError` for a word outside its vocabulary."""
+        return cls(
+            age=torch.full((count,), float("nan") if age is None else float(age)),
+            domain=torch.full((count,), _index(domain, domains, "domain")),
+            glasses=torch.full((count,), _index(glasses, GLASSES, "glasses")),
+            gender=torch.full((count,), _index(gender, GENDERS, "gender")),
+        )
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def __getitem__(self, index: Tensor | slice) -> Condition:
+        return Condition(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
+
+    def to(self, device: torch.device | str) -> Condition:
+        """The same labels on another device."""
+        return Condition(**{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)})
+
+    def replace(self, **changes: Tensor) -> Condition:
+        """The same labels but for those named."""
+        return dataclasses.replace(self, **changes)
+
+
+def _index(word: str | None, vocabulary: Sequence[str], what: str) -> int:
+    if word is None:
+        return UNKNOWN
+    try:
+        return vocabulary.index(word)
+    except ValueError:
+        raise UsageError(f"unknown {what} {word!r}; {suggest(word, vocabulary)}") from None

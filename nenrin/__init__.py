@@ -1,0 +1,22 @@
+"""nenrin (年輪, growth rings): age faces across domains, from photograph to manga."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nenrin.models.ager import Ager
+
+__version__ = "0.1.0.dev0"
+
+
+def load(checkpoint: str | Path | None = None) -> Ager:
+    """Load an ager: a run folder or a checkpoint folder in it.
+
+    Raises `nenrin.ground.UsageError` where there is none.
+    """
+    from nenrin.models.ager import Ager  # the rooms import nenrin.ground, so the door opens late
+
+    return Ager.load(checkpoint)

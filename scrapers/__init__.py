@@ -1,0 +1,1 @@
+"""Where raw pictures come from: one small file a source, provenance of every picture."""
