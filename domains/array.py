@@ -1,0 +1,248 @@
+"""What training and evaluation read: the faces of one or more sets at one size, in a memory-mapped array."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import logging
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+
+from nenrin.domains.align import frame_mask
+from nenrin.domains.face import DOMAINS, GENDERS, GLASSES, SPLITS, Face, Split
+from nenrin.domains.faceset import FaceSet
+from nenrin.ground import NenrinError, UsageError, track
+
+_log = logging.getLogger(__name__)
+_VERSION = "1"  # of the cache's layout and of the way pictures are resized
+_STRONGEST: tuple[Split, ...] = ("test", "judge", "val", "train")  # where two sets disagree on an identity
+
+
+class Rows:
+    """Some rows of a memory map. Indexing gives a NumPy array of the rows asked for; nothing else is read."""
+
+    def __init__(self, base: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
+        self._base = base
+        self._rows = rows
+        self.shape = (len(rows), *base.shape[1:])
+        self.dtype = base.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> NDArray[np.uint8]:
+        return np.asarray(self._base[self._rows[index]])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.asarray(self._base[self._rows], dtype=dtype)
+
+    def take(self, index: NDArray[Any]) -> Rows:
+        """These rows of the rows, still unread."""
+        return Rows(self._base, self._rows[index])
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class FaceArray:
+    """N faces with their labels. Unknown is NaN for the age, -1 for the others."""
+
+    pixels: Rows  # (N, H, W, 3) uint8 RGB
+    masks: Rows  # (N, H, W) uint8, 255 where the source picture has pixels
+    ids: list[str]
+    domains: tuple[str, ...]  # the vocabulary that `domain` indexes
+    age: NDArray[np.float32]  # (N,) years
+    domain: NDArray[np.int64]  # (N,)
+    glasses: NDArray[np.int64]  # (N,) index into GLASSES
+    gender: NDArray[np.int64]  # (N,) index into GENDERS
+    identity: NDArray[np.int64]  # (N,) index into `identities`
+    identities: tuple[str, ...]
+    split: NDArray[np.str_]  # (N,)
+    source: NDArray[np.str_]  # (N,)
+    source_id: NDArray[np.str_]  # (N,) names the picture: a photograph and its drawing share it
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, index: Any) -> FaceArray:
+        """These faces (integer indices, a slice or a boolean mask); their pixels stay on disk until read."""
+        rows = np.arange(len(self))[index]
+        picked = {
+            name: getattr(self, name)[rows]
+            for name in ("age", "domain", "glasses", "gender", "identity", "split", "source", "source_id")
+        }
+        return dataclasses.replace(
+            self,
+            pixels=self.pixels.take(rows),
+            masks=self.masks.take(rows),
+            ids=[self.ids[i] for i in rows],
+            **picked,
+        )
+
+
+def pack(
+    sets: Sequence[FaceSet], *, size: int, splits: Collection[str] = SPLITS, cache: Path | None = None
+) -> FaceArray:
+    """The kept faces of these splits, at `size` pixels, in the order of the sets.
+
+    Splits stay disjoint across sets: an identity (or identical face) that two sets put on different sides is
+    left out of the weaker one (`test` before `judge` before `val` before `train`), and the count is logged.
+    The array is kept under `cache` (by default `arrays/` in the first set) and mapped at once the next time.
+    """
+    if not sets:
+        raise UsageError("no set to read: name at least one")
+    for faces in sets:
+        if faces.meta.size < size:
+            raise UsageError(
+                f"{faces.path} holds faces of {faces.meta.size} px, {size} asked: build it with --size {size}"
+            )
+    labels = [faces.table() for faces in sets]
+    rows = _choose(labels, splits)
+    if not any(len(chosen) for chosen in rows):
+        raise UsageError(
+            f"no faces in the splits {', '.join(sorted(splits))} of {', '.join(str(s.path) for s in sets)}"
+        )
+    # Rows are keyed by content: the id is the hash of the pixels, so labels and ids say it all.
+    digest = hashlib.sha256(f"{_VERSION} {size}".encode())
+    for table, chosen in zip(labels, rows, strict=True):
+        stream = io.BytesIO()
+        with pa.ipc.new_stream(stream, table.schema) as writer:
+            writer.write_table(table.take(pa.array(chosen)).combine_chunks())
+        digest.update(stream.getvalue())
+    folder = (cache or sets[0].path / "arrays") / digest.hexdigest()[:16]
+    if not folder.is_dir():
+        try:
+            _fill(folder, sets, rows, size)
+        except OSError as error:
+            raise NenrinError(f"cannot write to {folder.parent}: {error.strerror or error}") from None
+    table = pa.concat_tables(
+        [table.take(pa.array(chosen)) for table, chosen in zip(labels, rows, strict=True)]
+    )
+    return _open(folder, table, _vocabulary(sets))
+
+
+def _vocabulary(sets: Sequence[FaceSet]) -> tuple[str, ...]:
+    """The domains of all sets, in the default vocabulary's order: the order of the sets does not matter."""
+    words = {word for faces in sets for word in faces.meta.domains}
+    return (*(word for word in DOMAINS if word in words), *sorted(words - set(DOMAINS)))
+
+
+def _choose(labels: Sequence[pa.Table], splits: Collection[str]) -> list[NDArray[np.int64]]:
+    """For each set the indices of the rows to take."""
+    sides: dict[str, set[str]] = {}
+    for table in labels:
+        for key, split in _keyed(table):
+            sides.setdefault(key, set()).add(split)
+    strongest = {
+        key: next(s for s in _STRONGEST if s in found) for key, found in sides.items() if len(found) > 1
+    }
+    chosen, left_out = [], 0
+    for table in labels:
+        wanted = np.flatnonzero(
+            pc.and_(
+                pc.equal(table["verdict"], "keep"),
+                pc.is_in(table["split"], pa.array(sorted(splits), pa.string())),
+            ).to_numpy()
+        )
+        if strongest:
+            weak = {
+                i
+                for i, (split, *keys) in enumerate(
+                    zip(*(table[n].to_pylist() for n in ("split", "identity", "id")), strict=True)
+                )
+                if any(strongest.get(key, split) != split for key in keys)
+            }
+            kept = np.array([i for i in wanted if i not in weak], dtype=np.int64)
+            left_out += len(wanted) - len(kept)
+            wanted = kept
+        chosen.append(wanted.astype(np.int64))
+    if left_out:
+        _log.warning("%d faces left out: their person is in another split of another set", left_out)
+    return chosen
+
+
+def _keyed(table: pa.Table) -> Iterator[tuple[str, str]]:
+    """(identity, split) and (id, split) of the kept rows."""
+    kept = table.filter(pc.equal(table["verdict"], "keep"))
+    split = kept["split"].to_pylist()
+    for column in ("identity", "id"):
+        yield from (
+            (key, s) for key, s in zip(kept[column].to_pylist(), split, strict=True) if key is not None
+        )
+
+
+def _fill(folder: Path, sets: Sequence[FaceSet], rows: Sequence[NDArray[np.int64]], size: int) -> None:
+    """Decode and resize the chosen faces into `folder`, which appears whole or not at all."""
+    count = sum(map(len, rows))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    try:
+        pixels = np.lib.format.open_memmap(
+            part / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
+        )
+        masks = np.lib.format.open_memmap(
+            part / "masks.npy", mode="w+", dtype=np.uint8, shape=(count, size, size)
+        )
+        faces = (face for source, chosen in zip(sets, rows, strict=True) for face in _rows_of(source, chosen))
+        sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
+        for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
+            pixels[i] = decode(face, size)
+            frame = np.array([[(0, 0), (stored, 0), (stored, stored), (0, stored)]], dtype=np.float32)
+            if face.frame is not None:
+                frame = face.frame[None]
+            masks[i] = frame_mask(frame * np.float32(size / stored), size)[0]
+        pixels.flush()
+        masks.flush()
+        if folder.is_dir():  # another process was faster
+            return
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _rows_of(faces: FaceSet, chosen: NDArray[np.int64]) -> Iterator[Face]:
+    wanted = set(chosen.tolist())
+    yield from (face for i, face in enumerate(faces.faces()) if i in wanted)
+
+
+def decode(face: Face, size: int) -> NDArray[np.uint8]:
+    """The face's pixels, (size, size, 3) uint8 RGB, resized with Pillow's antialiased bicubic filter."""
+    with Image.open(io.BytesIO(face.image)) as picture:
+        rgb = picture.convert("RGB")
+    if rgb.size != (size, size):
+        rgb = rgb.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(rgb)
+
+
+def _open(folder: Path, table: pa.Table, domains: tuple[str, ...]) -> FaceArray:
+    identities = tuple(sorted(set(table["identity"].drop_null().to_pylist())))
+    every = np.arange(table.num_rows)
+    return FaceArray(
+        pixels=Rows(np.load(folder / "pixels.npy", mmap_mode="r"), every),
+        masks=Rows(np.load(folder / "masks.npy", mmap_mode="r"), every),
+        ids=table["id"].to_pylist(),
+        domains=domains,
+        age=np.array(table["age"].to_pylist(), dtype=np.float32),
+        domain=_index(table["domain"], domains),
+        glasses=_index(table["glasses"], GLASSES),
+        gender=_index(table["gender"], GENDERS),
+        identity=_index(table["identity"], identities),
+        identities=identities,
+        split=np.array(table["split"].to_pylist(), dtype=np.str_),
+        source=np.array(table["source"].to_pylist(), dtype=np.str_),
+        source_id=np.array(table["source_id"].to_pylist(), dtype=np.str_),
+    )
+
+
+def _index(column: pa.ChunkedArray, vocabulary: Sequence[str]) -> NDArray[np.int64]:
+    """Each word's place in the vocabulary, -1 where it is null or another."""
+    place = {word: i for i, word in enumerate(vocabulary)}
+    return np.array([place.get(word, -1) for word in column.to_pylist()], dtype=np.int64)

@@ -1,0 +1,33 @@
+"""Square crops of anime faces as a face cascade cuts them, numbered, without labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from nenrin.domains.importers.base import Importer, names_match
+from nenrin.scrapers.local import walk
+from nenrin.scrapers.raw import Raw
+
+_NAME = re.compile(r"\d+\.(jpg|png)")
+
+
+def read(folder: Path) -> Iterator[Raw]:
+    """One face a picture; nothing is known of it."""
+    for path, name in walk(folder):
+        yield Raw(path=path, source="anime", source_id=name)
+
+
+IMPORTER = Importer(
+    name="anime",
+    recognises=lambda folder: folder.name.startswith("anime") and names_match(_NAME.fullmatch, folder),
+    read=read,
+    domain="manga",
+    licence=None,
+    portrait=True,
+    smallest=0.2,
+    # Read off the mean picture of 6,500: such crops lean a little to the left. MTCNN finds one in ten.
+    nominal=((0.332, 0.437), (0.640, 0.398), (0.490, 0.575), (0.405, 0.705), (0.605, 0.680)),
+    finder="nominal",
+)

@@ -1,0 +1,207 @@
+"""From raw pictures to faces: open -> find -> align -> encode -> hash, each a pure step."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nenrin.domains.align import align, frame_of, similarity
+from nenrin.domains.duplicates import difference_hash
+from nenrin.domains.face import Face, face_id
+from nenrin.domains.find import Finder, Found, MTCNNFinder, main_face, open_picture
+from nenrin.domains.glasses import WORN, kind, tint
+from nenrin.domains.importers.base import Importer
+from nenrin.ground import NenrinError
+from nenrin.scrapers.raw import Raw
+
+FinderName = Literal["auto", "mtcnn", "nominal"]
+_BATCH_PICTURES = 16
+_BATCH_PIXELS = 24_000_000  # decoded pictures held at a time
+_JPEG_QUALITY = 95
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Placed:
+    """A face in an open picture: its five points, and how they were come by."""
+
+    raw: Raw
+    picture: Image.Image
+    points: NDArray[np.float32] | None  # (5, 2) pixels; None: no face, the whole picture is kept as a reject
+    scores: dict[str, float]
+    number: int = 1  # among the faces of its picture
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Hashed:
+    """A face that is done but for its split, and its hash."""
+
+    face: Face
+    hash: bytes
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Unreadable:
+    """A picture that gave no pixels, and why."""
+
+    source: str
+    source_id: str
+    reason: str
+
+
+class Pipeline:
+    """The steps for the pictures of one source. The finder is loaded when it is first needed."""
+
+    def __init__(self, importer: Importer, *, size: int, finder: FinderName, domain: str | None) -> None:
+        self._importer = importer
+        self._size = size
+        self._domain = domain
+        self._finder_name = importer.finder if finder == "auto" else finder
+        self._finder: Finder | None = None
+        self._trust_points = finder != "mtcnn"
+
+    def run(
+        self, raws: Sequence[Raw], fractions: Sequence[NDArray[np.float32] | None]
+    ) -> Iterator[Hashed | Unreadable]:
+        """Faces and failures in the order of `raws`.
+
+        `fractions` holds (5, 2) points from elsewhere, in units of the picture's sides, or None.
+        """
+        batch: list[tuple[Raw, Image.Image, NDArray[np.float32] | None]] = []
+        pixels = 0
+        for raw, fraction in zip(raws, fractions, strict=True):
+            try:
+                picture = open_picture(raw.path)
+            except NenrinError as error:
+                yield from self._batch(batch)
+                batch, pixels = [], 0
+                # The path differs between machines, the set must not.
+                reason = str(error).replace(str(raw.path), "the file")
+                yield Unreadable(source=raw.source, source_id=raw.source_id, reason=reason)
+                continue
+            batch.append((raw, picture, fraction))
+            pixels += picture.width * picture.height
+            if len(batch) >= _BATCH_PICTURES or pixels >= _BATCH_PIXELS:
+                yield from self._batch(batch)
+                batch, pixels = [], 0
+        yield from self._batch(batch)
+
+    def _batch(
+        self, batch: Sequence[tuple[Raw, Image.Image, NDArray[np.float32] | None]]
+    ) -> Iterator[Hashed]:
+        placed = self._place(batch)
+        aligned: dict[int, tuple[NDArray[np.uint8], NDArray[np.float32]]] = {}
+        with_face = [i for i, place in enumerate(placed) if place.points is not None]
+        if with_face:
+            points = np.array([placed[i].points for i in with_face], dtype=np.float32)
+            pixels, frames = align([placed[i].picture for i in with_face], points, self._size)
+            aligned = {i: (pixels[k], frames[k]) for k, i in enumerate(with_face)}
+        for i, place in enumerate(placed):
+            image, frame = aligned[i] if i in aligned else fit(place.picture, self._size)
+            yield self._finish(place, image, frame)
+
+    def _place(self, batch: Sequence[tuple[Raw, Image.Image, NDArray[np.float32] | None]]) -> list[Placed]:
+        """Find each picture's face or faces: points of the source first, then the finder, then the cut."""
+        given = [self._given(raw, picture, fraction) for raw, picture, fraction in batch]
+        search = [i for i, points in enumerate(given) if points is None and self._finder_name == "mtcnn"]
+        found: dict[int, list[Found]] = {}
+        if search:
+            if self._finder is None:
+                self._finder = MTCNNFinder(smallest=self._importer.smallest)
+            found = dict(zip(search, self._finder.find([batch[i][1] for i in search]), strict=True))
+        placed = []
+        for i, (raw, picture, _) in enumerate(batch):
+            faces = found.get(i, [])
+            labelled = self._importer.portrait or any((raw.age is not None, raw.gender, raw.glasses))
+            if faces and labelled:
+                faces = [main_face(faces, picture.size)]
+            points, scores = given[i], {"given": 1.0}
+            if points is None and self._importer.nominal is not None:
+                points, scores = _scale(np.array(self._importer.nominal), picture), {"nominal": 1.0}
+            if not faces:
+                scores = scores if points is not None else {}
+                placed.append(Placed(raw=raw, picture=picture, points=points, scores=scores))
+            if len(faces) > 1:  # nobody says which of them the source names
+                raw = dataclasses.replace(raw, identity=None)
+            for number, face in enumerate(faces, 1):
+                scores = {"found": face.score}
+                placed.append(
+                    Placed(raw=raw, picture=picture, points=face.points, scores=scores, number=number)
+                )
+        return placed
+
+    def _given(
+        self, raw: Raw, picture: Image.Image, fraction: NDArray[np.float32] | None
+    ) -> NDArray[np.float32] | None:
+        if fraction is not None:
+            return _scale(fraction, picture)
+        if raw.points is not None and self._trust_points:
+            return np.array(raw.points, dtype=np.float32)
+        return None
+
+    def _finish(self, place: Placed, image: NDArray[np.uint8], frame: NDArray[np.float32]) -> Hashed:
+        raw = place.raw
+        reason = raw.fault or (None if place.points is not None else "no face found")
+        if place.points is not None:
+            matrix = similarity(place.points[None], self._size)[0]
+            place.scores["enlarged"] = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+        glasses, attributes = raw.glasses, raw.attributes
+        if glasses == WORN:
+            attributes = {**attributes, "glasses": True}
+            place.scores["tint"] = tint(image)
+            glasses = kind(place.scores["tint"]) if place.points is not None else None
+        domain = raw.domain or self._domain or self._importer.domain
+        assert domain is not None, "build() asks for it"
+        face = Face(
+            id=face_id(image),
+            image=encode(image),
+            domain=domain,
+            age=raw.age,
+            age_source=raw.age_source,
+            gender=raw.gender,
+            glasses=glasses,
+            attributes=attributes,
+            identity=raw.identity,
+            source=raw.source,
+            source_id=raw.source_id if place.number == 1 else f"{raw.source_id}#{place.number}",
+            url=raw.url,
+            author=raw.author,
+            licence=raw.licence or self._importer.licence,
+            retrieved=raw.retrieved,
+            points=place.points,
+            frame=frame,
+            scores=place.scores,
+            verdict="keep" if reason is None else "drop",
+            reason=reason,
+        )
+        return Hashed(face=face, hash=difference_hash(image))
+
+
+def _scale(fractions: NDArray[np.floating], picture: Image.Image) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = (fractions * np.array(picture.size)).astype(np.float32)
+    return scaled
+
+
+def fit(picture: Image.Image, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The whole picture in the middle of a black square, (size, size, 3), and its frame (4, 2)."""
+    scale = size / max(picture.size)
+    width, height = (max(round(length * scale), 1) for length in picture.size)
+    left, top = (size - width) // 2, (size - height) // 2
+    square = Image.new("RGB", (size, size))
+    square.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (left, top))
+    matrix = np.array(
+        [[[width / picture.width, 0, left], [0, height / picture.height, top]]], dtype=np.float32
+    )
+    return np.asarray(square), frame_of(matrix, [picture.size])[0]
+
+
+def encode(image: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 RGB as JPEG without chroma subsampling: a third of PNG's size, lines stay clean."""
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return stream.getvalue()

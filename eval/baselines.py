@@ -1,0 +1,84 @@
+"""The floors, as agers: change nothing, and forget everybody."""
+
+from __future__ import annotations
+
+
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nenrin.domains.array import FaceArray
+from nenrin.eval.nets import chunks, to_tensor
+from nenrin.models.condition import UNKNOWN, Condition
+
+BANDWIDTH = 4.0  # years, standard deviation of the kernel
+KNOTS = np.arange(0, 101, 5)  # years at which mean faces are kept
+
+
+class _Unseeing:
+    """An ager that reads nothing off a face."""
+
+    domains: tuple[str, ...] = ()
+
+    def estimate(self, images: Tensor) -> Condition:
+        """Everything unknown."""
+        return Condition.of(len(images), domains=self.domains)
+
+
+class CopyAger(_Unseeing):
+    """The input, unchanged: identity perfect, age ignored."""
+
+    name = "copy"
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        """See `Subject.transform`."""
+        return images
+
+
+class MeanFaceAger(_Unseeing):
+    """The mean face of the domain at the asked age: age as good as a mean can show it, nobody's identity.
+
+    Gaussian kernel means over age, on a grid of five years, linear in between. A domain without ages
+    has one mean face for all of them.
+    """
+
+    name = "mean face"
+
+    def __init__(self, means: Tensor, domains: tuple[str, ...]) -> None:
+        self._means, self.domains = means, domains  # (D + 1, K, 3, H, H), the last for unknown domains
+        self.size = means.shape[-1]
+
+    @classmethod
+    def fit(cls, faces: FaceArray) -> MeanFaceAger:
+        """Average the faces of each domain around each age."""
+        count, side = len(faces.domains) + 1, faces.pixels.shape[1]
+        sums = torch.zeros(count, len(KNOTS), 3 * side * side, dtype=torch.float64)
+        totals = torch.zeros(count, len(KNOTS), 1, dtype=torch.float64)
+        for rows in chunks(len(faces), 256):
+            flat = to_tensor(faces.pixels[rows]).flatten(1).double()
+            age = faces.age[rows][:, None]
+            kernel = np.exp(-((age - KNOTS) ** 2) / (2 * BANDWIDTH**2))
+            # A face without an age counts a little everywhere: it decides only where nothing else does.
+            weight = torch.from_numpy(np.where(np.isnan(age), 1e-6, kernel + 1e-9)).double()
+            for domain in range(count):
+                member = torch.from_numpy(
+                    (faces.domain[rows] == domain) | (domain == count - 1)
+                ).double()
+                sums[domain] += (weight * member[:, None]).T @ flat
+                totals[domain] += (weight * member[:, None]).sum(0)[:, None]
+        means = torch.where(totals > 0, sums / totals.clamp_min(1e-12), sums[-1] / totals[-1].clamp_min(1e-12))
+        return cls(means.float().view(count, len(KNOTS), 3, side, side), faces.domains)
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        """See `Subject.transform`."""
+        domain = torch.where(target.domain == UNKNOWN, len(self.domains), target.domain)
+        place = target.age.clamp(float(KNOTS[0]), float(KNOTS[-1])) / float(KNOTS[1] - KNOTS[0])
+        low = place.floor().long().clamp_max(len(KNOTS) - 2)
+        mix = (place - low).view(-1, 1, 1, 1)
+        return torch.lerp(self._means[domain, low], self._means[domain, low + 1], mix)
+
+

@@ -1,0 +1,211 @@
+"""Is it the same person? Face embedders, each a function from aligned faces to unit vectors.
+
+No embedder sees the aligned face as it is stored. Recognition networks were trained on the tight
+five-point crop of ArcFace, so faces are re-cropped to it by one fixed similarity between the two
+templates, which keeps an ager that moves the eyes from being helped by a second alignment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from urllib.error import URLError
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nenrin.domains.align import similarity
+from nenrin.eval.perceptual import patience
+from nenrin.ground import NenrinError, UsageError, suggest
+
+# The 112 x 112 template of ArcFace (Deng et al. 2019), as InsightFace publishes it; POINTS order.
+ARCFACE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+ARCFACE_SIZE = 112
+
+
+class Embedder(Protocol):
+    """Faces to vectors whose inner product is similarity."""
+
+    name: str  # for the report
+    key: str  # for the cache: also tells apart two files of one name
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) aligned faces in [-1, 1] -> (N, D) float32 of unit length."""
+        ...
+
+
+# (2, 3), from ArcFace's unit square back to our template's: where each pixel of the crop comes from.
+_FROM_ARCFACE = similarity((ARCFACE / ARCFACE_SIZE)[None], 1)[0].astype(np.float64)
+
+
+def crop_arcface(images: Tensor, size: int = ARCFACE_SIZE) -> Tensor:
+    """Re-crop aligned faces to ArcFace's template, (N, 3, H, W) -> (N, 3, size, size), bilinear.
+
+    Pictures finer than the crop are reduced with antialiasing first; outside the picture is mid-grey.
+    """
+    linear = _FROM_ARCFACE[:, :2]
+    side = round(size / math.hypot(*linear[0]))  # the width at which the crop neither shrinks nor enlarges
+    if images.shape[-1] > side:
+        images = F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+    # affine_grid speaks of [-1, 1]: u = 2x - 1 on both sides of the map.
+    shift = 2 * _FROM_ARCFACE[:, 2] + linear.sum(axis=1) - 1
+    theta = torch.from_numpy(np.column_stack([linear, shift])).to(images)
+    grid = F.affine_grid(theta.expand(len(images), 2, 3), [len(images), 3, size, size], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+class PixelEmbedder:
+    """The floor: the centre of the face at 16 x 16 grey pixels, contrast normalised. Knows no persons."""
+
+    name = key = "pixels"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Embedder.embed`."""
+        grey = F.interpolate(crop_arcface(images).mean(1, keepdim=True), size=(16, 16), mode="area").flatten(1)
+        return F.normalize(grey - grey.mean(1, keepdim=True), dim=1)
+
+
+class OnnxEmbedder:
+    """Any recognition network in an ONNX file that maps one picture, (1 or N, 3, size, size), to a vector.
+
+    A picture in [0, 1] goes in as (x - mean) / std, `channels` naming the order. Raises `UsageError` for a
+    missing file and `NenrinError` for one that is not such a network.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size: int = ARCFACE_SIZE,
+        mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
+        std: tuple[float, float, float] = (0.5, 0.5, 0.5),
+        channels: Literal["rgb", "bgr"] = "rgb",
+        flip: bool = False,
+    ) -> None:
+        import onnxruntime
+
+        if not path.is_file():
+            raise UsageError(f"no embedder at {path}")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=onnxruntime.get_available_providers()
+            )
+            (entry,) = self._session.get_inputs()
+        except Exception as error:  # onnxruntime has no common base of its own for its errors
+            raise NenrinError(f"{path} is not a face embedder: {_first_line(error)}") from None
+        shape = entry.shape
+        if len(shape) != 4 or shape[1] != 3 or (isinstance(shape[2], int) and shape[2] != size):
+            raise NenrinError(f"{path} takes pictures of shape {shape}, not (N, 3, {size}, {size}): give its size")
+        self._input, self._one_by_one = entry.name, shape[0] == 1
+        self._size, self._channels, self._flip = size, channels, flip
+        self._mean = torch.tensor(mean).view(1, 3, 1, 1)
+        self._std = torch.tensor(std).view(1, 3, 1, 1)
+        self.name = path.stem
+        preprocessing = f"{size} {mean} {std} {channels} {flip}"
+        self.key = f"{self.name} {preprocessing} {_digest(path)}"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Embedder.embed`. With `flip`, the mean of the face and its mirror image, as is usual."""
+        faces = ((crop_arcface(images, self._size) + 1) / 2 - self._mean) / self._std
+        if self._channels == "bgr":
+            faces = faces.flip(1)
+        vectors = self._forward(faces)
+        if self._flip:
+            vectors = vectors + self._forward(faces.flip(3))
+        return F.normalize(vectors, dim=1)
+
+    def _forward(self, faces: Tensor) -> Tensor:
+        pieces = faces.split(1) if self._one_by_one else (faces,)
+        outputs = [self._session.run(None, {self._input: piece.numpy()})[0] for piece in pieces]
+        vectors = torch.from_numpy(np.concatenate(outputs)).flatten(1).float()
+        if len(vectors) != len(faces):
+            raise NenrinError(f"{self.name} gave {len(vectors)} vectors for {len(faces)} faces: not an embedder")
+        return F.normalize(vectors, dim=1)
+
+
+FACENET_FILES = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
+
+
+class FacenetEmbedder:
+    """facenet-pytorch's InceptionResnetV1 at 160 px. Weights from `path`, torch's cache, or fetched.
+
+    Raises `NenrinError` where they cannot be had.
+    """
+
+    def __init__(self, path: Path | None = None, *, trained_on: str = "vggface2") -> None:
+        from facenet_pytorch import InceptionResnetV1
+
+        if trained_on not in FACENET_FILES:
+            raise UsageError(f"unknown facenet weights {trained_on!r}; {suggest(trained_on, FACENET_FILES)}")
+        if path is not None and not path.is_file():
+            raise UsageError(f"no facenet weights at {path}")
+        try:
+            with patience(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._net = InceptionResnetV1(pretrained=None if path else trained_on)
+                if path:
+                    state = torch.load(path, weights_only=True, map_location="cpu")
+                    # The published files carry the classifier they were trained with; we do not.
+                    state = {k: v for k, v in state.items() if not k.startswith("logits.")}
+                    self._net.load_state_dict(state)
+        except (URLError, OSError) as error:
+            raise NenrinError(
+                f"facenet's {trained_on} weights could not be fetched ({_first_line(error)}): "
+                f"get {FACENET_FILES[trained_on]} and give its path, or use another embedder"
+            ) from None
+        except Exception as error:  # a torn file fails in as many ways as pickle has opcodes
+            raise NenrinError(f"{path} does not hold facenet's weights: {_first_line(error)}") from None
+        self._net.eval().requires_grad_(False)
+        self.name = f"facenet-{path.stem if path else trained_on}"
+        self.key = f"{self.name} {_digest(path)}" if path else self.name
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Embedder.embed`."""
+        with torch.no_grad():
+            vectors: Tensor = self._net(crop_arcface(images, 160))
+        return F.normalize(vectors, dim=1)
+
+
+IMAGENET: Mapping[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "mobilefacenet": IMAGENET,
+    "arcface": {},  # InsightFace's networks: RGB, (x - 127.5) / 127.5
+}
+
+
+def embedder(spec: str) -> Embedder:
+    """An embedder by word or file: "pixels", "facenet", facenet's FILE.pt, or FILE.onnx.
+
+    An ONNX file named after a preset gets the preset's preprocessing, any other that of ArcFace. Raises
+    `UsageError` and `NenrinError` as the classes do.
+    """
+    path = Path(spec)
+    if spec == PixelEmbedder.name:
+        return PixelEmbedder()
+    if spec == "facenet":
+        return FacenetEmbedder()
+    if path.suffix == ".onnx":
+        return OnnxEmbedder(path, **PRESETS.get(path.stem, PRESETS["arcface"]))
+    if path.suffix in (".pt", ".pth"):
+        return FacenetEmbedder(path)
+    known = (PixelEmbedder.name, "facenet", "FILE.onnx", "FILE.pt")
+    raise UsageError(f"unknown embedder {spec!r}; {suggest(spec, known)}")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,180 @@
+"""Numbers with their intervals: bootstrap over identities, rank correlation, recovery, verification.
+
+Pictures of one person are not independent, so it is persons that are resampled, never pictures
+(the cluster bootstrap of Davison and Hinkley 1997, section 3.8). Everything here is a pure function of
+arrays. Most scores are functions of sums over pictures (a mean, a share, a ratio of means), so a
+resample costs one row of a matrix product; `bootstrap_by_index` serves the few that are not (AUC).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats as scipy_stats
+
+Floats = NDArray[np.float64]
+RESAMPLES = 1000
+
+
+@dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
+class Estimate:
+    """A score, its 95% percentile interval, and what it rests on. NaN where it is undefined."""
+
+    value: float
+    low: float
+    high: float
+    n: int  # pictures or pairs
+    identities: int  # persons: the units that were resampled
+
+    @classmethod
+    def undefined(cls) -> Estimate:
+        """The score of nothing at all."""
+        return cls(value=math.nan, low=math.nan, high=math.nan, n=0, identities=0)
+
+    @property
+    def defined(self) -> bool:
+        """Whether there is a number."""
+        return math.isfinite(self.value)
+
+
+def _members(groups: ArrayLike) -> tuple[NDArray[np.intp], int]:
+    _, members = np.unique(np.asarray(groups), return_inverse=True)
+    members = members.reshape(-1)
+    return members, int(members.max()) + 1 if len(members) else 0
+
+
+def _draws(count: int, *, resamples: int, seed: int) -> NDArray[np.int64]:
+    """How often each of `count` persons is drawn in each resample, (resamples, count)."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+
+
+def bootstrap_sums(
+    columns: ArrayLike,
+    groups: ArrayLike,
+    statistic: Callable[[Floats], Floats],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Estimate a statistic that is a function of column sums.
+
+    `columns` is (N, K), `groups` (N,) names each row's person; `statistic` maps resampled column sums
+    (R, K) to (R,). Resamples in which it is not finite are left out of the interval.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    if not len(columns):
+        return Estimate.undefined()
+    members, count = _members(groups)
+    sums = np.zeros((count, columns.shape[1]))
+    np.add.at(sums, members, columns)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
+        resampled = statistic(_draws(count, resamples=resamples, seed=seed) @ sums)
+    return _interval(value, resampled, n=len(columns), identities=count)
+
+
+def bootstrap_by_index(
+    statistic: Callable[[NDArray[np.intp]], float], groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """Estimate any statistic: it is given the row numbers of a resample and returns a number."""
+    members, count = _members(groups)
+    if not count:
+        return Estimate.undefined()
+    rows = np.argsort(members, kind="stable")
+    starts = np.searchsorted(members[rows], np.arange(count + 1))
+    generator = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(resamples):
+        drawn = generator.integers(count, size=count)
+        resampled.append(statistic(np.concatenate([rows[starts[g] : starts[g + 1]] for g in drawn])))
+    value = statistic(np.arange(len(members)))
+    return _interval(value, np.asarray(resampled), n=len(members), identities=count)
+
+
+def _interval(value: float, resampled: Floats, *, n: int, identities: int) -> Estimate:
+    finite = resampled[np.isfinite(resampled)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (math.nan, math.nan)
+    return Estimate(value=value, low=float(low), high=float(high), n=n, identities=identities)
+
+
+def mean(values: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES) -> Estimate:
+    """The mean over rows, with persons resampled. A row that is NaN is left out."""
+    values, groups = np.asarray(values, dtype=np.float64), np.asarray(groups)
+    kept = np.isfinite(values)
+    columns = np.stack([values[kept], np.ones(kept.sum())], axis=1)
+    return bootstrap_sums(columns, groups[kept], lambda s: s[:, 0] / s[:, 1], seed=seed, resamples=resamples)
+
+
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """The mean of a - b, row by row: the interval excludes 0 where the two differ on the same pictures."""
+    return mean(np.subtract(a, b), groups, seed=seed, resamples=resamples)
+
+
+def recovery(
+    copy: ArrayLike,
+    output: ArrayLike,
+    ceiling: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """How much of the way from the unchanged input to a real picture an ager goes: 0 none, 1 all.
+
+    (d(copy, ref) - d(output, ref)) / (d(copy, ref) - d(ref', ref)), each (N,). The two differences are
+    averaged within each person first, then over persons, and only then divided: a ratio for each pair
+    would explode where the copy already lies as close as a second real picture does. Undefined (NaN)
+    unless the ceiling beats the copy on average.
+    """
+    gain = np.subtract(copy, output, dtype=np.float64)
+    room = np.subtract(copy, ceiling, dtype=np.float64)
+    members, count = _members(groups)
+    sizes = np.bincount(members, minlength=count)[members] if count else np.ones(0)
+    columns = np.stack([gain / sizes, room / sizes], axis=-1)
+
+    def ratio(sums: Floats) -> Floats:
+        return np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan)
+
+    return bootstrap_sums(columns, groups, ratio, seed=seed, resamples=resamples)
+
+
+def within_person_spearman(asked: ArrayLike, judged: ArrayLike) -> Floats:
+    """Rank correlation of asked and judged ages within each person, (P, A) and (P, A) -> (P,).
+
+    0 where all judged ages of a person are equal: an ager that ignores the age has no correlation.
+    """
+    asked, judged = np.broadcast_arrays(np.asarray(asked, float), np.asarray(judged, float))
+    x, y = scipy_stats.rankdata(asked, axis=-1), scipy_stats.rankdata(judged, axis=-1)
+    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    scale = np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
+    return np.where(scale > 0, (x * y).sum(-1) / np.where(scale > 0, scale, 1), 0.0)
+
+
+def spearman(a: ArrayLike, b: ArrayLike) -> float:
+    """Rank correlation of two (N,) arrays, ties averaged; 0 where one of them is constant."""
+    return float(within_person_spearman(np.asarray(a)[None], np.asarray(b)[None])[0])
+
+
+def auc(genuine: ArrayLike, impostor: ArrayLike) -> float:
+    """Chance that a genuine pair scores above an impostor pair, ties one half (Mann-Whitney U / mn)."""
+    genuine, impostor = np.asarray(genuine, float), np.asarray(impostor, float)
+    if not len(genuine) or not len(impostor):
+        return math.nan
+    ranks = scipy_stats.rankdata(np.concatenate([genuine, impostor]))
+    m, n = len(genuine), len(impostor)
+    return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
+
+
+def threshold_at_far(impostor: ArrayLike, rate: float = 0.01) -> float:
+    """The lowest similarity at or above which at most `rate` of impostor pairs are accepted."""
+    ordered = np.sort(np.asarray(impostor, dtype=np.float64))[::-1]
+    if not len(ordered):
+        return math.nan
+    allowed = math.floor(rate * len(ordered))
+    return float(np.nextafter(ordered[allowed], np.inf)) if allowed < len(ordered) else float(ordered[-1])

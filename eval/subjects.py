@@ -1,0 +1,119 @@
+"""What is scored: anything that ages faces, and how a batch of faces is put to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nenrin.domains.array import FaceArray
+from nenrin.eval.nets import chunks, to_pixels, to_tensor
+from nenrin.ground import track
+from nenrin.models.condition import UNKNOWN, Condition
+
+Pixels = NDArray[np.uint8]
+Role = Literal["ceiling", "ager", "floor"]
+
+
+class Subject(Protocol):
+    """An ager as the evaluation sees it; `nenrin.models.ager.Ager` is one."""
+
+    name: str
+    size: int  # px
+    domains: tuple[str, ...]
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        """(N, 3, size, size) in [-1, 1] to the same, at the target's age."""
+        ...
+
+    def estimate(self, images: Tensor) -> Condition:
+        """What the ager itself reads off the faces, where nobody knows."""
+        ...
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Batch:
+    """N faces in memory with what is known of them. Unknown is NaN for the age, -1 for the others."""
+
+    pixels: Pixels  # (N, H, H, 3)
+    masks: Pixels  # (N, H, H) 255 where the source picture has pixels
+    age: NDArray[np.float32]  # (N,) years
+    domain: NDArray[np.str_]  # (N,) names
+    glasses: NDArray[np.int64]
+    gender: NDArray[np.int64]
+    person: NDArray[np.str_]  # (N,) identity where known, else a name of its own
+
+    @classmethod
+    def of(cls, faces: FaceArray) -> Batch:
+        """Read the pixels of a (small) array."""
+        known = [faces.identities[i] if i >= 0 else "" for i in faces.identity]
+        return cls(
+            pixels=np.asarray(faces.pixels),
+            masks=np.asarray(faces.masks),
+            age=faces.age,
+            domain=np.array([faces.domains[i] if i >= 0 else "" for i in faces.domain]),
+            glasses=faces.glasses,
+            gender=faces.gender,
+            person=np.array([name or f"face/{id_}" for name, id_ in zip(known, faces.ids, strict=True)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, index: Any) -> Batch:
+        """These rows (integers, with repeats if wanted, or a mask)."""
+        return Batch(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """(N, 3, H, H) to `size` px, antialiased when smaller."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def age_faces(subject: Subject, batch: Batch, to: NDArray[np.floating]) -> Pixels:
+    """Every face of the batch at the age asked for it, `to` (N,) years: (N, H, H, 3) at the batch's size.
+
+    What is known of a face is told to the ager, the rest it estimates itself. It is asked to keep
+    glasses, gender and domain.
+    """
+    size, out = batch.pixels.shape[1], np.empty_like(batch.pixels)
+    for rows in track(list(chunks(len(batch), 64)), f"ageing with {subject.name}"):
+        images = resize(to_tensor(batch.pixels[rows]), subject.size)
+        known = _condition(batch.take(rows), subject.domains)
+        with torch.no_grad():
+            source = _filled(known, subject.estimate(images))
+            target = known.replace(
+                age=torch.from_numpy(np.ascontiguousarray(to[rows], dtype=np.float32)), domain=source.domain
+            )
+            out[rows] = to_pixels(resize(subject.transform(images, source, target), size))
+    return out
+
+
+def _condition(batch: Batch, domains: Sequence[str]) -> Condition:
+    index = {word: i for i, word in enumerate(domains)}
+    return Condition(
+        age=torch.from_numpy(batch.age.copy()),
+        domain=torch.tensor([index.get(word, UNKNOWN) for word in batch.domain.tolist()]),
+        glasses=torch.from_numpy(batch.glasses.copy()),
+        gender=torch.from_numpy(batch.gender.copy()),
+    )
+
+
+def _filled(known: Condition, estimated: Condition) -> Condition:
+    def known_or(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(a == UNKNOWN, b.to(a), a)
+
+    return Condition(
+        age=torch.where(known.age.isnan(), estimated.age, known.age),
+        domain=known_or(known.domain, estimated.domain),
+        glasses=known_or(known.glasses, estimated.glasses),
+        gender=known_or(known.gender, estimated.gender),
+    )

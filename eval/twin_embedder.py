@@ -1,0 +1,118 @@
+"""An identity score that needs no download: a small network that learned to tell procedural people apart.
+
+It knows people as the twins have them (bone, features, hair and skin by parameters, growing by a published
+law) and has never seen a real face; on real faces it is a weak embedder, and the `ages` protocol prints
+how weak beside each use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from nenrin.domains.twins.drawing import draw
+from nenrin.domains.twins.people import sample_people, sample_views
+from nenrin.eval import nets
+from nenrin.ground import write_bytes
+
+SEED = 9_150_000  # of the people it learns from: no training and no test draws them
+PEOPLE, DRAWINGS = 400, 16  # of each person, half in either domain, at ages spread over 4 to 80
+DIMENSIONS = 96
+_VERSION = "1"
+
+
+class _Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = nets.Trunk()
+        self.head = nn.Linear(nets.FEATURES, DIMENSIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk(x))  # type: ignore[no-any-return]
+
+
+class TwinEmbedder:
+    """Cosine classification of persons across ages, views and both domains (NormFace: Wang et al. 2017)."""
+
+    def __init__(self, net: nn.Module, key: str) -> None:
+        self._net = net.eval().requires_grad_(False)
+        self.name = f"twin embedder (learned {PEOPLE} procedural people)"
+        self.key = key
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Embedder.embed`."""
+        x = nets.face(images)
+        with torch.no_grad():
+            return F.normalize(self._net(x) + self._net(x.flip(3)), dim=1)
+
+    @classmethod
+    def kept(cls, folder: Path, *, seed: int = 0, epochs: int = 12) -> TwinEmbedder:
+        """The embedder cached in `folder`, trained there (about a minute) if it is not yet."""
+        key = f"twins-{_VERSION}-{PEOPLE}x{DRAWINGS}-{epochs}-{seed}"
+        path = folder / f"{key}.safetensors"
+        net = _Net()
+        try:
+            net.load_state_dict(load_file(path))
+        except (FileNotFoundError, SafetensorError):
+            _train(net, seed=seed, epochs=epochs)
+            write_bytes(path, save({k: v.contiguous() for k, v in net.state_dict().items()}))
+        return cls(net, key)
+
+
+def _train(net: _Net, *, seed: int, epochs: int) -> None:
+    images, person = drawings(PEOPLE, DRAWINGS, seed=SEED + seed)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.reset_parameters()
+    prototypes = nn.Parameter(F.normalize(torch.randn(PEOPLE, DIMENSIONS)))
+    net.register_parameter("prototypes", prototypes)
+    labels = torch.from_numpy(person)
+
+    def loss(output: Tensor, rows: Tensor) -> Tensor:
+        cosine = F.normalize(output) @ F.normalize(prototypes).T
+        return F.cross_entropy(20 * cosine, labels[rows], label_smoothing=0.05)
+
+    steps = nets.steps_for(len(images), epochs=epochs, batch=64, least=100)
+    nets.fit(
+        net,
+        loss,
+        images,
+        steps=steps,
+        batch=64,
+        rate=3e-3,
+        weights=np.ones(len(images)),
+        label="learning to tell people apart",
+        seed=seed,
+    )
+    del net.prototypes
+
+
+def drawings(people: int, each: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """`people` x `each` drawings at 64 px for the embedder, and whose they are: (N, 64, 64, 3), (N,)."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(people), each)
+    who = sample_people(people, seed=seed)[person]
+    parts: dict[str, Any] = {}
+    views, ages = sample_views(len(person), seed=seed), rng.uniform(4, 80, len(person)).astype(np.float32)
+    glasses = rng.choice(3, size=len(person), p=(0.7, 0.2, 0.1))
+    photo = np.arange(len(person)) % 2 == 0
+    for domain, rows in (("photo", np.flatnonzero(photo)), ("manga", np.flatnonzero(~photo))):
+        parts[domain] = rows, draw(
+            who[rows], ages[rows], domain=domain, glasses=glasses[rows], views=views[rows], size=80
+        )  # type: ignore[arg-type]
+    images = np.empty((len(person), nets.SIZE, nets.SIZE, 3), np.uint8)
+    for rows, drawing in parts.values():
+        for chunk in nets.chunks(len(rows), 256):
+            faces = nets.face(nets.to_tensor(drawing.images[chunk]))
+            images[rows[chunk]] = nets.to_pixels(faces)
+    return images, person

@@ -1,0 +1,161 @@
+"""`Ager`: a trained model, ready to age faces."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from nenrin.domains.align import align, similarity
+from nenrin.domains.face import GLASSES
+from nenrin.domains.find import Finder, Found, MTCNNFinder
+from nenrin.ground import NenrinError, UsageError, suggest
+from nenrin.models import checkpoint
+from nenrin.models.base import AgerModel
+from nenrin.models.condition import UNKNOWN, Condition
+from nenrin.models.config import build, from_table
+from nenrin.models.run import Run
+from nenrin.models.samples import to_pixels, to_tensor
+
+CHUNK = 64  # faces at a time, so that memory stays flat
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Strip:
+    """One face of a picture, at every age that was asked for."""
+
+    input: Image.Image  # the aligned face, at the model's resolution
+    outputs: dict[float, Image.Image]  # years -> the face at that age
+    found: Found | None  # where it is in the picture; None where the whole picture was taken as the face
+    matrix: NDArray[np.float32] | None  # (2, 3), from the picture to the aligned face; None likewise
+    domain: str
+    from_age: float | None  # years: given, or read by the model; None where it has no opinion
+    seconds: float  # for all of its ages, finding left out
+
+
+class Ager:
+    """Ages faces with a trained model."""
+
+    def __init__(self, model: AgerModel, *, name: str, finder: Finder | None = None) -> None:
+        self.model = model.eval()
+        self.name = name
+        self.size = model.config.size  # pixels
+        self.domains = model.config.domains
+        self._finder = finder
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, *, finder: Finder | None = None) -> Ager:
+        """Open a run folder (its newest checkpoint) or one checkpoint folder.
+
+        Raises `UsageError` where there is none or it is of another architecture, `NenrinError` if it is damaged.
+        """
+        if path is None:
+            raise UsageError("no weights are shipped yet: name a run folder with --checkpoint RUN")
+        path = Path(path)
+        if not path.is_dir():
+            raise UsageError(f"{path} does not exist: name a run folder")
+        folder = path if (path / "state.json").exists() else Run.open(path).latest()
+        state = checkpoint.read_state(folder)
+        model = build(from_table(state["config"]))
+        checkpoint.load_nets(folder, model.nets)
+        run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
+        return cls(model, name=run.name, finder=finder)
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        """Age aligned faces: (N, 3, size, size) in [-1, 1] to the same; memory stays flat as N grows."""
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
+        return torch.cat([self.model.transform(images[c], source[c], target[c]) for c in chunks])
+
+    def estimate(self, images: Tensor) -> Condition:
+        """What the model itself reads off (N, 3, size, size) faces, for labels that nobody gave."""
+        return self.model.estimate(images)
+
+    def age(
+        self,
+        picture: Image.Image,
+        to: Sequence[float],
+        *,
+        glasses: str = "keep",
+        domain: str = "auto",
+        gender: str | None = None,
+        from_age: float | None = None,
+        face: str = "find",
+    ) -> list[Strip]:
+        """Age every face of a picture, largest confidence first.
+
+        `to` is years; `glasses` is keep, none, clear or dark; `domain` is auto or one of `domains`; `face` is
+        find, or whole for a picture that is one tight, upright face. Raises `NenrinError` if no face is found and
+        `UsageError` for a word that is not known.
+        """
+        if glasses != "keep" and glasses not in GLASSES:
+            raise UsageError(f"unknown glasses {glasses!r}; {suggest(glasses, ['keep', *GLASSES])}")
+        if any(not 0 <= age <= 120 for age in to):
+            raise UsageError("ages are years from 0 to 120")
+        picture = picture.convert("RGB")
+        found, matrices, pixels = self._faces(picture, face)
+        images = to_tensor(pixels)
+        count = len(images)
+        began = time.perf_counter()
+        source = self.estimate(images)
+        given = Condition.of(
+            count,
+            domains=self.domains,
+            age=from_age,
+            domain=None if domain == "auto" else domain,
+            glasses=None if glasses == "keep" else glasses,
+            gender=gender,
+        )
+        source = dataclasses.replace(
+            source,
+            age=torch.where(given.age.isnan(), source.age, given.age),
+            domain=torch.where(given.domain == UNKNOWN, source.domain, given.domain),
+        )
+        outputs = [
+            to_pixels(
+                self.transform(
+                    images,
+                    source,
+                    given.replace(domain=source.domain, age=torch.full((count,), float(age))),
+                )
+            )
+            for age in to
+        ]
+        seconds = (time.perf_counter() - began) / count
+        return [
+            Strip(
+                input=Image.fromarray(pixels[row]),
+                outputs={age: Image.fromarray(made[row]) for age, made in zip(to, outputs, strict=True)},
+                found=found[row],
+                matrix=matrices[row],
+                domain=self.domains[int(source.domain[row])] if source.domain[row] != UNKNOWN else domain,
+                from_age=None if math.isnan(source.age[row]) else float(source.age[row]),
+                seconds=seconds,
+            )
+            for row in range(count)
+        ]
+
+    def _faces(
+        self, picture: Image.Image, face: str
+    ) -> tuple[list[Found | None], list[NDArray[np.float32] | None], NDArray[np.uint8]]:
+        """The faces of a picture, aligned: (N, size, size, 3)."""
+        if face == "whole":
+            side = (self.size, self.size)
+            return [None], [None], np.asarray(picture.resize(side, Image.Resampling.LANCZOS))[None]
+        if face != "find":
+            raise UsageError(f"unknown face {face!r}; {suggest(face, ['find', 'whole'])}")
+        if self._finder is None:
+            self._finder = MTCNNFinder()
+        found = self._finder.find([picture])[0]
+        if not found:
+            raise NenrinError("no face found; if the picture is one tight face, use --face whole")
+        points = np.stack([one.points for one in found])
+        pixels, _ = align([picture] * len(found), points, self.size)
+        return list(found), list(similarity(points, self.size)), pixels

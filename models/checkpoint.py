@@ -1,0 +1,129 @@
+"""Checkpoints: a folder of safetensors and JSON, never a pickle, that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nenrin.ground import NenrinError, UsageError, write_text
+
+_RANDOM = "random.cpu"
+
+
+def save(
+    folder: Path,
+    nets: nn.ModuleDict,
+    optimizers: dict[str, Optimizer],
+    state: dict[str, Any],
+) -> None:
+    """Write nets, optimizers and the random state, with `state` as JSON (step, configuration), to `folder`."""
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        save_file(_plain(nets.state_dict()), part / "nets.safetensors")
+        tensors, scalars = _flatten(optimizers)
+        tensors[_RANDOM] = torch.get_rng_state()
+        for index in range(torch.cuda.device_count()):
+            tensors[f"random.cuda.{index}"] = torch.cuda.get_rng_state(index)
+        save_file(tensors, part / "training.safetensors")
+        write_text(part / "state.json", json.dumps(state | {"optimizers": scalars}, indent=1))
+        for file in part.iterdir():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints of a run."""
+    for old in list_checkpoints(folder)[:-keep]:
+        shutil.rmtree(old)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The whole checkpoints in a `checkpoints/` folder, oldest first."""
+    return sorted(path.parent for path in folder.glob("[0-9]*/state.json"))
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The JSON half of a checkpoint. `UsageError` if there is none, `NenrinError` if it is damaged."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is no checkpoint: it has no state.json") from None
+    except ValueError:
+        raise NenrinError(f"{folder}/state.json is damaged; use an earlier checkpoint") from None
+    if not isinstance(state, dict) or "config" not in state:
+        raise NenrinError(f"{folder}/state.json is damaged; use an earlier checkpoint")
+    return state
+
+
+def load_nets(folder: Path, nets: nn.ModuleDict) -> None:
+    """Fill `nets`; `UsageError` if the checkpoint is of another architecture, `NenrinError` if it is damaged."""
+    saved = _read(folder / "nets.safetensors")
+    wanted = nets.state_dict()
+    strange = sorted(saved.keys() ^ wanted.keys())
+    strange += [name for name in saved.keys() & wanted.keys() if saved[name].shape != wanted[name].shape]
+    if strange:
+        raise UsageError(
+            f"{folder} is of another architecture: {len(strange)} tensors differ, {strange[0]} first"
+        )
+    nets.load_state_dict({name: value.to(wanted[name].dtype) for name, value in saved.items()})
+
+
+def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
+    """Put optimizers and the random state back to where `save` found them."""
+    tensors = _read(folder / "training.safetensors")
+    scalars = read_state(folder)["optimizers"]
+    for name, optimizer in optimizers.items():
+        empty = optimizer.state_dict()
+        states: dict[int, dict[str, Any]] = {}
+        for key, value in tensors.items():
+            owner, _, rest = key.partition("/")
+            if owner == name:
+                index, field = rest.split("/")
+                states.setdefault(int(index), {})[field] = value
+        groups = [group | rates for group, rates in zip(empty["param_groups"], scalars[name], strict=True)]
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
+    torch.set_rng_state(tensors[_RANDOM])
+    for index in range(torch.cuda.device_count()):
+        if f"random.cuda.{index}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{index}"], index)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise NenrinError(f"{path} is missing; use an earlier checkpoint") from None
+    except (SafetensorError, ValueError) as error:
+        raise NenrinError(f"{path} is damaged ({error}); use an earlier checkpoint") from None
+
+
+def _flatten(optimizers: dict[str, Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Optimizer states as `name/parameter/field` tensors, and the learning rates of their groups."""
+    tensors, scalars = {}, {}
+    for name, optimizer in optimizers.items():
+        state = optimizer.state_dict()
+        scalars[name] = [{"lr": group["lr"]} for group in state["param_groups"]]
+        for index, fields in state["state"].items():
+            for field, value in fields.items():
+                tensors[f"{name}/{index}/{field}"] = torch.as_tensor(value)
+    return _plain(tensors), scalars
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU and contiguous, as safetensors wants them."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}

@@ -1,0 +1,126 @@
+"""One resolved, printable configuration out of defaults, a TOML file and `key=value` words.
+
+The keys of the training and those of the model stand side by side in one flat table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from nenrin.ground import UsageError, read_toml, suggest
+from nenrin.models.base import AgerModel, ModelConfig
+from nenrin.models.caae import CAAE, CAAEConfig
+from nenrin.models.mixed import MixedAger, MixedConfig
+
+MODELS: dict[str, tuple[type[AgerModel], type[ModelConfig]]] = {
+    "caae": (CAAE, CAAEConfig),
+    "mixed": (MixedAger, MixedConfig),
+}
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """How a training runs; what is trained is in `model_config`."""
+
+    model: str = "mixed"
+    label: str = ""  # part of the run folder's name
+    seed: int = 0
+    pictures: int = 200_000  # faces seen, over the whole training
+    batch: int = 16  # faces
+    precision: str = "auto"  # `32-true`, `bf16-mixed`, or bf16 where the device has it
+    threads: int = 0  # of the CPU; 0 leaves it to torch
+    log_every: int = 100  # steps
+    sample_every: int = 1000  # steps
+    checkpoint_every: int = 1000  # steps
+    keep_checkpoints: int = 3
+    model_config: ModelConfig = dataclasses.field(default_factory=MixedConfig)
+
+    @property
+    def steps(self) -> int:
+        return max(self.pictures // self.batch, 1)
+
+    def as_table(self) -> dict[str, Any]:
+        """Everything as one flat table, for `config.toml`, `--dry-run` and checkpoints."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "model_config"}
+        table = own | dataclasses.asdict(self.model_config)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in table.items()}
+
+
+def resolve(
+    model: str | None = None, file: Path | None = None, words: Sequence[str] = (), **fixed: Any
+) -> TrainConfig:
+    """Defaults, then the TOML file, then `key=value` words, then `fixed`; the later wins.
+
+    Raises `UsageError` for an unknown key (naming the nearest), a value of the wrong type or an unknown model.
+    """
+    given = read_toml(file) if file else {}
+    given |= dict(_word(word) for word in words)
+    given |= fixed
+    if model is not None:
+        given["model"] = model
+    return from_table(given)
+
+
+def from_table(table: dict[str, Any]) -> TrainConfig:
+    """The configuration that a flat table describes; see `TrainConfig.as_table`."""
+    name = table.get("model", TrainConfig.__dataclass_fields__["model"].default)
+    if name not in MODELS:
+        raise UsageError(f"unknown model {name!r}; {suggest(str(name), MODELS)}")
+    model_type = MODELS[name][1]
+    own_types = {k: v for k, v in get_type_hints(TrainConfig).items() if k != "model_config"}
+    model_types = get_type_hints(model_type)
+    own, inner = {}, {}
+    for key, value in table.items():
+        if key in own_types:
+            own[key] = _typed(key, value, own_types[key])
+        elif key in model_types:
+            inner[key] = _typed(key, value, model_types[key])
+        else:
+            raise UsageError(f"unknown configuration key {key!r}; {suggest(key, [*own_types, *model_types])}")
+    config = TrainConfig(**own, model_config=model_type(**inner))
+    _check(config)
+    return config
+
+
+def build(config: TrainConfig) -> AgerModel:
+    """A fresh model of this configuration."""
+    return MODELS[config.model][0](config.model_config)
+
+
+def _check(config: TrainConfig) -> None:
+    size = config.model_config.size
+    if size < 16 or size & (size - 1):
+        raise UsageError(f"size = {size}: must be a power of two, 16 or more")
+    for key in ("pictures", "batch", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"):
+        if getattr(config, key) < 1:
+            raise UsageError(f"{key} = {getattr(config, key)}: must be at least 1")
+    if config.precision not in ("auto", "32-true", "bf16-mixed"):
+        raise UsageError(f"precision = {config.precision!r}: auto, 32-true or bf16-mixed")
+    weighting = getattr(config.model_config, "weighting", "code")
+    if weighting not in ("code", "paper"):
+        raise UsageError(f"weighting = {weighting!r}: code or paper")
+
+
+def _word(word: str) -> tuple[str, Any]:
+    key, equals, text = word.partition("=")
+    if not equals:
+        raise UsageError(f"{word!r} is not key=value")
+    try:
+        return key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text  # a bare word is a string
+
+
+def _typed(key: str, value: Any, wanted: Any) -> Any:
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted == tuple[str, ...]:
+        if isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
+            return tuple(value)
+    elif type(value) is wanted:
+        return value
+    raise UsageError(f"{key} = {value!r}: expected {getattr(wanted, '__name__', wanted)}")

@@ -1,0 +1,114 @@
+"""From a memory-mapped array of faces to training batches, in an order that the seed and the step decide."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nenrin.domains.array import FaceArray
+from nenrin.models.condition import UNKNOWN, Condition
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Batch:
+    """B faces and, where the set has one, another picture of the same person in the same domain."""
+
+    images: Tensor  # (B, 3, H, W) float32 in [-1, 1]
+    masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0
+    condition: Condition
+    partner: Tensor  # (B, 3, H, W), the other picture; the face itself where there is none
+    partner_masks: Tensor  # (B, 1, H, W)
+    partner_condition: Condition
+    has_partner: Tensor  # (B,) bool
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)})
+
+
+class Sampler:
+    """Draws rows so that ages and domains come evenly, whatever the set holds most of.
+
+    A batch is a function of (seed, step) alone, so that a resumed training sees what it would have seen.
+    """
+
+    def __init__(self, faces: FaceArray, *, batch: int, seed: int, flip: bool = True) -> None:
+        self.faces, self.batch, self.seed, self.flip = faces, batch, seed, flip
+        self.weights = _even_weights(faces)
+        self.partners = _partners(faces)
+
+    def at(self, step: int) -> Batch:
+        """The batch of one step."""
+        rng = np.random.default_rng([self.seed, step])
+        rows = rng.choice(len(self.weights), size=self.batch, p=self.weights)
+        partners = np.array([_choose(self.partners.get(int(row)), int(row), rng) for row in rows])
+        flips = rng.random(self.batch) < 0.5 if self.flip else np.zeros(self.batch, bool)
+        images, masks = load(self.faces, rows, flips)
+        partner, partner_masks = load(self.faces, partners, flips)
+        return Batch(
+            images=images,
+            masks=masks,
+            condition=conditions(self.faces, rows),
+            partner=partner,
+            partner_masks=partner_masks,
+            partner_condition=conditions(self.faces, partners),
+            has_partner=torch.from_numpy(partners != rows),
+        )
+
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """Batches without end, beginning with that of `step`."""
+        while True:
+            yield self.at(step)
+            step += 1
+
+
+def load(faces: FaceArray, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """Pixels (B, 3, H, W) in [-1, 1] and masks (B, 1, H, W) of some rows, mirrored where `flips` says so."""
+    pixels, masks = faces.pixels[rows], faces.masks[rows]
+    pixels[flips], masks[flips] = pixels[flips, :, ::-1], masks[flips, :, ::-1]
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return images, torch.from_numpy(masks)[:, None].float().div_(255)
+
+
+def conditions(faces: FaceArray, rows: NDArray[np.int64]) -> Condition:
+    """The labels of some rows."""
+    return Condition(
+        age=torch.from_numpy(faces.age[rows]),
+        domain=torch.from_numpy(faces.domain[rows]),
+        glasses=torch.from_numpy(faces.glasses[rows]),
+        gender=torch.from_numpy(faces.gender[rows]),
+    )
+
+
+def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
+    """The chance of each row: even over domains and, within one, over decades, its square root for rare ones.
+
+    Faces of unknown age count as one more decade of their domain.
+    """
+    decade = np.where(np.isnan(faces.age), -1, np.nan_to_num(faces.age) // 10).astype(int)
+    _, cell, sizes = np.unique(
+        np.stack([faces.domain, decade]), axis=1, return_inverse=True, return_counts=True
+    )
+    weights: NDArray[np.float64] = sizes[cell.ravel()] ** -0.5
+    for domain in np.unique(faces.domain):
+        weights[faces.domain == domain] /= weights[faces.domain == domain].sum()
+    return weights / weights.sum()
+
+
+def _partners(faces: FaceArray) -> dict[int, NDArray[np.int64]]:
+    """Row -> the rows of the same person in the same domain, with a known age, besides itself."""
+    known = np.flatnonzero((faces.identity != UNKNOWN) & ~np.isnan(faces.age))
+    order = known[np.lexsort((faces.domain[known], faces.identity[known]))]
+    key = np.stack([faces.identity[order], faces.domain[order]])
+    starts = np.flatnonzero(np.any(np.diff(key, axis=1, prepend=-2) != 0, axis=0))
+    groups = np.split(order, starts[1:]) if len(order) else []
+    return {int(row): group[group != row] for group in groups if len(group) > 1 for row in group}
+
+
+def _choose(candidates: NDArray[np.int64] | None, row: int, rng: np.random.Generator) -> int:
+    return row if candidates is None else int(rng.choice(candidates))

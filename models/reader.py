@@ -1,0 +1,111 @@
+"""The reader: reads age, domain, glasses and gender off a face.
+
+It is trained with the ager, on the ager's own faces. It guides the generator and stands in for labels that
+nobody gave; it never scores anything: the judges of `nenrin.eval` are other nets, trained on other people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nenrin.domains.face import GENDERS, GLASSES
+from nenrin.models.condition import UNKNOWN, Condition
+
+AGE_STEP = 4.0  # years between the centres of two age classes
+AGE_CLASSES = 26  # 0, 4, ..., 100
+AGE_SPREAD = 3.0  # years: how sure a label is; labels of apparent age differ by about that
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Reading:
+    """What the reader says of B faces, as logits."""
+
+    age: Tensor  # (B, AGE_CLASSES)
+    domain: Tensor  # (B, domains)
+    glasses: Tensor  # (B, 3)
+    gender: Tensor  # (B, 2)
+
+    def years(self) -> Tensor:
+        """Expected age in years, (B,)."""
+        return (self.age.float().softmax(1) * age_centres(self.age.device)).sum(1)
+
+    def condition(self) -> Condition:
+        """The most likely labels."""
+        return Condition(
+            age=self.years(),
+            domain=self.domain.argmax(1),
+            glasses=self.glasses.argmax(1),
+            gender=self.gender.argmax(1),
+        )
+
+
+class Reader(nn.Module):
+    """A small residual net over 64 pixels; larger pictures are averaged down, as age is read from the whole."""
+
+    def __init__(self, domains: int, width: int = 32) -> None:
+        super().__init__()
+        channels = [width, width * 2, width * 3, width * 4]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 5, stride=2, padding=2)]  # 64 -> 32
+        for inside, outside in zip(channels, channels[1:], strict=False):
+            layers += [_Residual(inside), _norm(inside), nn.SiLU(), nn.Conv2d(inside, outside, 3, 2, 1)]
+        layers += [_Residual(channels[-1]), _norm(channels[-1]), nn.SiLU()]  # 4 x 4
+        self.body = nn.Sequential(*layers)
+        self.parts = (AGE_CLASSES, domains, len(GLASSES), len(GENDERS))
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels[-1] * 16, sum(self.parts)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to all logits side by side; see `split`."""
+        if images.shape[-1] != 64:
+            images = F.interpolate(images, size=(64, 64), mode="bilinear", antialias=True)
+        return self.head(self.body(images).flatten(1))  # type: ignore[no-any-return]
+
+    def split(self, logits: Tensor) -> Reading:
+        """Name the parts of `forward`'s answer."""
+        age, domain, glasses, gender = logits.float().split(self.parts, dim=1)
+        return Reading(age=age, domain=domain, glasses=glasses, gender=gender)
+
+
+def reading_loss(reading: Reading, truth: Condition) -> dict[str, Tensor]:
+    """Cross-entropies to the labels that are known; an unknown label costs nothing.
+
+    Age is label distribution learning with the expectation (DLDL-v2, Gao et al. 2018).
+    """
+    known = ~truth.age.isnan()
+    years = truth.age.nan_to_num(0)
+    spread = F.softmax(-0.5 * ((years[:, None] - age_centres(years.device)) / AGE_SPREAD) ** 2, dim=1)
+    age = -(spread * reading.age.log_softmax(1)).sum(1) + (reading.years() - years).abs() / 10
+    return {
+        "age": (age * known).sum() / known.sum().clamp(min=1),
+        "domain": _cross_entropy(reading.domain, truth.domain),
+        "glasses": _cross_entropy(reading.glasses, truth.glasses),
+        "gender": _cross_entropy(reading.gender, truth.gender),
+    }
+
+
+def age_centres(device: torch.device) -> Tensor:
+    """The years that the age classes stand for, (AGE_CLASSES,)."""
+    return torch.arange(AGE_CLASSES, device=device) * AGE_STEP
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    total = F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="sum")
+    return total / (labels != UNKNOWN).sum().clamp(min=1)
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = _norm(channels), nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2, self.conv2 = _norm(channels), nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.conv1(F.silu(self.norm1(x)))
+        return x + self.conv2(F.silu(self.norm2(hidden)))  # type: ignore[no-any-return]
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(8, channels)

@@ -1,0 +1,111 @@
+"""The run folder, which explains itself:
+
+runs/00017-mixed-both/{config.toml, environment.json, faces.txt, metrics.jsonl, samples/, checkpoints/, events...}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nenrin import __version__
+from nenrin.ground import UsageError, write_text, write_toml
+from nenrin.models.checkpoint import list_checkpoints
+
+
+class Run:
+    """A training's folder: what it was told, what it ran on, what it saw and what it wrote."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.samples = path / "samples"
+
+    @classmethod
+    def create(cls, runs: Path, *, name: str) -> Run:
+        """Claim the next number under `runs`; two trainings that begin at once get two numbers."""
+        runs.mkdir(parents=True, exist_ok=True)
+        numbers = [int(match[1]) for path in runs.iterdir() if (match := re.match(r"(\d{5})-", path.name))]
+        number = max(numbers, default=-1) + 1
+        while True:
+            path = runs / f"{number:05d}-{name}"
+            try:
+                path.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        run = cls(path)
+        run.checkpoints.mkdir()
+        run.samples.mkdir()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """An existing run. Raises `UsageError` if the folder is none."""
+        if not (path / "config.toml").is_file():
+            raise UsageError(f"{path} is no run folder: it has no config.toml")
+        return cls(path)
+
+    def describe(self, config: dict[str, Any], sets: list[str], faces: Iterable[str]) -> None:
+        """Write the resolved configuration, the environment and the ids of the faces trained on."""
+        write_toml(self.path / "config.toml", config)
+        write_text(self.path / "faces.txt", "".join(f"{face}\n" for face in faces))
+        environment = {
+            "nenrin": __version__,
+            "command": sys.argv,
+            "sets": sets,
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        }
+        write_text(self.path / "environment.json", json.dumps(environment, indent=1))
+
+    def sets(self) -> list[str]:
+        """The folders of the sets it trains on."""
+        names: list[str] = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))["sets"]
+        return names
+
+    def faces(self) -> list[str]:
+        """The ids of the faces it trains on; no evaluation may use a judge that saw one of them."""
+        return (self.path / "faces.txt").read_text(encoding="utf-8").split()
+
+    def latest(self) -> Path:
+        """The newest whole checkpoint. Raises `UsageError` if there is none yet."""
+        found = list_checkpoints(self.checkpoints)
+        if not found:
+            raise UsageError(f"{self.path} has no checkpoint yet: let it train longer")
+        return found[-1]
+
+    def checkpoint(self, step: int) -> Path:
+        """Where the checkpoint of a step goes."""
+        return self.checkpoints / f"{step:07d}"
+
+    def log(self, row: dict[str, float]) -> None:
+        """Add a row to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drop the metrics later than `step`, and a last line that a kill left half written."""
+        file = self.path / "metrics.jsonl"
+        if not file.exists():
+            return
+        kept = []
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except ValueError:
+                break
+        write_text(file, "".join(kept))

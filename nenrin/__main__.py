@@ -1,0 +1,5 @@
+"""`python -m nenrin`: the command line of an uninstalled checkout."""
+
+from nenrin.cli import main
+
+raise SystemExit(main())

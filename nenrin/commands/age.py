@@ -1,0 +1,124 @@
+"""`nenrin age`: pictures in, aged faces out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nenrin.commands.rows import pixels, write_rows
+from nenrin.commands.words import Names, choose, list_pictures, parse_ages
+from nenrin.ground import NenrinError, track
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL import Image
+
+    from nenrin.models.ager import Strip
+
+
+def age(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures, or folders of them.")],
+    to: Annotated[str, typer.Option(help="The ages to make, in years.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")] = Path("out"),
+    glasses: Annotated[str, typer.Option(help="keep, none, clear or dark.")] = "keep",
+    domain: Annotated[str, typer.Option(help="auto, or what the picture is: photo, manga ...")] = "auto",
+    checkpoint: Annotated[Path | None, typer.Option(help="A run folder; else the shipped weights.")] = None,
+    face: Annotated[str, typer.Option(help="find the faces, or take the whole picture as one.")] = "find",
+    gender: Annotated[str | None, typer.Option(help="female or male, if not to be guessed.")] = None,
+    from_: Annotated[float | None, typer.Option("--from", help="The age it shows, likewise.")] = None,
+    paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,
+) -> None:
+    """Age every face of some pictures.
+
+    Writes STEM_input.png, STEM_to15.png ..., STEM_strip.png (STEM_f2_... for a second face) and ages.json.
+
+    Example: nenrin age conan.png --to 7,17,40 --glasses none --checkpoint demo/run -o out
+    """
+    ages = parse_ages(to)
+    choose(glasses, ("keep", "none", "clear", "dark"), "--glasses")
+    choose(face, ("find", "whole"), "--face")
+    if gender is not None:
+        choose(gender, ("female", "male"), "--gender")
+    files = list_pictures(pictures)
+
+    import nenrin
+    from nenrin.domains.find import open_picture
+
+    ager = nenrin.load(checkpoint)
+    if domain != "auto":
+        choose(domain, ager.domains, "--domain")
+    names, rows, failed = Names(), list[dict[str, Any]](), list[NenrinError]()
+    try:
+        for file in track(files, "ageing", len(files)):
+            try:
+                picture = open_picture(file)
+                strips = ager.age(
+                    picture, ages, glasses=glasses, domain=domain, gender=gender, from_age=from_, face=face
+                )
+                stems = names.take(file.stem, len(strips))
+                rows += _write(out, file, strips, stems, glasses)
+                if paste:
+                    _write_pasted(out / stems[0], picture, strips)
+            except NenrinError as error:
+                if str(file) not in str(error):
+                    error = NenrinError(f"{file}: {error}")
+                if len(files) == 1:
+                    raise error from None
+                failed.append(error)
+                print(f"nenrin: {error}", file=sys.stderr)
+    finally:
+        # Ctrl-C too: the faces aged so far keep their rows.
+        if rows:
+            write_rows(out / "ages.json", rows)
+    faces = len({(row["input"], row["face"]) for row in rows})
+    typer.echo(f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
+    if failed:
+        raise NenrinError(f"{len(failed)} of {len(files)} pictures could not be aged (named above)")
+
+
+def _write(
+    out: Path, file: Path, strips: Sequence[Strip], stems: Sequence[str], glasses: str
+) -> list[dict[str, Any]]:
+    """Write one picture's faces; the rows of `ages.json`, one for each aged face written."""
+    from nenrin.pictures import draw_strip, write_picture
+
+    rows = []
+    for number, (stem, strip) in enumerate(zip(stems, strips, strict=True), start=1):
+        write_picture(strip.input, out / f"{stem}_input.png")
+        for years, aged in strip.outputs.items():
+            write_picture(aged, out / f"{stem}_to{years:g}.png")
+            rows.append(
+                {
+                    "input": str(file),
+                    "face": number,
+                    "box": None if strip.found is None else pixels(strip.found.box),
+                    "points": None if strip.found is None else pixels(strip.found.points),
+                    "domain": strip.domain,
+                    "from": strip.from_age,
+                    "to": years,
+                    "glasses": glasses,
+                    "file": f"{stem}_to{years:g}.png",
+                    "seconds": strip.seconds,
+                }
+            )
+        captions = ["input", *(f"{years:g}" for years in strip.outputs)]
+        write_picture(draw_strip([strip.input, *strip.outputs.values()], captions), out / f"{stem}_strip.png")
+    return rows
+
+
+def _write_pasted(stem: Path, picture: Image.Image, strips: Sequence[Strip]) -> None:
+    """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place."""
+    from nenrin.pictures import paste_face, write_picture
+
+    for years in strips[0].outputs:
+        whole = picture
+        for strip in strips:
+            aged = strip.outputs[years]
+            whole = (
+                aged.resize(picture.size) if strip.matrix is None else paste_face(whole, aged, strip.matrix)
+            )
+        write_picture(whole, stem.with_name(f"{stem.name}_to{years:g}_pasted.png"))

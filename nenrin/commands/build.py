@@ -1,0 +1,59 @@
+"""`nenrin build`: raw pictures in, a set of aligned, labelled, split faces out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from nenrin.domains.pipeline import FinderName
+
+
+def build(
+    raw: Annotated[
+        list[str], typer.Argument(metavar="RAW", help="Folders of pictures; KIND:FOLDER names the layout.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The set to write.")],
+    domain: Annotated[str | None, typer.Option(help="What they show: photo, manga ...")] = None,
+    size: Annotated[int, typer.Option(min=16, help="Pixels of a face's side.")] = 256,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
+    finder: Annotated[str, typer.Option(help="auto, mtcnn, or nominal: tight crops as they are.")] = "auto",
+    split: Annotated[str | None, typer.Option(help="Put all faces into this split.")] = None,
+    splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
+    points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,
+) -> None:
+    """Make a set of faces out of raw pictures.
+
+    Faces are found, aligned, cleaned, labelled and split; what is set aside stays in the set with its reason.
+
+    Example: nenrin build raw/utkface raw/fgnet -o data/sets/photo --workers 2
+    """
+    from nenrin.domains.build import build as build_set
+
+    report = build_set(
+        raw,
+        out,
+        domain=domain,
+        size=size,
+        workers=workers,
+        finder=cast("FinderName", finder),  # build itself refuses any other word
+        split=split,
+        splits_from=splits_from,
+        points_from=points_from,
+        limit=limit,
+    )
+    typer.echo(f"{report.kept} faces in {report.faces.path}")
+    _list("set aside, with the reason in each row", report.dropped)
+    _list("pictures that could not be read, named in rejects.csv", report.unreadable)
+
+
+def _list(title: str, reasons: Counter[str]) -> None:
+    if reasons:
+        typer.echo(f"{reasons.total()} {title}:")
+        for reason, count in reasons.most_common():
+            typer.echo(f"  {count:6d}  {reason}")

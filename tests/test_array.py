@@ -1,0 +1,116 @@
+"""The memory-mapped array: which faces are in it, and that reading them costs nothing until it is done."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nenrin.domains.array import pack
+from nenrin.domains.face import Face, Split, face_id
+from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.ground import UsageError
+
+
+def make_face(seed: int, *, identity: str | None, split: Split, size: int = 32, **labels: object) -> Face:
+    pixels = np.full((size, size, 3), seed, dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    values = {"domain": "photo", **labels}
+    return Face(id=face_id(pixels), image=stream.getvalue(), identity=identity, split=split, **values)  # type: ignore[arg-type]
+
+
+def make_set(path: Path, faces: list[Face], domains: tuple[str, ...] = ("photo",), size: int = 32) -> FaceSet:
+    with SetWriter(path, name=path.name, size=size, domains=domains) as writer:
+        for face in faces:
+            writer.add(face)
+    return FaceSet.open(path)
+
+
+def test_labels_and_pixels(tmp_path: Path) -> None:
+    top_missing = np.array([[0, 8], [32, 8], [32, 32], [0, 32]], dtype=np.float32)
+    faces = [
+        make_face(10, identity="a", split="train", age=7.0, glasses="dark", gender="male", frame=top_missing),
+        make_face(20, identity=None, split="train"),
+        make_face(30, identity="b", split="test"),
+        make_face(40, identity="c", split="train", verdict="drop"),
+    ]
+    array = pack([make_set(tmp_path / "s", faces)], size=16, splits=["train"])
+    assert array.ids == [faces[0].id, faces[1].id]
+    assert array.pixels[:].shape == (2, 16, 16, 3)
+    assert array.pixels[1][0, 0].tolist() == [20, 20, 20]
+    np.testing.assert_array_equal(array.masks[0][:, 3], [0] * 4 + [255] * 12)
+    assert (array.masks[1] == 255).all()
+    np.testing.assert_array_equal(array.age, np.array([7, np.nan], dtype=np.float32))
+    assert (array.glasses.tolist(), array.gender.tolist()) == ([2, -1], [1, -1])
+    assert (array.identity.tolist(), array.identities) == ([0, -1], ("a",))
+
+
+def test_selection_reads_only_what_is_asked(tmp_path: Path) -> None:
+    faces = [make_face(i, identity=str(i), split="train", age=float(i)) for i in range(20)]
+    array = pack([make_set(tmp_path / "s", faces)], size=32, splits=["train"])
+    old = array.select(array.age >= 10).select([3, 1])
+    assert old.age.tolist() == [13, 11]
+    assert old.pixels[:][:, 0, 0, 0].tolist() == [13, 11]
+    assert old.pixels.shape == (2, 32, 32, 3)
+    assert not isinstance(old.pixels, np.ndarray)
+
+
+def test_a_person_on_two_sides_leaves_the_weaker_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = make_set(
+        tmp_path / "a", [make_face(1, identity="x", split="train"), make_face(2, identity="y", split="train")]
+    )
+    two = make_set(
+        tmp_path / "b", [make_face(3, identity="x", split="test"), make_face(4, identity="z", split="judge")]
+    )
+    with caplog.at_level(logging.WARNING):
+        train = pack([one, two], size=32, splits=["train"])
+    assert [train.identities[i] for i in train.identity] == ["y"]
+    assert "1 faces left out" in caplog.text
+    assert len(pack([one, two], size=32, splits=["train", "test", "judge"])) == 3
+    assert len(pack([one], size=32, splits=["train"])) == 2
+
+
+def test_the_vocabulary_does_not_depend_on_order_or_split(tmp_path: Path) -> None:
+    one = make_set(tmp_path / "a", [make_face(1, identity="x", split="train")], ("photo",))
+    two = make_set(
+        tmp_path / "b",
+        [
+            make_face(3, identity="w", split="train", domain="manga"),
+            make_face(5, identity="v", split="test", domain="ink"),
+        ],
+        ("ink", "manga"),
+    )
+    for sets in ([one, two], [two, one]):
+        array = pack(sets, size=32, splits=["train"])
+        assert array.domains == ("photo", "manga", "ink")
+        assert sorted(array.domains[i] for i in array.domain) == ["manga", "photo"]
+
+
+def test_the_second_time_maps_the_first_ones_file(tmp_path: Path) -> None:
+    stored = make_set(tmp_path / "s", [make_face(i, identity=str(i), split="train") for i in range(5)])
+    pack([stored], size=16, splits=["train"])
+    (folder,) = (tmp_path / "s" / "arrays").iterdir()
+    before = (folder / "pixels.npy").stat().st_mtime_ns
+    pack([stored], size=16, splits=["train"])
+    pack([stored], size=32, splits=["train"])
+    assert (folder / "pixels.npy").stat().st_mtime_ns == before
+    assert len(list((tmp_path / "s" / "arrays").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "splits", "message"),
+    [(64, ["train"], "--size 64"), (32, ["judge"], "no faces in the splits judge")],
+)
+def test_what_cannot_be_packed(tmp_path: Path, sizes: int, splits: list[str], message: str) -> None:
+    stored = make_set(tmp_path / "s", [make_face(1, identity="x", split="train")])
+    with pytest.raises(UsageError, match=message):
+        pack([stored], size=sizes, splits=splits)
+    with pytest.raises(UsageError, match="name at least one"):
+        pack([], size=16)

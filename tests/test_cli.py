@@ -1,0 +1,162 @@
+"""The command line: its words, its help, what it writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nenrin.cli import COMMANDS, main
+from nenrin.commands.words import Names, list_pictures, parse_ages, split_overrides
+from nenrin.domains.align import similarity, transform
+from nenrin.ground import UsageError
+from nenrin.pictures import draw_strip, mark_faces, paste_face
+
+NAMES = [name for name, _, _ in COMMANDS]
+
+
+def test_ages_are_read_in_order_and_once() -> None:
+    assert parse_ages("5, 15,2.5,15") == [5, 15, 2.5]
+
+
+@pytest.mark.parametrize("text", ["five", "", ",", "-1", "5,121", "nan", "5;6"])
+def test_ages_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--to takes"):
+        parse_ages(text)
+
+
+def test_names_never_meet() -> None:
+    names = Names()
+    given = [names.take(stem, faces) for stem, faces in [("x", 1), ("x", 2), ("X", 1), ("x_f2", 1), ("x", 2)]]
+    assert given == [["x"], ["x-2", "x-2_f2"], ["X-3"], ["x_f2"], ["x-4", "x-4_f2"]]
+    taken = Names()
+    taken.take("x_f2", 1)
+    assert taken.take("x", 2) == ["x-2", "x-2_f2"]
+
+
+def test_folders_give_their_pictures(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "notes.txt", "deeper/c.webp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = list_pictures([tmp_path, tmp_path / "b.png", tmp_path / "missing.png"])
+    assert [p.name for p in found] == ["a.JPG", "b.png", "c.webp", "missing.png"]
+
+
+def test_settings_are_told_from_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("size=64").mkdir()
+    assert split_overrides(["photo", "steps=10", "size=64"]) == (
+        [Path("photo"), Path("size=64")],
+        ["steps=10"],
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_fits_a_screen_and_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert f"Example: nenrin {name}" in said
+    assert len(said.splitlines()) <= 40
+
+
+def test_help_lists_every_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    rows = [line for line in said.splitlines() if line.startswith("│") and line.split()[1] in NAMES]
+    assert [row.split()[1] for row in rows] == NAMES
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["aeg"], "Did you mean 'age'?"),
+        (["age", "x.png", "--tto", "5"], "--to"),
+        (["age", "x.png"], "'--to'"),
+        (["age", "x.png", "--to", "5", "--glasses", "drak"], "did you mean 'dark'?"),
+        (["age", "x.png", "--to", "5", "--face", "hole"], "did you mean 'whole'?"),
+        (["age", "x.png", "--to", "5", "--gender", "femal"], "did you mean 'female'?"),
+        (["twins", "--people", "many"], "--people"),
+        (["twins", "--people", "0"], "--people"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("nenrin: ")
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+def test_debug_anywhere_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["find", str(tmp_path)]
+    assert main(words) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert main([*words, "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_door_opens_without_torch() -> None:
+    # What takes seconds to import is imported by the command that needs it.
+    heavy = ("torch", "scipy", "sklearn", "pyarrow", "matplotlib")
+    code = f"import sys, nenrin.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_help_comes_at_once() -> None:
+    # The fastest of a few: other work on the machine must not decide.
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "nenrin", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.5  # 0.4 s on an idle core
+
+
+def test_strip_holds_every_face_where_it_belongs() -> None:
+    faces = [Image.new("RGB", (64, 64), colour) for colour in ("red", "green", "blue")]
+    strip = np.asarray(draw_strip(faces, ["input", "5", "70"]))
+    assert strip.shape[1] == 3 * 64 + 2 * 4
+    for index, face in enumerate(faces):
+        assert (strip[:64, index * 68 : index * 68 + 64] == np.asarray(face)).all()
+    below = strip[64:].min(axis=(0, 2))  # captions are dark on white
+    assert all(below[index * 68 : index * 68 + 64].min() < 128 for index in range(3))
+
+
+def test_marks_lie_on_the_box_and_the_points() -> None:
+    box = np.array([20, 30, 80, 90], np.float32)
+    points = np.array([[40, 50], [60, 50], [50, 60], [43, 75], [57, 75]], np.float32)
+    picture = Image.new("RGB", (100, 100), "white")
+    marked = np.asarray(mark_faces(picture, [box], [points]))
+    assert (np.asarray(picture) == 255).all()  # the original is left alone
+    for x, y in [*points.astype(int), (20, 60), (80, 60), (50, 30), (50, 90)]:
+        assert marked[y, x].tolist() == [255, 64, 32]
+
+
+def test_pasted_face_returns_to_its_place() -> None:
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
+    whole = noise.resize((240, 240), Image.Resampling.BICUBIC)
+    points = np.array([[100, 100], [130, 104], [114, 118], [101, 132], [125, 135]], np.float32)
+    matrix = similarity(points[None], 64)
+    # Seen through the matrix by hand: the colour of an aligned pixel is that of the place it came from.
+    inverse = np.linalg.inv(np.vstack([matrix[0], [0, 0, 1]]))
+    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
+    places = transform(inverse[None, :2].astype(np.float32), np.stack([x, y], -1).reshape(1, -1, 2))[0]
+    columns, rows = np.clip(np.floor(places).astype(int), 0, 239).T
+    aligned = Image.fromarray(np.asarray(whole)[rows, columns].reshape(64, 64, 3))
+    back = np.asarray(paste_face(whole, aligned, matrix[0])).astype(int)
+    error = np.abs(back - np.asarray(whole))
+    assert error.max() < 24  # resampled once; a shift by one pixel would give 40 and more
+    far = np.hypot(*(np.indices((240, 240)) - 118)) > 110
+    assert (error[far] == 0).all()
+    changed = np.asarray(paste_face(whole, Image.new("RGB", (64, 64), "black"), matrix[0]))
+    assert changed[115, 114].max() == 0
