@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -65,12 +64,12 @@ class MeanFaceAger(_Unseeing):
             # A face without an age counts a little everywhere: it decides only where nothing else does.
             weight = torch.from_numpy(np.where(np.isnan(age), 1e-6, kernel + 1e-9)).double()
             for domain in range(count):
-                member = torch.from_numpy(
-                    (faces.domain[rows] == domain) | (domain == count - 1)
-                ).double()
+                member = torch.from_numpy((faces.domain[rows] == domain) | (domain == count - 1)).double()
                 sums[domain] += (weight * member[:, None]).T @ flat
                 totals[domain] += (weight * member[:, None]).sum(0)[:, None]
-        means = torch.where(totals > 0, sums / totals.clamp_min(1e-12), sums[-1] / totals[-1].clamp_min(1e-12))
+        means = torch.where(
+            totals > 0, sums / totals.clamp_min(1e-12), sums[-1] / totals[-1].clamp_min(1e-12)
+        )
         return cls(means.float().view(count, len(KNOTS), 3, side, side), faces.domains)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
@@ -80,5 +79,3 @@ class MeanFaceAger(_Unseeing):
         low = place.floor().long().clamp_max(len(KNOTS) - 2)
         mix = (place - low).view(-1, 1, 1, 1)
         return torch.lerp(self._means[domain, low], self._means[domain, low + 1], mix)
-
-

@@ -35,9 +35,7 @@ class FeatureStore:
 
     def pairs(self, key: str, function: Callable[[Tensor, Tensor], Tensor], a: Pixels, b: Pixels) -> Floats:
         """The same for a function of two pictures, such as a distance: (N,)."""
-        return self._cached(
-            key, key, (a, b), lambda rows: function(to_tensor(a[rows]), to_tensor(b[rows]))
-        )
+        return self._cached(key, key, (a, b), lambda rows: function(to_tensor(a[rows]), to_tensor(b[rows])))
 
     def _cached(
         self, key: str, label: str, inputs: tuple[Pixels, ...], compute: Callable[[slice], Tensor]

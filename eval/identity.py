@@ -69,7 +69,9 @@ class PixelEmbedder:
 
     def embed(self, images: Tensor) -> Tensor:
         """See `Embedder.embed`."""
-        grey = F.interpolate(crop_arcface(images).mean(1, keepdim=True), size=(16, 16), mode="area").flatten(1)
+        grey = F.interpolate(crop_arcface(images).mean(1, keepdim=True), size=(16, 16), mode="area").flatten(
+            1
+        )
         return F.normalize(grey - grey.mean(1, keepdim=True), dim=1)
 
 
@@ -106,7 +108,9 @@ class OnnxEmbedder:
             raise NenrinError(f"{path} is not a face embedder: {_first_line(error)}") from None
         shape = entry.shape
         if len(shape) != 4 or shape[1] != 3 or (isinstance(shape[2], int) and shape[2] != size):
-            raise NenrinError(f"{path} takes pictures of shape {shape}, not (N, 3, {size}, {size}): give its size")
+            raise NenrinError(
+                f"{path} takes pictures of shape {shape}, not (N, 3, {size}, {size}): give its size"
+            )
         self._input, self._one_by_one = entry.name, shape[0] == 1
         self._size, self._channels, self._flip = size, channels, flip
         self._mean = torch.tensor(mean).view(1, 3, 1, 1)
@@ -130,11 +134,16 @@ class OnnxEmbedder:
         outputs = [self._session.run(None, {self._input: piece.numpy()})[0] for piece in pieces]
         vectors = torch.from_numpy(np.concatenate(outputs)).flatten(1).float()
         if len(vectors) != len(faces):
-            raise NenrinError(f"{self.name} gave {len(vectors)} vectors for {len(faces)} faces: not an embedder")
+            raise NenrinError(
+                f"{self.name} gave {len(vectors)} vectors for {len(faces)} faces: not an embedder"
+            )
         return F.normalize(vectors, dim=1)
 
 
-FACENET_FILES = {"vggface2": "20180402-114759-vggface2.pt", "casia-webface": "20180408-102900-casia-webface.pt"}
+FACENET_FILES = {
+    "vggface2": "20180402-114759-vggface2.pt",
+    "casia-webface": "20180408-102900-casia-webface.pt",
+}
 
 
 class FacenetEmbedder:

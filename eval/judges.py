@@ -56,7 +56,7 @@ class CNNJudge:
 
     def judge(self, images: Tensor) -> Tensor:
         """See `Judge.judge`."""
-        x = nets.centre(images)
+        x = nets.crop(images, nets.CENTRE)
         with torch.no_grad():
             p = (self._net(x).softmax(1) + self._net(x.flip(3)).softmax(1)) / 2
         return p @ BINS
@@ -158,7 +158,7 @@ def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
     """Histograms of oriented gradients of the 64 px face (Dalal and Triggs 2005), and the embedding."""
     from skimage.feature import hog
 
-    small = nets.to_pixels(nets.centre(images))
+    small = nets.to_pixels(nets.crop(images, nets.CENTRE))
     rows = [
         hog(face, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(2, 2), channel_axis=-1)
         for face in small
@@ -170,7 +170,10 @@ def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
 
 def _shrunk(faces: FaceArray) -> NDArray[np.uint8]:
     return np.concatenate(
-        [nets.to_pixels(nets.centre(nets.to_tensor(faces.pixels[s]))) for s in nets.chunks(len(faces))]
+        [
+            nets.to_pixels(nets.crop(nets.to_tensor(faces.pixels[s]), nets.CENTRE))
+            for s in nets.chunks(len(faces))
+        ]
     )
 
 

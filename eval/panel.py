@@ -37,9 +37,7 @@ class Panel:
         return [judge for judge in (self.across, self.own.get(domain)) if judge is not None]
 
 
-def seat(
-    faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int
-) -> Panel:
+def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int) -> Panel:
     """Train the judges on `faces` (the judge split), or open them where that was done before.
 
     A convolutional judge across all domains and a support vector judge for each domain that has at
@@ -75,9 +73,7 @@ def seat(
     return Panel(across=across, own=own, notes=notes)
 
 
-def _kept(
-    path: Path, *, opened: Callable[[dict[str, NDArray[Any]]], J], trained: Callable[[], J]
-) -> J:
+def _kept(path: Path, *, opened: Callable[[dict[str, NDArray[Any]]], J], trained: Callable[[], J]) -> J:
     """The judge in this file; trained and written there if there is none or it is torn."""
     if path.is_file():
         try:

@@ -78,7 +78,11 @@ def bootstrap_sums(
 
 
 def bootstrap_by_index(
-    statistic: Callable[[NDArray[np.intp]], float], groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+    statistic: Callable[[NDArray[np.intp]], float],
+    groups: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
 ) -> Estimate:
     """Estimate any statistic: it is given the row numbers of a resample and returns a number."""
     members, count = _members(groups)

@@ -49,7 +49,7 @@ class TwinEmbedder:
 
     def embed(self, images: Tensor) -> Tensor:
         """See `Embedder.embed`."""
-        x = nets.face(images)
+        x = nets.crop(images, nets.FACE)
         with torch.no_grad():
             return F.normalize(self._net(x) + self._net(x.flip(3)), dim=1)
 
@@ -107,12 +107,13 @@ def drawings(people: int, each: int, *, seed: int) -> tuple[NDArray[np.uint8], N
     glasses = rng.choice(3, size=len(person), p=(0.7, 0.2, 0.1))
     photo = np.arange(len(person)) % 2 == 0
     for domain, rows in (("photo", np.flatnonzero(photo)), ("manga", np.flatnonzero(~photo))):
-        parts[domain] = rows, draw(
-            who[rows], ages[rows], domain=domain, glasses=glasses[rows], views=views[rows], size=80
+        parts[domain] = (
+            rows,
+            draw(who[rows], ages[rows], domain=domain, glasses=glasses[rows], views=views[rows], size=80),
         )  # type: ignore[arg-type]
     images = np.empty((len(person), nets.SIZE, nets.SIZE, 3), np.uint8)
     for rows, drawing in parts.values():
         for chunk in nets.chunks(len(rows), 256):
-            faces = nets.face(nets.to_tensor(drawing.images[chunk]))
+            faces = nets.crop(nets.to_tensor(drawing.images[chunk]), nets.FACE)
             images[rows[chunk]] = nets.to_pixels(faces)
     return images, person

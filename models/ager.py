@@ -55,7 +55,8 @@ class Ager:
     def load(cls, path: str | Path | None = None, *, finder: Finder | None = None) -> Ager:
         """Open a run folder (its newest checkpoint) or one checkpoint folder.
 
-        Raises `UsageError` where there is none or it is of another architecture, `NenrinError` if it is damaged.
+        Raises `UsageError` where there is none or it is of another architecture, `NenrinError` where it
+        is damaged.
         """
         if path is None:
             raise UsageError("no weights are shipped yet: name a run folder with --checkpoint RUN")
@@ -92,8 +93,8 @@ class Ager:
         """Age every face of a picture, largest confidence first.
 
         `to` is years; `glasses` is keep, none, clear or dark; `domain` is auto or one of `domains`; `face` is
-        find, or whole for a picture that is one tight, upright face. Raises `NenrinError` if no face is found and
-        `UsageError` for a word that is not known.
+        find, or whole for a picture that is one tight, upright face. Raises `NenrinError` if no face is found
+        and `UsageError` for a word that is not known.
         """
         if glasses != "keep" and glasses not in GLASSES:
             raise UsageError(f"unknown glasses {glasses!r}; {suggest(glasses, ['keep', *GLASSES])}")

@@ -31,7 +31,7 @@ def jitter_geometry(
 
 
 def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:
-    """Change brightness, saturation and contrast of (B, 3, H, W) in [-1, 1], as DiffAugment does (Zhao 2020)."""
+    """Change brightness, saturation and contrast of (B, 3, H, W) in [-1, 1] (DiffAugment, Zhao 2020)."""
     draw = torch.rand(len(images), 3, 1, 1, 1, generator=generator).mul_(2).sub_(1).to(images)
     images = images + draw[:, 0] * strength
     grey = images.mean(dim=1, keepdim=True)

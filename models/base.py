@@ -42,7 +42,7 @@ class AgerModel(nn.Module, ABC):
     def step(
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
     ) -> dict[str, Tensor]:
-        """Train on one batch; `progress` runs from 0 to 1 over the training. Returns detached scalars to log."""
+        """Train on one batch; `progress` runs from 0 to 1 over the training. Returns scalars to log."""
 
     @abstractmethod
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:

@@ -1,10 +1,11 @@
 """CAAE, the conditional adversarial autoencoder, as published (Zhang, Song and Qi, CVPR 2017).
 
-Kept faithful, for the record and as the baseline: encoder to z in [-1, 1]^50, generator told ten age classes and the
-gender, a discriminator that holds z to a uniform prior and one that judges the picture with its label.
-Two named weightings: `code` is what the authors' public code trains with (prior adversary and total variation off:
-nearly an autoencoder); `paper` is what the paper writes (lambda 100 on the reconstruction, gamma 10 on the total
-variation, both adversaries at 1), divided by 100 so that the reconstruction weighs 1 in both.
+Kept faithful, for the record and as the baseline: encoder to z in [-1, 1]^50, generator told ten age
+classes and the gender, a discriminator that holds z to a uniform prior and one that judges the picture
+with its label. Two named weightings: `code` is what the authors' public code trains with (prior adversary
+and total variation off: nearly an autoencoder); `paper` is what the paper writes (lambda 100 on the
+reconstruction, gamma 10 on the total variation, both adversaries at 1), divided by 100 so that the
+reconstruction weighs 1 in both.
 
 A label that is not known is left at zero, where a known one is +1 in its place and -1 elsewhere.
 """
@@ -191,7 +192,7 @@ class Generator(nn.Module):
         labelled = torch.cat(
             [z, age.repeat(1, self.tiles[0]), gender.repeat(1, self.tiles[1])], dim=1
         )  # (B, 150)
-        start = F.relu(self.from_latent(labelled)).unflatten(1, (self.channels, 4, 4))
+        start = F.relu(self.from_latent(labelled)).view(-1, self.channels, 4, 4)
         made: Tensor = self.body(start)
         return made  # (B, 3, S, S)
 

@@ -25,7 +25,7 @@ def save(
     optimizers: dict[str, Optimizer],
     state: dict[str, Any],
 ) -> None:
-    """Write nets, optimizers and the random state, with `state` as JSON (step, configuration), to `folder`."""
+    """Write nets, optimizers and the random state, and `state` (step, configuration) as JSON."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -71,7 +71,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def load_nets(folder: Path, nets: nn.ModuleDict) -> None:
-    """Fill `nets`; `UsageError` if the checkpoint is of another architecture, `NenrinError` if it is damaged."""
+    """Fill `nets`; `UsageError` if it is of another architecture, `NenrinError` if it is damaged."""
     saved = _read(folder / "nets.safetensors")
     wanted = nets.state_dict()
     strange = sorted(saved.keys() ^ wanted.keys())
@@ -98,9 +98,9 @@ def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
         groups = [group | rates for group, rates in zip(empty["param_groups"], scalars[name], strict=True)]
         optimizer.load_state_dict({"state": states, "param_groups": groups})
     torch.set_rng_state(tensors[_RANDOM])
-    for index in range(torch.cuda.device_count()):
-        if f"random.cuda.{index}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{index}"], index)
+    for device in range(torch.cuda.device_count()):
+        if f"random.cuda.{device}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"random.cuda.{device}"], device)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

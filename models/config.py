@@ -55,7 +55,7 @@ def resolve(
 ) -> TrainConfig:
     """Defaults, then the TOML file, then `key=value` words, then `fixed`; the later wins.
 
-    Raises `UsageError` for an unknown key (naming the nearest), a value of the wrong type or an unknown model.
+    Raises `UsageError` for an unknown model or key (naming the nearest) or a value of the wrong type.
     """
     given = read_toml(file) if file else {}
     given |= dict(_word(word) for word in words)

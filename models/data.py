@@ -94,10 +94,11 @@ def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
     _, cell, sizes = np.unique(
         np.stack([faces.domain, decade]), axis=1, return_inverse=True, return_counts=True
     )
-    weights: NDArray[np.float64] = sizes[cell.ravel()] ** -0.5
+    weights = sizes[cell.ravel()].astype(np.float64) ** -0.5
     for domain in np.unique(faces.domain):
         weights[faces.domain == domain] /= weights[faces.domain == domain].sum()
-    return weights / weights.sum()
+    normalised: NDArray[np.float64] = weights / weights.sum()
+    return normalised
 
 
 def _partners(faces: FaceArray) -> dict[int, NDArray[np.int64]]:

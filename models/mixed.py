@@ -1,9 +1,9 @@
 """The mixed ager: CAAE's idea taken to every domain, answering with a change instead of a picture.
 
-An encoder keeps a spatial code of the face; a generator, told age, domain, glasses and gender, answers with a flow
-(growth changes shape), a paint and a mask. The aged face is the input, warped, with the paint laid over it where the
-mask says so. What age does not touch stays as it was, at any resolution. Told nothing about glasses or gender, it
-leaves them alone.
+An encoder keeps a spatial code of the face; a generator, told age, domain, glasses and gender, answers
+with a flow (growth changes shape), a paint and a mask. The aged face is the input, warped, with the paint
+laid over it where the mask says so. What age does not touch stays as it was, at any resolution. Told
+nothing about glasses or gender, it leaves them alone.
 
 The pull towards the asked age comes from a reader trained beside it, and from a projection discriminator
 (Miyato and Koyama 2018) with R1 (Mescheder et al. 2018) told the same labels; both look through augmentation
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ from nenrin.models import augment
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import Batch
-from nenrin.models.reader import AGE_CLASSES, Reader, age_centres, reading_loss
+from nenrin.models.reader import AGE_CLASSES, Reader, age_centres, reading, reading_loss
 
 MAX_AGE = 90.0  # years; older is asked for as this
 
@@ -102,8 +102,8 @@ class MixedAger(AgerModel):
     @torch.no_grad()
     def estimate(self, images: Tensor) -> Condition:
         reader = self.nets["reader"]
-        both = reader.split(reader(images)), reader.split(reader(images.flip(3)))
-        return dataclasses.replace(both[0].condition(), age=(both[0].years() + both[1].years()) / 2)
+        seen, mirrored = reading(reader(images)), reading(reader(images.flip(3)))
+        return seen.condition().replace(age=(seen.years() + mirrored.years()) / 2)
 
     def _train_reader(
         self, batch: Batch, optimizer: Optimizer, backward: Backward, progress: float
@@ -112,7 +112,7 @@ class MixedAger(AgerModel):
             group["lr"] = 1e-3 * 0.1**progress
         reader = self.nets["reader"]
         views = _view(batch.images)
-        losses = reading_loss(reader.split(reader(views)), batch.condition)
+        losses = reading_loss(reading(reader(views)), batch.condition)
         backward(torch.stack(list(losses.values())).sum())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -142,13 +142,13 @@ class MixedAger(AgerModel):
         reader.requires_grad_(False)
         self.nets["discriminator"].requires_grad_(False)
         with torch.no_grad():
-            before = reader.split(reader(batch.images)).condition()
+            before = reading(reader(batch.images)).condition()
         own = _fill(batch.condition, before)
 
         change: Change = generator(batch.images, target)
         aged = change.apply(batch.images)
         expected = _fill(target, before)
-        reading = reading_loss(reader.split(reader(_view(aged))), expected)
+        seen = reading_loss(reading(reader(_view(aged))), expected)
         logits = self.nets["discriminator"](_view(aged), target)
         # Half of the faces are asked back, from the aged picture; the others for what they already are.
         half = len(aged) // 2
@@ -156,8 +156,8 @@ class MixedAger(AgerModel):
         ends = generator(start, own.replace(gender=target.gender)).apply(start)
         distance = (target.age - own.age).abs()
         losses = {
-            "age": config.age * reading["age"],
-            "labels": config.labels * (reading["domain"] + reading["glasses"] + reading["gender"]),
+            "age": config.age * seen["age"],
+            "labels": config.labels * (seen["domain"] + seen["glasses"] + seen["gender"]),
             "adversary": config.adversary * F.softplus(-logits).mean(),
             "cycle": config.cycle * _masked_l1(ends[:half], batch.images[:half], batch.masks[:half]),
             "same": config.same * _masked_l1(ends[half:], batch.images[half:], batch.masks[half:]),
@@ -216,7 +216,7 @@ class Change:
     mask: Tensor  # (B, 1, H, W) in [0, 1], the share of paint
 
     def apply(self, images: Tensor) -> Tensor:
-        """Warp (B, 3, H', W') and lay the paint over it; at another resolution the change is enlarged smoothly."""
+        """Warp (B, 3, H', W') and lay the paint over it; at another size the change is scaled smoothly."""
         size = images.shape[-2:]
         flow = F.interpolate(self.flow.float(), size, mode="bicubic", align_corners=False)
         identity = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
@@ -262,7 +262,7 @@ class ConditionEmbedding(nn.Module):
 
 
 class ChangeGenerator(nn.Module):
-    """Encoder to an 8 x 8 code with skips, and a FiLM-conditioned generator (Perez et al. 2018) of a `Change`."""
+    """Encoder to an 8 x 8 code with skips, and a generator of a `Change` under FiLM (Perez et al. 2018)."""
 
     def __init__(self, config: MixedConfig) -> None:
         super().__init__()
@@ -290,7 +290,7 @@ class ChangeGenerator(nn.Module):
             inside = skip
         flow_channels = channels[min(1, levels - 1)]  # the flow is read at a quarter of the resolution
         self.to_flow = _zero(nn.Conv2d(flow_channels, 2, 3, padding=1))
-        self.to_paint = nn.Conv2d(inside, 4 * 4, 3, padding=1)
+        self.to_paint = nn.Conv2d(inside, 4, 3, padding=1)
 
     def forward(self, images: Tensor, condition: Condition) -> Change:
         embedded = F.silu(self.embed(condition))
@@ -309,7 +309,9 @@ class ChangeGenerator(nn.Module):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = refine(up(torch.cat([x, skips.pop()], dim=1)), embedded)
         assert flow is not None
-        painted = F.pixel_shuffle(self.to_paint(F.silu(x)), 2)  # (B, 4, H, W)
+        # Enlarged smoothly: a pixel shuffle here paints the chequered patterns that deceive a reader.
+        x = F.interpolate(F.silu(x), scale_factor=2, mode="bilinear", align_corners=False)
+        painted = self.to_paint(x)  # (B, 4, H, W)
         return Change(
             flow=torch.tanh(flow) * self.flow_limit,
             paint=torch.tanh(painted[:, :3]),
@@ -318,14 +320,14 @@ class ChangeGenerator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Real or made, for a face of these labels: a residual net without normalisation, projecting the labels."""
+    """Real or made, for a face of these labels: residual, without normalisation, projecting the labels."""
 
     def __init__(self, config: MixedConfig) -> None:
         super().__init__()
         width = config.width
         channels = [width, width * 2, width * 3, width * 4]
         layers: list[nn.Module] = [nn.Conv2d(3, width, 5, stride=2, padding=2)]
-        for inside, outside in zip(channels, channels[1:], strict=False):
+        for inside, outside in itertools.pairwise(channels):
             layers += [_Plain(inside), nn.LeakyReLU(0.2), nn.Conv2d(inside, outside, 3, stride=2, padding=1)]
         self.body = nn.Sequential(*layers, _Plain(channels[-1]), nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(4))
         self.feature = nn.Linear(channels[-1] * 16, 128)
@@ -376,13 +378,13 @@ def _view(images: Tensor) -> Tensor:
     return augment.add_noise(images, generator)
 
 
-def _fill(condition: Condition, reading: Condition) -> Condition:
+def _fill(condition: Condition, seen: Condition) -> Condition:
     """The labels, with what the reader says where they are unknown."""
     return Condition(
-        age=torch.where(condition.age.isnan(), reading.age, condition.age),
+        age=torch.where(condition.age.isnan(), seen.age, condition.age),
         **{
             name: torch.where(
-                getattr(condition, name) == UNKNOWN, getattr(reading, name), getattr(condition, name)
+                getattr(condition, name) == UNKNOWN, getattr(seen, name), getattr(condition, name)
             )
             for name in ("domain", "glasses", "gender")
         },
@@ -404,8 +406,3 @@ def _zero(layer: nn.Conv2d) -> nn.Conv2d:
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def _parameters(*nets: nn.Module) -> Iterator[nn.Parameter]:
-    for net in nets:
-        yield from net.parameters()

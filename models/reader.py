@@ -7,6 +7,7 @@ nobody gave; it never scores anything: the judges of `nenrin.eval` are other net
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -44,32 +45,35 @@ class Reading:
 
 
 class Reader(nn.Module):
-    """A small residual net over 64 pixels; larger pictures are averaged down, as age is read from the whole."""
+    """A small residual net over 64 pixels; other pictures are resized, as age is read from the whole."""
 
     def __init__(self, domains: int, width: int = 32) -> None:
         super().__init__()
         channels = [width, width * 2, width * 3, width * 4]
         layers: list[nn.Module] = [nn.Conv2d(3, width, 5, stride=2, padding=2)]  # 64 -> 32
-        for inside, outside in zip(channels, channels[1:], strict=False):
+        for inside, outside in itertools.pairwise(channels):
             layers += [_Residual(inside), _norm(inside), nn.SiLU(), nn.Conv2d(inside, outside, 3, 2, 1)]
         layers += [_Residual(channels[-1]), _norm(channels[-1]), nn.SiLU()]  # 4 x 4
         self.body = nn.Sequential(*layers)
-        self.parts = (AGE_CLASSES, domains, len(GLASSES), len(GENDERS))
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels[-1] * 16, sum(self.parts)))
+        answers = AGE_CLASSES + domains + len(GLASSES) + len(GENDERS)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels[-1] * 16, answers))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to all logits side by side; see `split`."""
+        """(B, 3, H, W) in [-1, 1] to all logits side by side; `reading` names them."""
         if images.shape[-1] != 64:
             images = F.interpolate(images, size=(64, 64), mode="bilinear", antialias=True)
         return self.head(self.body(images).flatten(1))  # type: ignore[no-any-return]
 
-    def split(self, logits: Tensor) -> Reading:
-        """Name the parts of `forward`'s answer."""
-        age, domain, glasses, gender = logits.float().split(self.parts, dim=1)
-        return Reading(age=age, domain=domain, glasses=glasses, gender=gender)
+
+def reading(logits: Tensor) -> Reading:
+    """Name the parts of the reader's answer (B, C)."""
+    fixed = AGE_CLASSES + len(GLASSES) + len(GENDERS)
+    parts = [AGE_CLASSES, logits.shape[1] - fixed, len(GLASSES), len(GENDERS)]
+    age, domain, glasses, gender = torch.split(logits.float(), parts, dim=1)
+    return Reading(age=age, domain=domain, glasses=glasses, gender=gender)
 
 
-def reading_loss(reading: Reading, truth: Condition) -> dict[str, Tensor]:
+def reading_loss(seen: Reading, truth: Condition) -> dict[str, Tensor]:
     """Cross-entropies to the labels that are known; an unknown label costs nothing.
 
     Age is label distribution learning with the expectation (DLDL-v2, Gao et al. 2018).
@@ -77,12 +81,12 @@ def reading_loss(reading: Reading, truth: Condition) -> dict[str, Tensor]:
     known = ~truth.age.isnan()
     years = truth.age.nan_to_num(0)
     spread = F.softmax(-0.5 * ((years[:, None] - age_centres(years.device)) / AGE_SPREAD) ** 2, dim=1)
-    age = -(spread * reading.age.log_softmax(1)).sum(1) + (reading.years() - years).abs() / 10
+    age = -(spread * seen.age.log_softmax(1)).sum(1) + (seen.years() - years).abs() / 10
     return {
         "age": (age * known).sum() / known.sum().clamp(min=1),
-        "domain": _cross_entropy(reading.domain, truth.domain),
-        "glasses": _cross_entropy(reading.glasses, truth.glasses),
-        "gender": _cross_entropy(reading.gender, truth.gender),
+        "domain": _cross_entropy(seen.domain, truth.domain),
+        "glasses": _cross_entropy(seen.glasses, truth.glasses),
+        "gender": _cross_entropy(seen.gender, truth.gender),
     }
 
 

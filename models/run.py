@@ -1,6 +1,6 @@
 """The run folder, which explains itself:
 
-runs/00017-mixed-both/{config.toml, environment.json, faces.txt, metrics.jsonl, samples/, checkpoints/, events...}
+runs/00017-mixed-both/{config.toml, environment.json, faces.txt, metrics.jsonl, samples/, checkpoints/, ...}
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, seed_everything, track
 from nenrin.models import checkpoint
-
 from nenrin.models.config import TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
 from nenrin.models.run import Run
@@ -142,10 +141,8 @@ def _shown(
     config: TrainConfig, sets: Sequence[FaceSet], faces: FaceArray, device: torch.device
 ) -> tuple[Any, Any]:
     """Faces for the sample grids, evenly from the domains: kept-back ones where the sets have any."""
-    try:
+    with suppress(UsageError):
         faces = pack(sets, size=config.model_config.size, splits=["val"])
-    except UsageError:
-        pass
     rng = np.random.default_rng(config.seed)
     each = max(SAMPLE_FACES // len(faces.domains), 1)
     rows = np.concatenate(

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +25,40 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 150 pictures named as UTKFace's: age, gender and the five points are known."""
+    folder = tmp_path_factory.mktemp("raw") / "crops"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(150):
+        small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        name = f"{index % 90}_{index % 2}_0_{index:09d}.jpg.chip.jpg"
+        small.resize((64, 64), Image.Resampling.BICUBIC).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_set(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of 32 px faces built from `crops`. Read it, do not change it."""
+    from nenrin.domains.build import build
+
+    path = tmp_path_factory.mktemp("sets") / "tiny"
+    build([crops], path, size=32, finder="nominal", workers=0)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two steps on `tiny_set`: untrained, but whole. Read it, do not change it."""
+    from nenrin.domains.faceset import FaceSet
+    from nenrin.models.config import resolve
+    from nenrin.models.train import train
+
+    settings = ["size=32", "width=8", "batch=4", "pictures=8", "threads=1", "precision=32-true"]
+    return train(resolve("mixed", None, settings), [FaceSet.open(tiny_set)], tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
 def command() -> Callable[..., subprocess.Popen[str]]:
     """Start the real command line in a process of its own: `command("age", "x.png", cwd=...)`."""
 
@@ -34,6 +70,7 @@ def command() -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # so that a signal can go to all of it, as Ctrl-C does
         )
 
     return start

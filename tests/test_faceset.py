@@ -33,26 +33,26 @@ def write(path: Path, faces: list[Face], **options: object) -> FaceSet:
     return FaceSet.open(path)
 
 
-FULL = dict(
-    age=34.5,
-    age_source="label",
-    gender="female",
-    glasses="dark",
-    attributes={"smile": True, "beard": False},
-    identity="x/1",
-    source="somewhere",
-    source_id="a/b.jpg",
-    url="https://example.org/b",
-    author="A. Painter",
-    licence="CC BY 4.0",
-    retrieved=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
-    points=np.arange(10, dtype=np.float32).reshape(5, 2),
-    frame=np.arange(8, dtype=np.float32).reshape(4, 2),
-    split="judge",
-    scores={"found": 0.5, "tint": 0.25},
-    verdict="drop",
-    reason="blurred",
-)
+FULL = {
+    "age": 34.5,
+    "age_source": "label",
+    "gender": "female",
+    "glasses": "dark",
+    "attributes": {"smile": True, "beard": False},
+    "identity": "x/1",
+    "source": "somewhere",
+    "source_id": "a/b.jpg",
+    "url": "https://example.org/b",
+    "author": "A. Painter",
+    "licence": "CC BY 4.0",
+    "retrieved": datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+    "points": np.arange(10, dtype=np.float32).reshape(5, 2),
+    "frame": np.arange(8, dtype=np.float32).reshape(4, 2),
+    "split": "judge",
+    "scores": {"found": 0.5, "tint": 0.25},
+    "verdict": "drop",
+    "reason": "blurred",
+}
 
 
 def test_a_face_comes_back_as_it_went_in(tmp_path: Path) -> None:

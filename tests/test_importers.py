@@ -1,4 +1,4 @@
-"""Each source's names and tables, as published and as found: every picture yields a row, good or with a fault."""
+"""Each source's names and tables, as published and as found: a picture yields a row, good or with a fault."""
 
 from __future__ import annotations
 

@@ -57,3 +57,13 @@ def test_near_duplicates_are_pictures_seen_twice() -> None:
     hashes = b"".join(difference_hash(np.asarray(picture)) for picture in pictures)
     pairs = near_duplicates(np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES))
     assert sorted(pairs) == [(7, 300), (30, 301)]
+
+
+def test_what_lies_outside_the_picture_makes_no_duplicates() -> None:
+    rng = np.random.default_rng(2)
+    faces = np.full((100, 128, 128, 3), 128, dtype=np.uint8)
+    for face in faces:
+        small = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
+        face[38:112, 28:100] = np.asarray(small.resize((72, 74), Image.Resampling.BICUBIC))
+    hashes = b"".join(difference_hash(face) for face in faces)
+    assert not list(near_duplicates(np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES)))

@@ -74,7 +74,9 @@ class Manga:
         face = head.face()
         self.face, self.face_ink = pixels(face), pixels(outset(face, ink))
         # The shadow side: what a copy of the face, moved towards the light, does not cover.
-        toward = np.sign(views.light[:, :1]) * np.array([0.05, 0.0], np.float32) + np.array([0, -0.012], np.float32)
+        toward = np.sign(views.light[:, :1]) * np.array([0.05, 0.0], np.float32) + np.array(
+            [0, -0.012], np.float32
+        )
         self.lit = pixels(face + toward[:, None])
         ears = head.ears()
         self.ears, self.ears_ink = pixels(ears), pixels(outset(ears, ink[:, None] * 0.9))
@@ -104,7 +106,9 @@ class Manga:
         self.glint = pixels(head.iris(0.3, shift=(-0.35, -0.42)))
         self.glint_low = pixels(head.iris(0.15, shift=(0.4, 0.45)))
         self.lid_shadow = pixels(
-            np.concatenate([upper, upper[:, :, ::-1] + np.array([0, 3.6], np.float32) * mm[:, None, None, None]], 2)
+            np.concatenate(
+                [upper, upper[:, :, ::-1] + np.array([0, 3.6], np.float32) * mm[:, None, None, None]], 2
+            )
         )
         thick = (3.6 + 0.8 * people.brow_thickness + 1.2 * age.masculine) * (0.75 + 0.25 * age.grown) * mm
         self.brows = pixels(stroke(head.brows(), thick[:, None], ends=(0.7, 0.1)))
@@ -115,7 +119,10 @@ class Manga:
         self.lower_lip = pixels(stroke(c[:, 4:7] + (c[:, 4:7] - b[:, 4:7]) * 0.3, 1.3 * mm))
         self.lips = pixels(np.concatenate([a, c[:, ::-1]], axis=1))
         self.lipped = ((people.gender == 0) & (age.years > 15)).tolist()
-        self.blush = pixels(head.place(_BLUSH)[:, :, None] + ellipse(14) * (np.array([10, 5], np.float32) * mm[:, None, None, None]))
+        self.blush = pixels(
+            head.place(_BLUSH)[:, :, None]
+            + ellipse(14) * (np.array([10, 5], np.float32) * mm[:, None, None, None])
+        )
 
         depth = WRINKLE_DEPTH * np.clip((age.years[:, None] - WRINKLE_ONSET) / 42 + 0.04, 0, 1) ** 0.7
         depth = depth * (1 + 0.12 * people.wrinkling[:, None]) * np.tile(_DRAWN, 2)
@@ -155,7 +162,9 @@ class Manga:
         side = -np.sign(head.views.light[:, :1])
         across = side * (1.0 + 4.2 * np.sin(np.pi * np.clip(t * 1.25 - 0.25, 0, 1)) - 4.0 * ramp(t, 0.78, 1))
         along = (t - 0.75) * long[:, None]
-        line = head.attach(head.nose_tip(), np.stack([across * (0.5 + 0.5 * head.age.grown[:, None]), along], -1))[:, 0]
+        line = head.attach(
+            head.nose_tip(), np.stack([across * (0.5 + 0.5 * head.age.grown[:, None]), along], -1)
+        )[:, 0]
         return stroke(line, (1.9 * head.scale * head.unit), ends=(0.1, 0.5))
 
     def paint(self, i: int, out: Pixels) -> None:

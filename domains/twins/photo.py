@@ -142,7 +142,11 @@ class Photo:
         self.face, self.ears = pixels(head.face()), pixels(head.ears())
         self.neck, self.cloth = pixels(head.neck()), pixels(head.cloth())
         middle = head.place(np.array([[0, 40, 0]], np.float32))
-        self.under_chin = pixels((head.face() - middle) * np.array([0.72, 1], np.float32) + middle + np.array([0, 0.035], np.float32))
+        self.under_chin = pixels(
+            (head.face() - middle) * np.array([0.72, 1], np.float32)
+            + middle
+            + np.array([0, 0.035], np.float32)
+        )
         self.back, self.front = pixels(hair.back()), pixels(hair.front())
         self.covers = hair.covers.tolist()
         self.locks = pixels(hair.locks())
@@ -337,7 +341,9 @@ class Photo:
             fill(soft, [self.beard_soft[i]], (255 * alpha,))
         fill(soft, [self.moustache[i]], (255 * alpha,))
         cv2.rectangle(self.spare, (0, 0, self.side, self.side), self.beard_colour[i], -1)
-        share = cv2.resize(cv2.blur(soft, (3, 3)), (self.side, self.side)).astype(np.float32) * np.float32(1 / 255)
+        share = cv2.resize(cv2.blur(soft, (3, 3)), (self.side, self.side)).astype(np.float32) * np.float32(
+            1 / 255
+        )
         cv2.blendLinear(self.spare, skin, share, 1 - share, dst=skin)
 
     def _hair(self, i: int, canvas: Pixels, light: Pixels) -> None:

@@ -103,7 +103,9 @@ class _Domain:
     def _judge_itself(self, judge: Judge) -> None:
         known = self.real.take(np.isfinite(self.real.age))
         if not len(known):
-            self.result.notes.append(f"{self.domain}: no test face has an age, so {judge.name} is unproven here")
+            self.result.notes.append(
+                f"{self.domain}: no test face has an age, so {judge.name} is unproven here"
+            )
             return
         years = self.bench.judged(judge, known.pixels)
         error = self.bench.mean(np.abs(years - known.age), known.person)
@@ -196,9 +198,7 @@ class _Domain:
             pictures = outputs[name].reshape(-1, len(ASKED), *outputs[name].shape[1:])[i]
             captions = [f"judged {y:.0f}" for y in judged[name][i]] if name in judged else [""] * len(ASKED)
             rows.append(
-                StripRow(
-                    label=name, pictures=[self.people.pixels[i], *pictures], captions=[known, *captions]
-                )
+                StripRow(label=name, pictures=[self.people.pixels[i], *pictures], captions=[known, *captions])
             )
         self.result.strips.append(
             Strip(

