@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -191,6 +192,8 @@ def _fill(folder: Path, sets: Sequence[FaceSet], rows: Sequence[NDArray[np.int64
         masks = np.lib.format.open_memmap(
             part / "masks.npy", mode="w+", dtype=np.uint8, shape=(count, size, size)
         )
+        for file in (part / "pixels.npy", part / "masks.npy"):
+            _reserve(file)
         faces = (face for source, chosen in zip(sets, rows, strict=True) for face in _rows_of(source, chosen))
         sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
         for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
@@ -206,6 +209,12 @@ def _fill(folder: Path, sets: Sequence[FaceSet], rows: Sequence[NDArray[np.int64
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _reserve(file: Path) -> None:
+    """Take the file's space on the disk now: a write to a map for which there is none kills the process."""
+    with file.open("rb+") as stream:
+        os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def _rows_of(faces: FaceSet, chosen: NDArray[np.int64]) -> Iterator[Face]:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+import nenrin
 from nenrin.domains.align import similarity
 from nenrin.domains.duplicates import HASH_BYTES, near_duplicates
 from nenrin.domains.face import DOMAINS, Split
@@ -214,12 +215,12 @@ def _locked(out: Path) -> Iterator[Path]:
 
 
 def _prepare(folder: Path, plan: _Plan) -> None:
-    """Drop what is left of a build of something else."""
-    stamp = folder / "fingerprint"
-    if not stamp.is_file() or stamp.read_text() != plan.fingerprint:
+    """Drop what is left of a build of something else, or by another release."""
+    stamp, now = folder / "fingerprint", f"{plan.fingerprint} {nenrin.__version__}"
+    if not stamp.is_file() or stamp.read_text() != now:
         for stale in folder.glob("*.parquet"):
             stale.unlink()
-        write_text(stamp, plan.fingerprint)
+        write_text(stamp, now)
 
 
 def _process(folder: Path, plan: _Plan, workers: int, on_progress: Callable[[int, int], None] | None) -> None:

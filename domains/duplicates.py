@@ -52,4 +52,4 @@ def _bands(hashes: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
     bits = np.unpackbits(hashes, axis=1)
     for layout in range(_LAYOUTS):
         shuffled = bits[:, np.random.default_rng(layout).permutation(bits.shape[1])]
-        yield from np.packbits(shuffled, axis=1).view(np.uint16).T
+        yield from np.ascontiguousarray(np.packbits(shuffled, axis=1)).view(np.uint16).T

@@ -130,7 +130,7 @@ class OnnxEmbedder:
         return F.normalize(vectors, dim=1)
 
     def _forward(self, faces: Tensor) -> Tensor:
-        pieces = faces.split(1) if self._one_by_one else (faces,)
+        pieces = [faces[i : i + 1] for i in range(len(faces))] if self._one_by_one else [faces]
         outputs = [self._session.run(None, {self._input: piece.numpy()})[0] for piece in pieces]
         vectors = torch.from_numpy(np.concatenate(outputs)).flatten(1).float()
         if len(vectors) != len(faces):

@@ -58,7 +58,7 @@ class CNNJudge:
         """See `Judge.judge`."""
         x = nets.crop(images, nets.CENTRE)
         with torch.no_grad():
-            p = (self._net(x).softmax(1) + self._net(x.flip(3)).softmax(1)) / 2
+            p: Tensor = (self._net(x).softmax(1) + self._net(x.flip(3)).softmax(1)) / 2
         return p @ BINS
 
     @classmethod

@@ -69,7 +69,7 @@ def crop(images: Tensor, box: tuple[float, float, float], size: int = SIZE) -> T
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.asarray(pixels, dtype=np.float32)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
@@ -123,7 +123,7 @@ def fit(
     `images` is (N, 64, 64, 3) uint8; `loss(output, rows)` is told which rows are in the batch.
     """
     generator = torch.Generator().manual_seed(seed)
-    net.train().to(memory_format=torch.channels_last)
+    net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
     draws = torch.from_numpy(weights / weights.sum())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +45,8 @@ def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int
     least `LEAST` faces of known age.
     """
     faces = faces.select(np.isfinite(faces.age) & (faces.domain >= 0))
-    notes, own = [], {}
+    notes: list[str] = []
+    own: dict[str, Judge] = {}
     for i, domain in enumerate(faces.domains):
         rows = faces.select(faces.domain == i)
         if len(rows) < LEAST:
@@ -58,8 +60,8 @@ def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int
         key = _key("svr", rows, embedder.key if embedder else "")
         own[domain] = _kept(
             folder / f"{key}.safetensors",
-            opened=lambda t, n=name, k=key: SVRJudge(t, n, k, embedder),
-            trained=lambda r=rows, n=name, k=key: SVRJudge.train(r, n, k, embedder=embedder),
+            opened=partial(SVRJudge, name=name, key=key, embedder=embedder),
+            trained=partial(SVRJudge.train, rows, name, key, embedder=embedder),
         )
     if len(faces) < LEAST:
         return Panel(across=None, own=own, notes=notes)
@@ -67,8 +69,8 @@ def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int
     name, key = f"CNN ({' + '.join(seen)})", _key("cnn", faces, f"{seed} {epochs}")
     across = _kept(
         folder / f"{key}.safetensors",
-        opened=lambda t: CNNJudge.of(t, name, key),
-        trained=lambda: CNNJudge.train(faces, name, key, seed=seed, epochs=epochs),
+        opened=partial(CNNJudge.of, name=name, key=key),
+        trained=partial(CNNJudge.train, faces, name, key, seed=seed, epochs=epochs),
     )
     return Panel(across=across, own=own, notes=notes)
 

@@ -20,11 +20,11 @@ from urllib.error import URLError
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import AlexNet_Weights
 
 from nenrin.ground import NenrinError, UsageError, suggest
 
 Net = Literal["alex", "vgg", "squeeze"]
+ALEXNET_FILE = "alexnet-owt-7be5be79.pth"  # torchvision's AlexNet_Weights.IMAGENET1K_V1 in torch's cache
 DOWNLOAD_TIMEOUT = 10.0  # seconds without an answer
 
 
@@ -129,7 +129,7 @@ def perceptual(name: str = "auto") -> tuple[Perceptual, str | None]:
     not hang, or change its measure, with the state of a connection. Named outright, LPIPS is fetched.
     """
     if name == "auto":
-        file = Path(AlexNet_Weights.IMAGENET1K_V1.url).name
+        file = ALEXNET_FILE
         if (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file():
             return LPIPS(), None
         missing = f"LPIPS was not used: {file} is not in torch's cache; perceptual='lpips-alex' fetches it"

@@ -19,6 +19,14 @@ WIDTH, HEIGHT = 330, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 42
 MARKERS = "osd^vx"
 
+_CORNERS: dict[str, list[tuple[float, float]]] = {
+    "s": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
+    "d": [(0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)],
+    "^": [(0, -1.3), (1.3, 1), (-1.3, 1)],
+    "v": [(0, 1.3), (1.3, -1), (-1.3, -1)],
+    "x": [(-1.3, -0.4), (0, -1.3), (1.3, -0.4), (0.8, 1.1), (-0.8, 1.1)],
+}
+
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Series:
@@ -44,13 +52,7 @@ class Series:
         style = f'fill="{self.colour}" stroke="var(--paper)" stroke-width="1"'
         if kind == "o":
             return Markup(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:.1f}" {style}/>')
-        corners = {
-            "s": [(-1, -1), (1, -1), (1, 1), (-1, 1)],
-            "d": [(0, -1.4), (1.4, 0), (0, 1.4), (-1.4, 0)],
-            "^": [(0, -1.3), (1.3, 1), (-1.3, 1)],
-            "v": [(0, 1.3), (1.3, -1), (-1.3, -1)],
-            "x": [(-1.3, -0.4), (0, -1.3), (1.3, -0.4), (0.8, 1.1), (-0.8, 1.1)],
-        }[kind]
+        corners = _CORNERS[kind]
         points = " ".join(f"{x + size * dx:.1f},{y + size * dy:.1f}" for dx, dy in corners)
         return Markup(f'<polygon points="{points}" {style}/>')
 
@@ -66,9 +68,7 @@ class Series:
 
 
 class _Axes:
-    def __init__(
-        self, x: tuple[float, float], y: tuple[float, float], title: str, description: str
-    ) -> None:
+    def __init__(self, x: tuple[float, float], y: tuple[float, float], title: str, description: str) -> None:
         self._x, self._y = x, y
         self.parts = [
             Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
@@ -87,9 +87,7 @@ class _Axes:
     def line(self, a: tuple[float, float], b: tuple[float, float], style: str) -> None:
         """A line between two points of the data."""
         (ax, ay), (bx, by) = self.at(*a), self.at(*b)
-        self.parts.append(
-            Markup(f'<line x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by:.1f}" {style}/>')
-        )
+        self.parts.append(Markup(f'<line x1="{ax:.1f}" y1="{ay:.1f}" x2="{bx:.1f}" y2="{by:.1f}" {style}/>'))
 
     def ticks(
         self, x: Sequence[float], y: Sequence[float], x_text: str, y_text: str, show: Callable[[float], str]
@@ -155,17 +153,13 @@ def asked_judged(domain: str, curves: Sequence[Curve], series: dict[str, Series]
     return axes.done()
 
 
-def plane(
-    domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series: dict[str, Series]
-) -> Markup:
+def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series: dict[str, Series]) -> Markup:
     """Does it age (rank correlation, to the right) and is it still the person (share, up)? With intervals."""
     said = "; ".join(f"{name}: {a.value:.2f}, {b.value:.0%}" for name, a, b in points)
     axes = _Axes((-0.25, 1.0), (0.0, 1.0), f"age against identity, {domain}", said)
     (x0, y1), (x1, y0) = axes.at(0.75, 0.75), axes.at(1.0, 1.0)
     axes.parts.append(
-        Markup(
-            f'<rect class="goal" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"/>'
-        )
+        Markup(f'<rect class="goal" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"/>')
     )
     axes.ticks(
         (0, 0.25, 0.5, 0.75, 1),

@@ -8,7 +8,7 @@ how weak beside each use.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from nenrin.domains.face import GLASSES
 from nenrin.domains.twins.drawing import draw
 from nenrin.domains.twins.people import sample_people, sample_views
 from nenrin.eval import nets
@@ -102,18 +103,14 @@ def drawings(people: int, each: int, *, seed: int) -> tuple[NDArray[np.uint8], N
     rng = np.random.default_rng(seed)
     person = np.repeat(np.arange(people), each)
     who = sample_people(people, seed=seed)[person]
-    parts: dict[str, Any] = {}
     views, ages = sample_views(len(person), seed=seed), rng.uniform(4, 80, len(person)).astype(np.float32)
-    glasses = rng.choice(3, size=len(person), p=(0.7, 0.2, 0.1))
-    photo = np.arange(len(person)) % 2 == 0
-    for domain, rows in (("photo", np.flatnonzero(photo)), ("manga", np.flatnonzero(~photo))):
-        parts[domain] = (
-            rows,
-            draw(who[rows], ages[rows], domain=domain, glasses=glasses[rows], views=views[rows], size=80),
-        )  # type: ignore[arg-type]
+    glasses = rng.choice(len(GLASSES), size=len(person), p=(0.7, 0.2, 0.1))
     images = np.empty((len(person), nets.SIZE, nets.SIZE, 3), np.uint8)
-    for rows, drawing in parts.values():
-        for chunk in nets.chunks(len(rows), 256):
-            faces = nets.crop(nets.to_tensor(drawing.images[chunk]), nets.FACE)
-            images[rows[chunk]] = nets.to_pixels(faces)
+    domains: tuple[Literal["photo", "manga"], ...] = ("photo", "manga")
+    for start, domain in enumerate(domains):
+        for rows in np.split(np.arange(start, len(person), 2), range(256, len(person) // 2, 256)):
+            drawing = draw(
+                who[rows], ages[rows], domain=domain, glasses=glasses[rows], views=views[rows], size=80
+            )
+            images[rows] = nets.to_pixels(nets.crop(nets.to_tensor(drawing.images), nets.FACE))
     return images, person

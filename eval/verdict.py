@@ -32,8 +32,8 @@ def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
         return closer[0] or "Nothing could be measured.", [c for c in closer[1:] if c]
     parts = []
     for domain in dict.fromkeys(s.domain for s in ages):
-        mine = {s.metric: s for s in ages if s.domain == domain and s.subject == best}
-        rank, same = mine.get(RANK), mine.get(SAME)
+        here = {s.metric: s for s in ages if s.domain == domain and s.subject == best}
+        rank, same = here.get(RANK), here.get(SAME)
         if rank is not None:
             words = f"in {domain} the judged age follows the asked one at {number(rank.estimate)}"
             if same is not None:
@@ -50,7 +50,10 @@ def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
         (False, False): "neither follows the age nor keeps the person everywhere",
     }[ages_well, keeps]
     among = f"The best of {len(agers)}, {best}," if len(agers) > 1 else best
-    return f"{among} {how}.", ["; ".join(parts)[:1].upper() + "; ".join(parts)[1:] + ".", *filter(None, closer)]
+    return f"{among} {how}.", [
+        "; ".join(parts)[:1].upper() + "; ".join(parts)[1:] + ".",
+        *filter(None, closer),
+    ]
 
 
 def _first_backend(scores: Sequence[Score]) -> list[Score]:
@@ -81,7 +84,9 @@ def _closer(scores: Sequence[Score], name: str) -> str:
     if len(up) == len(mine):
         return f"{name} brings real people closer to their true face in every case measured ({told})."
     if up:
-        return f"{name} brings real people closer to their true face in {len(up)} of {len(mine)} cases ({told})."
+        return (
+            f"{name} brings real people closer to their true face in {len(up)} of {len(mine)} cases ({told})."
+        )
     if len(down) == len(mine):
         return f"{name} leads real people away from their true face: leaving them alone is better ({told})."
     return f"{name} does not bring real people closer to their true face than leaving them alone ({told})."

@@ -186,9 +186,11 @@ class MixedAger(AgerModel):
         loss = F.softplus(fake).mean() + F.softplus(-real).mean()
         penalty = torch.zeros((), device=loss.device)
         if torch.rand(()) < 1 / self.config.r1_every:
+            # Fabric's wrapper allows no gradient but its own backward's: the net below it is asked.
+            bare = getattr(discriminator, "module", discriminator)
             views = _view(batch.images).requires_grad_(True)
             (slope,) = torch.autograd.grad(
-                discriminator(views, batch.condition).float().sum(), views, create_graph=True
+                bare(views, batch.condition).float().sum(), views, create_graph=True
             )
             penalty = slope.float().square().sum(dim=(1, 2, 3)).mean() * self.config.r1 / 2
         backward(loss + penalty * self.config.r1_every)

@@ -61,7 +61,7 @@ class Reader(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] to all logits side by side; `reading` names them."""
         if images.shape[-1] != 64:
-            images = F.interpolate(images, size=(64, 64), mode="bilinear", antialias=True)
+            images = F.interpolate(images.float(), size=(64, 64), mode="bilinear", antialias=True)
         return self.head(self.body(images).flatten(1))  # type: ignore[no-any-return]
 
 

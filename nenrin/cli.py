@@ -96,7 +96,7 @@ def _interruptible(command: Callable[..., None], kept: str) -> Callable[..., Non
             command(*args, **kwargs)
         except KeyboardInterrupt as error:
             # A training says itself where it stopped.
-            raise Interrupted(f"interrupted: {error or kept}") from None
+            raise Interrupted(f"interrupted: {str(error) or kept}") from None
 
     return run
 

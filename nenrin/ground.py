@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import tomli_w
 
 T = TypeVar("T")
@@ -84,6 +83,7 @@ def write_toml(path: Path, data: dict[str, Any]) -> None:
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy's legacy state and torch on every device."""
+    import numpy as np
     import torch
 
     random.seed(seed)

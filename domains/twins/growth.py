@@ -62,17 +62,17 @@ def age_of(people: People, years: Floats) -> Age:
         strain=_STRAIN_AT_BIRTH * young + 0.012 * old,
         masculine=(2 * male - 1) * puberty,
         # The eyeball is nearly full-grown at three, so in a small face the eyes are huge; lids droop later.
-        eyes=1 + 0.46 * young - 0.36 * ramp(years, 26, 90),
+        eyes=1 + 0.46 * young + 0.1 * (1 - ramp(years, 0, 5)) - 0.38 * ramp(years, 26, 92),
         iris=1 + 0.42 * young,
         puppy_fat=np.maximum(1 - ramp(years, 0, 15), 0) ** 1.2,
-        sag=ramp(years, 38, 88),
-        gaunt=ramp(years, 22, 85),
+        sag=ramp(years, 38, 92),
+        gaunt=ramp(years, 22, 92),
         fold=np.clip(ramp(years, 23, 85) * own, 0, 1.2),
         pouch=np.clip(ramp(years, 28, 80) * own, 0, 1.2),
         thin_lips=ramp(years, 30, 85),
         grey=1 / (1 + np.exp(-(years - people.grey_onset) / 6.5)),
         recede=people.balding * ramp(years, 22, 68) * male,
-        cover=ramp(years, -0.8, 2.5) * (1 - 0.35 * ramp(years, 55, 92)),
+        cover=ramp(years, 0, 4) * (1 - 0.45 * ramp(years, 55, 92)),
         beard=ramp(years, 16, 27) * male,
     )
 

@@ -12,7 +12,7 @@ from nenrin.domains.twins.people import FRONTS, STRANDS
 _SKULL = mirror(
     np.array(
         [[0, -113, 0], [20, -111, 0], [40, -103, 0], [57, -90, 0], [69, -70, 0], [75, -46, 0], [77, -22, 0],
-         [76, 2, 0], [72, 26, 0]],
+         [77, -6, 0], [74, 9, 0]],
         np.float32,
     )
 )  # fmt: skip
@@ -20,11 +20,11 @@ _ACROSS = np.array([-70, -67, -62, -53, -40, -21, 0, 21, 40, 53, 62, 67, 70], np
 # Heights of the hairline at `_ACROSS`, for each of FRONTS; the part of "side" is on the left.
 _LINE = np.array(
     [
-        [26, 2, -24, -46, -59, -65, -66, -65, -59, -46, -24, 2, 26],
-        [26, 4, -14, -25, -28, -30, -30, -30, -28, -25, -14, 4, 26],
-        [26, 2, -20, -38, -56, -68, -56, -46, -38, -28, -12, 4, 26],
-        [26, 10, -4, -18, -38, -58, -70, -58, -38, -18, -4, 10, 26],
-        [26, 0, -24, -40, -46, -48, -46, -49, -45, -41, -24, 0, 26],
+        [9, -8, -26, -46, -59, -65, -66, -65, -59, -46, -26, -8, 9],
+        [9, -2, -15, -25, -28, -30, -30, -30, -28, -25, -15, -2, 9],
+        [9, -6, -22, -38, -56, -68, -56, -46, -38, -28, -13, -2, 9],
+        [9, 2, -8, -20, -38, -58, -70, -58, -38, -20, -8, 2, 9],
+        [9, -6, -25, -40, -46, -48, -46, -49, -45, -41, -25, -6, 9],
     ],
     np.float32,
 )
@@ -34,6 +34,17 @@ _BACK = mirror(
 )
 _ENDS = np.array([[84, 50, -30], [84, 86, -30], [66, 104, -30], [24, 110, -30]], np.float32)
 SAMPLES = 45
+_BEARD = np.array(
+    [[-65, 22, 14], [-60, 50, 18], [-52, 74, 28], [-41, 92, 48], [-26, 106, 68], [0, 113, 86], [26, 106, 68],
+     [41, 92, 48], [52, 74, 28], [60, 50, 18], [65, 22, 14], [56, 46, 40], [46, 62, 60], [32, 62, 84], [12, 54, 94],
+     [0, 53, 96], [-12, 54, 94], [-32, 62, 84], [-46, 62, 60], [-56, 46, 40]],
+    np.float32,
+)  # fmt: skip
+_MOUSTACHE = np.array(
+    [[0, 54, 98], [13, 55, 96], [27, 63, 90], [32, 71, 86], [20, 65, 92], [0, 62, 96], [-20, 65, 92], [-32, 71, 86],
+     [-27, 63, 90], [-13, 55, 96]],
+    np.float32,
+)  # fmt: skip
 
 
 class Hair:
@@ -42,8 +53,8 @@ class Hair:
     def __init__(self, head: Head, *, jag: float = 1.0, puff: float = 0.0) -> None:
         people, age = head.people, head.age
         self.head = head
-        tall = (0.045 + 0.10 * people.hair_volume + 0.06 * people.curl + puff) * np.clip(age.cover, 0.15, 1)
-        self._volume = tall * (1 - 0.75 * age.recede)
+        tall = (0.045 + 0.10 * people.hair_volume + 0.06 * people.curl + puff) * np.clip(age.cover, 0.05, 1)
+        self._volume = tall * (1 - 0.95 * age.recede)
         #: Locks at the sides cover the ears of those with long hair.
         self.covers = (people.back > 0) & (age.years > 2.5)
         self._length = np.where(self.covers, people.back, 0) * np.clip((age.years - 2.5) / 6, 0.35, 1)
@@ -71,10 +82,10 @@ class Hair:
         top = -113 * (1 - (np.abs(_ACROSS) / 76) ** 2.6)
         # A baby's hairline is high, a balding man's recedes, first at the temples.
         young = np.clip((4 - age.years) / 4, 0, 1)[:, None]
-        line = line * (1 - young) + (0.82 * np.minimum(_LINE[0], top + 34)) * young
+        line = line * (1 - young) + np.minimum(_LINE[0], np.minimum(0.98 * top + 24, 6 - 0.2 * top)) * young
         temples = 0.55 + 0.45 * np.exp(-(((np.abs(_ACROSS) - 36) / 16) ** 2))
         gone = np.clip(1.25 * age.recede[:, None] * temples, 0, 1) * (np.abs(_ACROSS) < 60)
-        line = line * (1 - gone) + (top + 3) * gone
+        line = line * (1 - gone) + (top + 1) * gone
         points = np.empty((*line.shape, 3), np.float32)
         points[..., 0] = _ACROSS
         points[..., 1] = line
@@ -90,7 +101,7 @@ class Hair:
     def _drop(self, points: Floats, out: float) -> None:
         """Let the ends of a line from side to side hang down, as far as the hair is long."""
         for end, share in ((0, 1.0), (1, 0.55), (-1, 1.0), (-2, 0.55)):
-            points[:, end, 1] += share * np.minimum(self._length, 1.6) * 58
+            points[:, end, 1] += share * np.minimum(self._length, 1.6) * 72
             points[:, end, 0] *= 1 + (out - 1) * share * np.minimum(self._length, 1)
 
     def front(self) -> Floats:
@@ -115,6 +126,14 @@ class Hair:
             self.head.place(np.concatenate([top, ends, left], axis=1).astype(np.float32)), 48, closed=True
         )
 
+    def beard(self) -> Floats:
+        """A full beard, (N, 48, 2)."""
+        return spline(self.head.place(_BEARD), 48, closed=True)
+
+    def moustache(self) -> Floats:
+        """A moustache, (N, 32, 2)."""
+        return spline(self.head.place(_MOUSTACHE), 32, closed=True)
+
     def locks(self) -> Floats:
         """Lines along the hair in front, (N, STRANDS, 6, 2): fallen forward, or combed away from the part."""
         people = self.head.people
@@ -132,12 +151,20 @@ class Hair:
         # Combed: beside the hairline, from the part to the ends on either side.
         part = np.where(people.front == FRONTS.index("side"), last / 2 - 7 * people.part, last / 2)[:, None]
         ends = np.where(np.arange(STRANDS) % 2, last, 0)
-        along = part + (ends - part) * np.linspace(0.05, 0.94, 6, dtype=np.float32)[:, None, None]
-        steps = np.moveaxis(along, 0, 1).astype(np.int64)  # (N, 6, STRANDS)
+        t = np.linspace(0.05, 0.94, 6, dtype=np.float32)
+        along = part[:, :, None] * (1 - t) + ends[:, None] * t  # (N, STRANDS, 6)
         depth = ((np.arange(STRANDS) // 2 + 0.5 + jitter) / (STRANDS / 2)).clip(0.04, 0.96)[:, :, None, None]
-        steps = steps.transpose(0, 2, 1)
-        each = rows[:, :, None]
-        combed = self.outer[each, steps] * (1 - depth) + self.inner[each, steps] * depth
+        outer, inner = (_sample(line, along) for line in (self.outer, self.inner))
+        combed = outer * (1 - depth) + inner * depth
         falls = np.isin(people.front, [FRONTS.index("bangs"), FRONTS.index("tousled")])
         falls = falls | ((people.front == FRONTS.index("back")) & (people.back == 0))
         return np.where(falls[:, None, None, None], fallen, combed).astype(np.float32)
+
+
+def _sample(line: Floats, at: Floats) -> Floats:
+    """Points of `line` (N, K, 2) at fractional indices `at` (N, ...)."""
+    low = np.minimum(at.astype(np.int64), line.shape[1] - 2)
+    rows = np.arange(len(line)).reshape(-1, *(1,) * (at.ndim - 1))
+    part = (at - low)[..., None]
+    points: Floats = line[rows, low] * (1 - part) + line[rows, low + 1] * part
+    return points

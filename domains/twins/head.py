@@ -65,7 +65,7 @@ _CLOTH = np.array(
 
 
 def _wrinkles() -> Floats:
-    """The folds of an old face, (S, 9, 3): millimetres on the adult template."""
+    """The folds of an old face, (S, 2, 3, 3): right and left, three points each, on the adult template."""
     right = [
         [[8, -47, 84], [26, -49, 80], [46, -45, 62]],  # forehead
         [[9, -57, 78], [26, -59, 74], [44, -55, 58]],
@@ -80,14 +80,14 @@ def _wrinkles() -> Floats:
         [[29, 76, 84], [33, 86, 80], [33, 97, 74]],  # marionette
         [[46, 40, 60], [51, 54, 52], [50, 70, 46]],  # cheek
     ]
-    half = spline(np.array(right, np.float32), 9)
-    return np.concatenate([half, half * np.array([-1, 1, 1], np.float32)])
+    both = np.stack([np.array(right), np.array(right) * [-1, 1, 1]], axis=1)
+    return both.astype(np.float32)
 
 
 WRINKLES = _wrinkles()
-# The age at which each fold of one side begins to show, and how deep it is in the end.
-WRINKLE_ONSET = np.tile(np.array([28, 36, 48, 34, 32, 38, 46, 34, 52, 24, 42, 58], np.float32), 2)
-WRINKLE_DEPTH = np.tile(np.array([0.8, 0.75, 0.6, 0.7, 0.7, 0.7, 0.6, 0.6, 0.6, 1, 0.9, 0.6], np.float32), 2)
+# The age at which each fold begins to show, and how deep it is in the end.
+WRINKLE_ONSET = np.array([28, 36, 48, 34, 32, 38, 46, 34, 52, 25, 42, 58], np.float32)
+WRINKLE_DEPTH = np.array([0.8, 0.75, 0.6, 0.7, 0.7, 0.7, 0.6, 0.6, 0.6, 1, 0.9, 0.6], np.float32)
 
 
 class Head:
@@ -153,8 +153,10 @@ class Head:
 
     def _body(self, template: Floats) -> Floats:
         points = np.repeat(template[None], len(self.people), axis=0)
-        slim = 1 - 0.16 * (1 - np.maximum(self.age.masculine, 0)) - 0.14 * (1 - self.age.grown)
+        young = 1 - self.age.grown
+        slim = 1 - 0.16 * (1 - np.maximum(self.age.masculine, 0)) - 0.24 * young
         points[..., 0] *= slim[:, None]
+        points[..., 1] -= 9 * young[:, None]  # a child has hardly any neck
         return spline(self.place(points, body=True), 48, closed=True)
 
     def eye_size(self) -> tuple[Floats, Floats, Floats, Floats]:
@@ -165,7 +167,7 @@ class Head:
         open_ = age.eyes**style.eye_growth
         width = 15.4 * own * style.eye_width * (1 + 0.42 * (age.eyes - 1))
         height = 5.6 * own * female * style.eye_height * open_
-        iris = 6.1 * own**0.5 * age.iris
+        iris = 6.6 * own**0.5 * age.iris
         return (
             width,
             height,
@@ -205,11 +207,13 @@ class Head:
         people, age = self.people, self.age
         rise = self.style.brow_rise + 1.6 * people.brow_height - 3.0 * age.masculine
         rise = rise + 2.0 * (1 - age.grown) - 2.0 * age.sag
-        tilt = 1.6 * people.brow_tilt + 0.5 * age.masculine
+        tilt = (1.0 * people.brow_tilt + 0.6 * age.masculine) * (0.3 + 0.7 * age.grown) - 1.2 * (
+            1 - age.grown
+        )
         arch = 2.6 + 1.2 * people.brow_arch - 1.2 * age.masculine
         points = np.empty((len(people), 5, 3), np.float32)
         for i, (x, up, lean) in enumerate(
-            [(12, -0.6, -1), (22, 0.5, -0.5), (33, 1.0, 0), (43, 0.6, 0.6), (51, -0.9, 1)]
+            [(13, 0.0, -1), (22, 0.45, -0.5), (33, 0.9, 0), (43, 0.7, 0.6), (51, -0.5, 1)]
         ):
             points[:, i] = np.stack(
                 [
@@ -239,17 +243,24 @@ class Head:
         smile = views.smile[:, None]
         half = (23.5 * (1 + 0.08 * people.mouth_width + 0.03 * age.masculine) * self.style.mouth)[:, None]
         half = half * (1 + 0.1 * smile) * (0.84 + 0.16 * age.grown[:, None])
-        full = (1 + 0.2 * people.lips - 0.08 * age.masculine - 0.55 * age.thin_lips)[:, None]
+        full = (1 + 0.2 * people.lips - 0.08 * age.masculine - 0.55 * age.thin_lips - 0.2 * (1 - age.grown))[
+            :, None
+        ]
         t = np.linspace(-1, 1, 11, dtype=np.float32)
-        corner = (3.2 * age.sag)[:, None] - 5.0 * smile
+        corner = (3.2 * age.sag - 0.8)[:, None] - 7.0 * smile
         line = corner * (t * t - 0.35) + 0.9 * np.cos(np.pi * 2 * t) * (1 - np.abs(t))
         body = (1 - t * t) ** 0.75
         bow = 1 - 0.28 * np.exp(-((t / 0.16) ** 2))
         upper = line - 6.0 * full * body * bow
         lower = line + 8.4 * full * body**1.1
         x = half * t
-        a, b, c = (self.attach(self.mouth, np.stack([x, y], -1))[:, 0] for y in (upper, line, lower))
-        return a, b, c
+        edges = self.attach(self.mouth, np.concatenate([np.stack([x, y], -1) for y in (upper, line, lower)], 1))[:, 0]
+        return edges[:, :11], edges[:, 11:22], edges[:, 22:]
+
+    def folds(self) -> Floats:
+        """Lines of the wrinkles, right and left, (N, S, 2, 9, 2)."""
+        controls = self.place(WRINKLES.reshape(-1, 3)).reshape(-1, *WRINKLES.shape[:3], 2)
+        return spline(controls, 9)
 
     def lenses(self, size: float = 1.0) -> Floats:
         """Rims of glasses, (N, 2, 28, 2): superellipses about the eyes."""
@@ -260,6 +271,11 @@ class Head:
         t = np.linspace(0, 2 * np.pi, 28, endpoint=False, dtype=np.float32)
         x, y = (np.sign(f(t)) * np.abs(f(t)) ** (2 / power) for f in (np.cos, np.sin))
         return self.attach(self.eyes, np.stack([x * width * size, y * height * size + 2], -1))
+
+    def gleam(self) -> Floats:
+        """The light on both lenses, above and to the left, (N, 2, 10, 2)."""
+        rim, inside = self.lenses(0.8)[:, :, 15:20], self.lenses(0.62)[:, :, 15:20]
+        return np.concatenate([rim, inside[:, :, ::-1]], axis=2)
 
     def points(self) -> Floats:
         """The five points (N, 5, 2) in POINTS order."""

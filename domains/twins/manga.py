@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nenrin.domains.twins.curves import Floats, ellipse, outset, ramp, spline, stroke
+from nenrin.domains.twins.curves import Floats, ellipse, outset, ramp, stroke
 from nenrin.domains.twins.hair import Hair
-from nenrin.domains.twins.head import WRINKLE_DEPTH, WRINKLE_ONSET, WRINKLES, Head
-from nenrin.domains.twins.raster import Fixed, Pixels, colours, fill, fill_hard, fixed, lines, mix
+from nenrin.domains.twins.head import WRINKLE_DEPTH, WRINKLE_ONSET, Head
+from nenrin.domains.twins.people import BEARDS
+from nenrin.domains.twins.raster import Fixed, Pixels, colours, fill, fill_hard, fixed, mix
 
-_GREY_HAIR = (214, 214, 222)
 _PAPER = (252, 251, 249)
 _BLUSH = np.array([[-40, 33, 78], [40, 33, 78]], np.float32)
 # The folds that manga draws: forehead, frown, crow's feet, bags, nasolabial, marionette, cheek; not the rest.
@@ -48,8 +48,9 @@ class Manga:
 
         skin = mix(people.skin_colour * np.array([1.12, 1.04, 0.98], np.float32), (255, 236, 220), 0.3)
         skin = np.where(views.grey[:, None], mix(skin, _PAPER, 0.85), skin).astype(np.float32)
-        tone = mix(people.hair_colour * 1.18 + 6, _GREY_HAIR, 0.94 * age.grey)
-        tone = mix(tone, skin, 0.3 * (1 - np.clip(age.cover / 0.9, 0, 1)))
+        silver = np.repeat(178 + 66 * ramp(age.years, 50, 92)[:, None], 3, axis=1) + np.array([-2, -2, 5])
+        tone = mix(people.hair_colour * 1.18 + 6, silver, 0.95 * age.grey)
+        tone = mix(tone, skin, 0.42 * (1 - np.clip(age.cover, 0, 1)) * (age.years < 8))
         iris = people.iris_colour * 1.15
         old = ramp(age.years, 30, 90)
         self.skin, self.shadow = flat(skin), flat(skin * np.array([0.86, 0.74, 0.74], np.float32))
@@ -58,9 +59,12 @@ class Manga:
         self.ink = flat(mix(np.full((count, 3), 34, np.float32), skin * 0.4, 0.25))
         self.fold_ink = flat(mix(skin * 0.5, (40, 26, 30), 0.45))
         self.iris_top, self.iris_low = flat(iris * 0.45), flat(mix(iris, (255, 255, 255), 0.22))
-        self.brow = flat(mix(mix(people.hair_colour * 0.55, _GREY_HAIR, 0.7 * age.grey), (60, 50, 60), 0.2))
-        self.blush_colour = flat(mix(skin, (240, 130, 130), (0.28 + 0.25 * age.puppy_fat) * (1 - old)))
-        self.lip = flat(mix(skin * 0.78, (206, 92, 96), 0.55))
+        self.brow = flat(mix(mix(people.hair_colour * 0.55, silver, 0.7 * age.grey), (60, 50, 60), 0.2))
+        self.blush_colour = flat(
+            mix(skin, (240, 130, 130), (0.2 + 0.4 * age.puppy_fat) * (1 - ramp(age.years, 14, 40)))
+        )
+        self.blushing = (age.years < 38).tolist()
+        self.lip = flat(mix(skin * 0.78, (206, 92, 96), 0.4))
         self.cloth_colour, self.cloth_shade = flat(views.cloth), flat(views.cloth * 0.75)
         self.rim_colour = flat(people.rim_colour)
         paper = mix(views.background[:, 0, 0], (255, 255, 255), 0.45)
@@ -116,7 +120,7 @@ class Manga:
         self.nose = pixels(self._nose(head))
         a, b, c = head.mouth_lines()
         self.mouth = pixels(stroke(b, 2.0 * mm, ends=(0.45, 0.45)))
-        self.lower_lip = pixels(stroke(c[:, 4:7] + (c[:, 4:7] - b[:, 4:7]) * 0.3, 1.3 * mm))
+        self.lower_lip = pixels(stroke(c[:, 3:8] + (c[:, 3:8] - b[:, 3:8]) * 0.3, 1.2 * mm))
         self.lips = pixels(np.concatenate([a, c[:, ::-1]], axis=1))
         self.lipped = ((people.gender == 0) & (age.years > 15)).tolist()
         self.blush = pixels(
@@ -124,12 +128,14 @@ class Manga:
             + ellipse(14) * (np.array([10, 5], np.float32) * mm[:, None, None, None])
         )
 
-        depth = WRINKLE_DEPTH * np.clip((age.years[:, None] - WRINKLE_ONSET) / 42 + 0.04, 0, 1) ** 0.7
-        depth = depth * (1 + 0.12 * people.wrinkling[:, None]) * np.tile(_DRAWN, 2)
-        folds = head.place(WRINKLES.reshape(-1, 3)).reshape(count, len(WRINKLES), 9, 2)
-        self.folds = pixels(stroke(folds, 2.3 * np.clip(depth, 0.3, 1) * mm[:, None], ends=(0.05, 0.05)))
+        depth = WRINKLE_DEPTH * np.clip((age.years[:, None] - WRINKLE_ONSET - 5) / (87 - WRINKLE_ONSET) + 0.02, 0, 1) ** 0.85
+        depth = depth * (1 + 0.12 * people.wrinkling[:, None]) * _DRAWN
+        self.folds = pixels(stroke(head.folds(), (2.5 * np.clip(depth, 0.22, 1) * mm[:, None])[..., None], ends=(0.05, 0.05)))
         self.fold_on = [np.flatnonzero(row > 0.05).tolist() for row in depth]
-        self.beard = (age.beard * (people.beard > 1)).tolist()
+        self.bearded = (people.beard == BEARDS.index("full")).tolist()
+        self.moustached = ((people.beard >= BEARDS.index("moustache")) & (age.beard > 0.1)).tolist()
+        self.beard, self.moustache = pixels(hair.beard()), pixels(hair.moustache())
+        self.beard_colour = flat(mix(skin, tone * 0.86, age.beard))
 
         lens = head.lenses(1.0)
         self.lens, self.lens_in = pixels(lens), pixels(head.lenses(0.9))
@@ -137,8 +143,7 @@ class Manga:
         at = head.place(np.array([[-74, 4, -4], [74, 4, -4]], np.float32))
         arms = np.stack([np.stack([lens[:, 0, 14], at[:, 0]], 1), np.stack([lens[:, 1, 0], at[:, 1]], 1)], 1)
         self.temples = pixels(stroke(arms, 2.0 * mm[:, None], ends=(1, 1)))
-        shine = head.lenses(0.74)
-        self.gleam = pixels(np.stack([shine[:, :, 16], shine[:, :, 20], shine[:, :, 22], shine[:, :, 15]], 2))
+        self.gleam = pixels(head.gleam())
 
         self.canvas = np.empty((side, side, 3), np.uint8)
         self.mask = np.empty((side, side), np.uint8)
@@ -147,7 +152,7 @@ class Manga:
     @staticmethod
     def _shine(hair: Hair) -> Floats:
         """The band of light on the hair, (N, 40, 2)."""
-        a, b = slice(9, 29), 0.34
+        a, b = slice(9, 29), 0.5
         upper = hair.outer[:, a] * (1 - b) + hair.inner[:, a] * b
         depth = (0.07 + 0.09 * (np.arange(20) % 4 == 1) + 0.04 * (np.arange(20) % 4 == 3)).astype(np.float32)
         depth = depth * np.sin(np.linspace(0, np.pi, 20, dtype=np.float32))
@@ -187,8 +192,8 @@ class Manga:
         self._shade(canvas, cv2.bitwise_and(mask, other), self.shadow[i], grey)
         fill(canvas, [self.cloth_ink[i]], ink)
         fill(canvas, [self.cloth[i]], self.cloth_colour[i])
-        fill(canvas, list(self.ears_ink[i]), ink)
-        fill(canvas, list(self.ears[i]), self.skin[i])
+        fill(canvas, self.ears_ink[i], ink)
+        fill(canvas, self.ears[i], self.skin[i])
         fill(canvas, [self.face_ink[i]], ink)
         fill(canvas, [self.face[i]], self.skin[i])
         mask[:] = 0
@@ -197,11 +202,15 @@ class Manga:
         fill_hard(other, [self.lit[i]], (0,))
         fill_hard(other, [self.bang_shadow[i]], (255,))
         self._shade(canvas, cv2.bitwise_and(mask, other), self.shadow[i], grey)
-        if not grey:
-            fill(canvas, list(self.blush[i]), self.blush_colour[i])
+        if not grey and self.blushing[i]:
+            fill(canvas, self.blush[i], self.blush_colour[i])
         fill(canvas, [self.nose[i]], self.fold_ink[i])
         for k in self.fold_on[i]:
-            fill(canvas, [self.folds[i, k]], self.fold_ink[i])
+            fill(canvas, self.folds[i, k], self.fold_ink[i])
+        if self.moustached[i]:
+            if self.bearded[i]:
+                fill(canvas, [self.beard[i]], self.beard_colour[i])
+            fill(canvas, [self.moustache[i]], self.beard_colour[i])
         if self.lipped[i] and not grey:
             fill(canvas, [self.lips[i]], self.lip[i])
         fill(canvas, [self.mouth[i]], ink)
@@ -212,8 +221,7 @@ class Manga:
         fill(canvas, [self.shine[i]], self.hair_light[i])
         for lock in self.locks[i]:
             fill(canvas, [lock], self.hair_dark[i])
-        for brow in self.brows[i]:
-            fill(canvas, [brow], self.brow[i])
+        fill(canvas, self.brows[i], self.brow[i])
         if self.glasses[i]:
             self._glasses(i, canvas)
         cv2.resize(canvas, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_AREA)
@@ -233,27 +241,27 @@ class Manga:
 
     def _eyes(self, i: int, canvas: Pixels) -> None:
         eyes, mask = self._flat([255, 255, 255]), self.mask
-        fill(eyes, list(self.iris[i]), self.iris_top[i])
-        fill(eyes, list(self.iris_light[i]), self.iris_low[i])
-        fill(eyes, list(self.pupil[i]), self.ink[i])
-        fill(eyes, list(self.lid_shadow[i]), [0.6 * c for c in self.iris_top[i]])
-        fill(eyes, list(self.glint[i]), (255, 255, 255))
-        fill(eyes, list(self.glint_low[i]), (255, 255, 255))
+        fill(eyes, self.iris[i], self.iris_top[i])
+        fill(eyes, self.iris_light[i], self.iris_low[i])
+        fill(eyes, self.pupil[i], self.ink[i])
+        fill(eyes, self.lid_shadow[i], [0.6 * c for c in self.iris_top[i]])
+        fill(eyes, self.glint[i], (255, 255, 255))
+        fill(eyes, self.glint_low[i], (255, 255, 255))
         mask[:] = 0
-        fill_hard(mask, list(self.opening[i]), (255,))
+        fill_hard(mask, self.opening[i], (255,))
         cv2.copyTo(eyes, mask, canvas)
-        fill(canvas, list(self.crease[i]), self.fold_ink[i])
-        fill(canvas, list(self.lower_lid[i]), self.ink[i])
-        fill(canvas, list(self.lash[i]), self.ink[i])
+        fill(canvas, self.crease[i], self.fold_ink[i])
+        fill(canvas, self.lower_lid[i], self.ink[i])
+        fill(canvas, self.lash[i], self.ink[i])
 
     def _glasses(self, i: int, canvas: Pixels) -> None:
         if self.glasses[i] == 2:
-            fill(canvas, list(self.lens_in[i]), (30, 28, 34))
-            fill(canvas, list(self.gleam[i]), (120, 122, 132))
+            fill(canvas, self.lens_in[i], (30, 28, 34))
+            fill(canvas, self.gleam[i], (120, 122, 132))
         else:
-            fill(canvas, [self.gleam[i, 0]], (255, 255, 255))
+            fill(canvas, self.gleam[i], (255, 255, 255))
         for outer, inner in zip(self.lens[i], self.lens_in[i], strict=True):
             fill(canvas, [outer, inner], self.rim_colour[i])
         fill(canvas, [self.bridge[i]], self.rim_colour[i])
         if not self.covers[i]:
-            fill(canvas, list(self.temples[i]), self.rim_colour[i])
+            fill(canvas, self.temples[i], self.rim_colour[i])

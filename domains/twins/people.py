@@ -198,7 +198,7 @@ def sample_views(count: int, *, seed: int) -> View:
         yaw=angle(6),
         pitch=angle(4),
         roll=angle(5),
-        smile=np.clip(rng.normal(0.35, 0.3, count), -0.3, 1).astype(np.float32),
+        smile=np.clip(rng.normal(0.45, 0.3, count), -0.3, 1).astype(np.float32),
         gaze=np.clip(rng.normal(0, 0.35, (count, 2)), -1, 1).astype(np.float32),
         light=(light / np.linalg.norm(light, axis=1, keepdims=True)).astype(np.float32),
         contrast=rng.uniform(0.35, 1, count).astype(np.float32),

@@ -6,52 +6,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nenrin.domains.twins.curves import Floats, ellipse, ramp, spline, stroke
+from nenrin.domains.twins.curves import Floats, ellipse, ramp, stroke
 from nenrin.domains.twins.hair import Hair
-from nenrin.domains.twins.head import WRINKLE_DEPTH, WRINKLE_ONSET, WRINKLES, Head
+from nenrin.domains.twins.head import WRINKLE_DEPTH, WRINKLE_ONSET, Head
 from nenrin.domains.twins.people import BEARDS
 from nenrin.domains.twins.raster import Fixed, Pixels, colours, fill, fill_hard, fixed, lines, mix
 
 SOFT = 48  # side of the layer that holds the broad light and shadow; it has no detail to lose
-_GREY_HAIR = (205, 205, 208)
 
 # Broad lights and shadows: x, y, z in millimetres, half width, half height, and the amount of light
-# [of everybody, with a gaunt face, with a child's round one, with bags under the eyes].
-_BLOBS = np.array(
+# [of everybody, with a gaunt face, with a child's round one, with bags under the eyes]. Drawn left and right.
+BLOBS = np.array(
     [
         [30, -8, 78, 17, 9, -20, -14, 6, 0],  # eye sockets
         [13, -5, 82, 6, 9, -14, -6, 8, 0],
         [35, 30, 80, 15, 11, 10, -8, 16, 0],  # cheeks
-        [0, -54, 80, 32, 13, 12, 0, 6, 0],  # forehead
-        [49, 54, 50, 10, 18, -6, -34, 6, 0],  # hollow cheeks
-        [60, -30, 34, 8, 16, -4, -26, 4, 0],  # temples
-        [50, 22, 60, 9, 6, 6, 14, -4, 0],  # cheek bones
-        [0, 12, 104, 4, 20, 20, 6, -8, 0],  # ridge of the nose
-        [0, 35, 113, 7, 6, 18, 0, 4, 0],  # tip
-        [0, 52, 96, 13, 4, -18, 0, 6, 0],  # under the nose
-        [0, 89, 92, 14, 4.5, -20, -4, 6, 0],  # under the lip
-        [0, 101, 88, 12, 7, 10, 4, 4, 0],  # chin
-        [31, 15, 79, 13, 5, -3, 0, 3, -34],  # bags under the eyes
-        [30, 24, 80, 12, 4, 2, 0, 0, 16],
-        [40, 90, 62, 9, 8, 0, 4, 4, 0],  # jowls
-        [24, 92, 80, 5, 12, 0, -16, 0, -6],
+        [16, -54, 80, 16, 13, 12, 0, 6, 0],  # forehead
+        [49, 54, 50, 10, 18, -6, -36, 6, 0],  # hollow cheeks
+        [60, -30, 34, 8, 16, -4, -28, 4, 0],  # temples
+        [50, 22, 60, 9, 6, 6, 16, -4, 0],  # cheek bones
+        [6, 52, 96, 7, 4, -18, 0, 6, 0],  # under the nose
+        [7, 89, 92, 8, 4.5, -20, -4, 6, 0],  # under the lip
+        [6, 101, 88, 8, 7, 10, 4, 4, 0],  # chin
+        [31, 15, 79, 13, 5, -3, 0, 3, -36],  # bags under the eyes
+        [30, 24, 80, 12, 4, 2, 0, 0, 18],
+        [24, 92, 80, 5, 12, 0, -16, 0, -6],  # beside the chin
     ],
     np.float32,
 )
-_PAIRED = _BLOBS[:, 0] > 0
-BLOBS = np.concatenate([_BLOBS, _BLOBS[_PAIRED] * np.array([-1] + [1] * 8, np.float32)])
 _BLUSH = np.array([[-38, 36, 78], [38, 36, 78], [0, 36, 110]], np.float32)
-_BEARD = np.array(
-    [[-65, 22, 14], [-60, 50, 18], [-52, 74, 28], [-41, 92, 48], [-26, 106, 68], [0, 113, 86], [26, 106, 68],
-     [41, 92, 48], [52, 74, 28], [60, 50, 18], [65, 22, 14], [56, 46, 40], [46, 62, 60], [32, 62, 84], [12, 54, 94],
-     [0, 53, 96], [-12, 54, 94], [-32, 62, 84], [-46, 62, 60], [-56, 46, 40]],
-    np.float32,
-)  # fmt: skip
-_MOUSTACHE = np.array(
-    [[0, 53, 98], [13, 54, 96], [27, 64, 90], [31, 72, 86], [20, 66, 92], [0, 63, 96], [-20, 66, 92], [-31, 72, 86],
-     [-27, 64, 90], [-13, 54, 96]],
-    np.float32,
-)  # fmt: skip
 _FRECKLES = np.array([[x, y, 80] for x, y in (
     (-46, 22), (-40, 30), (-36, 22), (-30, 33), (-25, 25), (-18, 31), (-44, 36), (-8, 24), (9, 27), (17, 24),
     (24, 31), (29, 23), (35, 32), (40, 24), (45, 33), (33, 39),
@@ -66,6 +49,7 @@ class Photo:
 
     def __init__(self, head: Head, glasses: NDArray[np.int64], side: int) -> None:
         self.side = side
+        self.haze = 2 * round(side / 90) + 1
         self.glasses = glasses
         people, age, views = head.people, head.age, head.views
         count = len(people)
@@ -77,12 +61,13 @@ class Photo:
         skin = mix(skin, (255, 226, 208), 0.12 * (1 - age.grown))
         light = np.array([1.0, 1.0, 1.0]) + views.warmth[:, None] * np.array([0.05, 0.0, -0.07])
         light = (light * views.exposure[:, None]).astype(np.float32)
-        hair_colour = mix(people.hair_colour, _GREY_HAIR, 0.92 * age.grey)
+        silver = np.repeat(172 + 66 * ramp(age.years, 50, 92)[:, None], 3, axis=1)
+        hair_colour = mix(people.hair_colour, silver, 0.94 * age.grey)
         hair_colour = mix(
-            hair_colour, mix(skin, (60, 40, 30), 0.35), 0.55 * (1 - np.clip(age.cover / 0.9, 0, 1))
+            hair_colour, mix(skin, (60, 40, 30), 0.35), 0.7 * (1 - np.clip(age.cover, 0, 1)) * (age.years < 8)
         )
-        self.skin_tones = _ramp(skin * light, shade=(0.36, 0.25, 0.22), shine=0.62)
-        self.hair_tones = _ramp(hair_colour * light, shade=(0.25, 0.22, 0.24), shine=0.5)
+        self.skin_tones = _scale(skin * light, _SKIN_SCALE)
+        self.hair_tones = _scale(hair_colour * light, _HAIR_SCALE)
         self.skin_dark = colours(self.skin_tones[:, 78])
         self.skin_mid = colours(self.skin_tones[:, 112])
         self.ear_dark = colours(self.skin_tones[:, 70])
@@ -90,14 +75,14 @@ class Photo:
         self.hair_flat = colours(self.hair_tones[:, 105])
         self.crease = colours(mix(self.skin_tones[:, 40].astype(np.float32), (60, 30, 26), 0.3))
         self.line = colours(mix(self.skin_tones[:, 20].astype(np.float32), (40, 22, 20), 0.6))
-        rose = 0.45 + 0.12 * (people.gender == 0) - 0.22 * old
+        rose = (0.42 + 0.16 * (people.gender == 0) * age.grown) * (0.7 + 0.3 * age.grown) - 0.22 * old
         lip = mix(skin * light, (186, 74, 78), rose)
         self.upper_lip, self.lower_lip = colours(lip * 0.86), colours(lip)
         self.lip_line = colours(lip * 0.45)
         white = mix(np.full((count, 3), 238, np.float32), (226, 208, 190), 0.4 * old) * light
         self.white = colours(white)
         self.iris_rim, self.iris_fill = colours(people.iris_colour * 0.5), colours(people.iris_colour * 1.05)
-        brow = mix(people.hair_colour * 0.72, _GREY_HAIR, 0.8 * age.grey)
+        brow = mix(people.hair_colour * 0.72, silver, 0.8 * age.grey)
         brow = mix(brow, skin, 0.5 * (1 - ramp(age.years, 0, 9)) + 0.12)
         self.brow = colours(brow * light)
         self.cloth_colour = colours(views.cloth * light)
@@ -113,32 +98,31 @@ class Photo:
         amounts = (
             gain[:, 0] + np.stack([age.gaunt, age.puppy_fat, np.clip(age.pouch, 0, 1)], 1) @ gain[:, 1:].T
         )
-        away = np.sign(BLOBS[:, 0]) * -np.sign(views.light[:, :1]) > 0  # in the shadow of the nose
-        amounts = amounts - np.where(away & (np.abs(BLOBS[:, 0]) == 13), 12, 0)
         self.amounts: list[list[float]] = np.rint(128 + amounts).clip(0, 255).tolist()
-        centres = head.place(BLOBS[:, :3])
-        radii = BLOBS[None, :, None, 3:5] * (head.scale * head.unit)[:, None, None, None]
-        self.blobs = fixed(centres[:, :, None] + ellipse(12) * radii, SOFT)
+        mm = head.scale * head.unit
+        flip = np.array([[1, 1, 1], [-1, 1, 1]], np.float32)
+        centres = head.place((BLOBS[:, None, :3] * flip).reshape(-1, 3)).reshape(count, -1, 2, 1, 2)
+        self.blobs = fixed(centres + ellipse(12) * BLOBS[:, None, None, 3:5] * mm[:, None, None, None, None], SOFT)
         blush = head.place(_BLUSH)[:, :, None] + ellipse(12) * (
             np.array([15, 15, 8], np.float32)[:, None, None] * (head.scale * head.unit)[:, None, None, None]
         )
         self.blush = fixed(blush, SOFT)
         red = (10 + 20 * people.rosy + 14 * age.puppy_fat) * (1 - 0.3 * old)
+        red = red * skin.mean(axis=1) / 215
         self.blush_colour: list[list[float]] = np.stack([0.1 * red, red, 0.8 * red], 1).tolist()
-        self.beard_soft = fixed(spline(head.place(_BEARD), 48, closed=True), SOFT)
-        self.moustache = fixed(spline(head.place(_MOUSTACHE), 32, closed=True), SOFT)
-        strength = np.array([0, 0.3, 0.85, 0.85], np.float32)[people.beard] * age.beard
+        self.beard_soft = fixed(hair.beard(), SOFT)
+        self.moustache = fixed(hair.moustache(), SOFT)
+        strength = np.array([0, 0.3, 0.8, 0.8], np.float32)[people.beard] * age.beard
         self.beard_alpha: list[float] = strength.tolist()
         self.beard_kind = [BEARDS[kind] for kind in people.beard]
         self.beard_colour = colours(
-            mix(people.hair_colour * 0.8, (214, 214, 214), np.clip(1.15 * age.grey, 0, 1)) * light
+            mix(people.hair_colour * 0.8, silver * 0.94, np.clip(1.15 * age.grey, 0, 1)) * light
         )
 
         # -- shapes
         def pixels(shape: Floats) -> Fixed:
             return fixed(shape, side)
 
-        mm = head.scale * head.unit
         self.face, self.ears = pixels(head.face()), pixels(head.ears())
         self.neck, self.cloth = pixels(head.neck()), pixels(head.cloth())
         middle = head.place(np.array([[0, 40, 0]], np.float32))
@@ -150,16 +134,18 @@ class Photo:
         self.back, self.front = pixels(hair.back()), pixels(hair.front())
         self.covers = hair.covers.tolist()
         self.locks = pixels(hair.locks())
+        contrast = np.clip(age.cover, 0.2, 1) * (1 - 0.45 * age.grey)
+        self.lock_tones: list[list[float]] = np.rint(124 + contrast[:, None] * np.array([-30, 28])).tolist()
         shade = 0.5 - people.strands
         self.lock_light = [np.flatnonzero(row > 0.12).tolist() for row in shade]
         self.lock_dark = [np.flatnonzero(row < -0.12).tolist() for row in shade]
-        depth = WRINKLE_DEPTH * np.clip((age.years[:, None] - WRINKLE_ONSET) / 40 + 0.06, 0, 1) ** 0.7
+        depth = WRINKLE_DEPTH * np.clip((age.years[:, None] - WRINKLE_ONSET) / (92 - WRINKLE_ONSET) + 0.03, 0, 1) ** 0.85
         depth = depth * (1 + 0.12 * people.wrinkling[:, None])
-        folds = head.place(WRINKLES.reshape(-1, 3)).reshape(count, len(WRINKLES), 9, 2)
-        self.folds = pixels(stroke(folds, (0.8 + 2.0 * depth) * mm[:, None], ends=(0.05, 0.05)))
-        rise = np.array([0, 1.4], np.float32) * mm[:, None, None, None]
-        self.lit = pixels(stroke(folds + rise, (0.6 + 1.6 * depth) * mm[:, None], ends=(0.05, 0.05)))
-        self.fold_value: list[list[float]] = np.rint(128 - 58 * depth.clip(0, 1)).tolist()
+        folds = head.folds()
+        self.folds = pixels(stroke(folds, ((0.8 + 2.0 * depth) * mm[:, None])[..., None], ends=(0.05, 0.05)))
+        rise = np.array([0, 1.4], np.float32) * mm[:, None, None, None, None]
+        self.lit = pixels(stroke(folds + rise, ((0.6 + 1.6 * depth) * mm[:, None])[..., None], ends=(0.05, 0.05)))
+        self.fold_value: list[list[float]] = np.rint(128 - 70 * depth.clip(0, 1)).tolist()
         self.lit_value: list[list[float]] = np.rint(128 + 22 * depth.clip(0, 1)).tolist()
         self.fold_on = [np.flatnonzero(row > 0.03).tolist() for row in depth]
 
@@ -191,7 +177,7 @@ class Photo:
         middle = b[:, 3:8] * 0.5 + c[:, 3:8] * 0.5
         self.lip_shine = pixels(stroke(middle, 1.8 * mm))
         self.lip_gloss = colours(mix(lip, (255, 240, 236), 0.28))
-        self.dots = pixels(head.place(_FRECKLES)[:, :, None] + ellipse(6) * (1.0 * mm)[:, None, None, None])
+        self.dots = pixels(head.place(_FRECKLES)[:, :, None] + ellipse(6) * (0.75 * mm)[:, None, None, None])
         self.spots = pixels(head.place(_SPOTS)[:, :, None] + ellipse(8) * (2.4 * mm)[:, None, None, None])
         mole = np.concatenate([people.mole, np.full((count, 1), 76, np.float32)], axis=1)[:, None]
         self.mole = pixels(
@@ -213,8 +199,7 @@ class Photo:
                 ends=(1, 1),
             )
         )
-        shine = head.lenses(0.7)
-        self.gleam = pixels(np.stack([shine[:, :, 16], shine[:, :, 20], shine[:, :, 22], shine[:, :, 15]], 2))
+        self.gleam = pixels(head.gleam())
 
         self.canvas = np.empty((side, side, 3), np.uint8)
         self.spare = np.empty_like(self.canvas)
@@ -240,7 +225,20 @@ class Photo:
         wing_line = np.stack([curve_x, curve_y], -1)
         wing_line[:, -1, 0] = 0.72 * x[:, 0]
         both = np.concatenate([head.attach(base, wing_line * flip), head.attach(base, wing_line)], 1)
-        self.wings = fixed(stroke(both, 2.0 * mm[:, None], ends=(0.1, 0.7)), side)
+        # The ridge catches the light; its far side lies in shadow.
+        people, age = head.people, head.age
+        side = -np.sign(head.views.light[:, 0])
+        down = np.linspace(0, 1, 7, dtype=np.float32)
+        ridge = np.zeros((len(people), 7, 3), np.float32)
+        ridge[..., 1], ridge[..., 2] = -6 + 40 * down, 92 + 20 * down
+        shadow = ridge.copy()
+        shadow[..., 0] = side[:, None] * (6 + 5 * down**2)
+        shadow[..., 1] = -14 + 54 * down
+        rise = 0.45 + 0.55 * age.grown
+        self.nose_ridge = fixed(stroke(head.place(ridge), 4.2 * mm * rise, ends=(0.3, 1.3)), self.side)
+        self.nose_side = fixed(stroke(head.place(shadow), 7.5 * mm * rise, ends=(0.4, 0.8)), self.side)
+        self.nose_dark: list[float] = np.rint(128 - 34 * rise).tolist()
+        self.wings = fixed(stroke(both, 2.0 * mm[:, None], ends=(0.1, 0.7)), self.side)
 
     def _lambert(self, head: Head) -> Pixels:
         """Light on a ball the size of the face (N, SOFT, SOFT); 128 is the skin's own colour."""
@@ -272,42 +270,39 @@ class Photo:
         # Skin: broad light, then folds; through the skin's own scale of tones.
         soft = np.full((SOFT, SOFT), 128, np.uint8)
         amounts = self.amounts[i]
-        for blob, amount in zip(self.blobs[i], amounts, strict=True):
-            fill(soft, [blob], (amount,))
+        for pair, amount in zip(self.blobs[i], amounts, strict=True):
+            fill_hard(soft, pair, (amount,))
         soft = cv2.blur(cv2.blur(soft, (5, 5)), (3, 3))
         soft = cv2.addWeighted(soft, 1, self.soft[i], 1, -128)
         light = cv2.resize(soft, full, interpolation=cv2.INTER_LINEAR)
         layer[:] = 128
         for k in self.fold_on[i]:
-            fill(layer, [self.lit[i, k]], (self.lit_value[i][k],))
+            fill_hard(layer, self.lit[i, k], (self.lit_value[i][k],))
         for k in self.fold_on[i]:
-            fill(layer, [self.folds[i, k]], (self.fold_value[i][k],))
-        for wing in self.wings[i]:
-            fill(layer, [wing], (92,))
-        blurred = cv2.blur(layer, (3, 3))
+            fill_hard(layer, self.folds[i, k], (self.fold_value[i][k],))
+        fill_hard(layer, self.wings[i], (92,))
+        fill_hard(layer, [self.nose_side[i]], (self.nose_dark[i],))
+        fill_hard(layer, [self.nose_ridge[i]], (158,))
+        blurred = cv2.blur(layer, (self.haze, self.haze))
         skin = cv2.applyColorMap(cv2.addWeighted(blurred, 1, light, 1, -128), self.skin_tones[i][:, None])
         tint = np.zeros((SOFT, SOFT, 3), np.uint8)
-        for spot in self.blush[i]:
-            fill(tint, [spot], self.blush_colour[i])
+        fill_hard(tint, self.blush[i], self.blush_colour[i])
         tint = cv2.blur(cv2.blur(tint, (5, 5)), (5, 5))
         skin = cv2.subtract(skin, cv2.resize(tint, full, interpolation=cv2.INTER_LINEAR))
         self._beard(i, skin)
         if self.freckled[i]:
-            for dot in self.dots[i]:
-                fill(skin, [dot], self.spot[i])
+            fill(skin, self.dots[i], self.spot[i])
         if self.spotted[i] > 0:
-            for spot in self.spots[i][: 1 + int(5 * self.spotted[i])]:
-                fill(skin, [spot], self.spot[i])
+            fill(skin, self.spots[i, : 1 + int(5 * self.spotted[i])], self.spot[i])
         fill(skin, [self.mole[i, 0]], self.mole_colour[i])
 
-        fill(canvas, list(self.ears[i]), self.skin_mid[i])
+        fill(canvas, self.ears[i], self.skin_mid[i])
         mask[:] = 0
         fill_hard(mask, [self.face[i]], (255,))
         cv2.copyTo(skin, mask, canvas)
         self._eyes(i, canvas)
-        for brow in self.brows[i]:
-            fill(canvas, [brow], self.brow[i])
-        fill(canvas, list(self.nostrils[i]), self.line[i])
+        fill(canvas, self.brows[i], self.brow[i])
+        fill(canvas, self.nostrils[i], self.line[i])
         fill(canvas, [self.lip_up[i]], self.upper_lip[i])
         fill(canvas, [self.lip_low[i]], self.lower_lip[i])
         fill(canvas, [self.lip_shine[i]], self.lip_gloss[i])
@@ -320,17 +315,17 @@ class Photo:
     def _eyes(self, i: int, canvas: Pixels) -> None:
         eyes, mask = self.spare, self.mask
         cv2.rectangle(eyes, (0, 0, self.side, self.side), self.white[i], -1)
-        fill(eyes, list(self.iris[i]), self.iris_rim[i])
-        fill(eyes, list(self.iris_in[i]), self.iris_fill[i])
-        fill(eyes, list(self.pupil[i]), (16, 12, 12))
-        fill(eyes, list(self.lid_shadow[i]), [0.55 * c for c in self.iris_rim[i]])
+        fill(eyes, self.iris[i], self.iris_rim[i])
+        fill(eyes, self.iris_in[i], self.iris_fill[i])
+        fill(eyes, self.pupil[i], (16, 12, 12))
+        fill(eyes, self.lid_shadow[i], [0.55 * c for c in self.iris_rim[i]])
         mask[:] = 0
-        fill_hard(mask, list(self.opening[i]), (255,))
+        fill_hard(mask, self.opening[i], (255,))
         cv2.copyTo(eyes, mask, canvas)
-        fill(canvas, list(self.glint[i]), (250, 250, 250))
-        fill(canvas, list(self.fold_lid[i]), self.crease[i])
-        fill(canvas, list(self.lower_lid[i]), self.crease[i])
-        fill(canvas, list(self.lash[i]), self.line[i])
+        fill(canvas, self.glint[i], (250, 250, 250))
+        fill(canvas, self.fold_lid[i], self.crease[i])
+        fill(canvas, self.lower_lid[i], self.crease[i])
+        fill(canvas, self.lash[i], self.line[i])
 
     def _beard(self, i: int, skin: Pixels) -> None:
         alpha = self.beard_alpha[i]
@@ -350,8 +345,8 @@ class Photo:
         tone, mask, side = self.layer, self.mask, self.side
         cv2.addWeighted(light, 0.8, light, 0, 28, dst=tone)
         thick = max(1, round(side / 110))
-        lines(tone, [self.locks[i, k] for k in self.lock_dark[i]], (98,), thick)
-        lines(tone, [self.locks[i, k] for k in self.lock_light[i]], (148,), thick)
+        lines(tone, [self.locks[i, k] for k in self.lock_dark[i]], (self.lock_tones[i][0],), thick)
+        lines(tone, [self.locks[i, k] for k in self.lock_light[i]], (self.lock_tones[i][1],), thick)
         tone = cv2.blur(tone, (3, 3))
         hair = cv2.applyColorMap(tone, self.hair_tones[i][:, None])
         mask[:] = 0
@@ -360,20 +355,31 @@ class Photo:
 
     def _glasses(self, i: int, canvas: Pixels) -> None:
         if self.glasses[i] == 2:
-            fill(canvas, list(self.lens_in[i]), (34, 32, 38))
-            fill(canvas, list(self.gleam[i]), (92, 94, 104))
+            fill(canvas, self.lens_in[i], (34, 32, 38))
+            fill(canvas, self.gleam[i], (92, 94, 104))
         else:
-            fill(canvas, [self.gleam[i, 0]], (244, 246, 248))
+            fill(canvas, self.gleam[i], (250, 251, 252))
         for outer, inner in zip(self.lens[i], self.lens_in[i], strict=True):
             fill(canvas, [outer, inner], self.rim_colour[i])
         fill(canvas, [self.bridge[i]], self.rim_colour[i])
         if not self.covers[i]:
-            fill(canvas, list(self.temples[i]), self.rim_colour[i])
+            fill(canvas, self.temples[i], self.rim_colour[i])
 
 
-def _ramp(base: Floats, *, shade: tuple[float, float, float], shine: float) -> Pixels:
-    """A scale of tones (N, 256, 3) through `base` (N, 3) at 128: dark and warm below, towards white above."""
-    t = np.arange(256, dtype=np.float32)[None, :, None] / 128 - 1
-    low = base[:, None] * (1 - np.clip(-t, 0, 1) * (1 - np.array(shade, np.float32)))
-    tones = low + (255 - low) * np.clip(t, 0, 1) * shine
-    return np.clip(tones, 0, 255).astype(np.uint8)
+def _tones(shade: tuple[float, float, float], shine: float) -> tuple[Floats, Floats]:
+    """A and B (256, 3), so that colour * A + B is a scale of tones through the colour at 128.
+
+    Below it turns towards `shade` times the colour, above towards white by the part `shine`.
+    """
+    t = np.arange(256, dtype=np.float32)[:, None] / 128 - 1
+    low, high = np.clip(-t, 0, 1), np.clip(t, 0, 1) * np.float32(shine)
+    return 1 - low * (1 - np.array(shade, np.float32)) - high, np.broadcast_to(255 * high, (256, 3))
+
+
+_SKIN_SCALE = _tones((0.36, 0.25, 0.22), 0.62)
+_HAIR_SCALE = _tones((0.25, 0.22, 0.24), 0.5)
+
+
+def _scale(colour: Floats, tones: tuple[Floats, Floats]) -> Pixels:
+    """Scales of tones (N, 256, 3) of N colours, RGB in [0, 255]."""
+    return np.minimum(colour[:, None] * tones[0] + tones[1], 255).astype(np.uint8)

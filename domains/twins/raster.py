@@ -22,12 +22,12 @@ def fixed(shape: Floats, side: int) -> Fixed:
     return np.rint((shape * side - 0.5) * (1 << _BITS)).astype(np.int32)
 
 
-def fill(canvas: Pixels, shapes: Sequence[Fixed], colour: Colour) -> None:
-    """Fill closed `shapes` (K, 2). Where two of them overlap, it stays empty: two outlines make a ring."""
+def fill(canvas: Pixels, shapes: Sequence[Fixed] | Fixed, colour: Colour) -> None:
+    """Fill closed `shapes`, each (K, 2). Where two of them overlap, it stays empty: two outlines make a ring."""
     cv2.fillPoly(canvas, shapes, colour, cv2.LINE_AA, _BITS)
 
 
-def fill_hard(canvas: Pixels, shapes: Sequence[Fixed], colour: Colour) -> None:
+def fill_hard(canvas: Pixels, shapes: Sequence[Fixed] | Fixed, colour: Colour) -> None:
     """Fill a mask without softening its edge."""
     cv2.fillPoly(canvas, shapes, colour, cv2.LINE_8, _BITS)
 

@@ -181,7 +181,8 @@ class _Domain:
 
     def _similarity(self, embedder: Embedder, pixels: Pixels) -> Floats:
         inputs, outputs = (self.bench.embed(embedder, p) for p in (self.people.pixels, pixels))
-        return np.einsum("pd,pad->pa", inputs, outputs.reshape(len(inputs), len(ASKED), -1))
+        similarity: Floats = np.einsum("pd,pad->pa", inputs, outputs.reshape(len(inputs), len(ASKED), -1))
+        return similarity
 
     def _strip(
         self,

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nenrin.eval import stats
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import Embedder
-from nenrin.eval.judges import Judge, Panel
+from nenrin.eval.judges import Judge
+from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import Perceptual
 from nenrin.eval.stats import Estimate
 from nenrin.eval.subjects import Batch, Pixels, Role, Subject, age_faces

@@ -1,0 +1,75 @@
+"""`nenrin age` from picture to files: exactly those that are promised, none over another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from nenrin.cli import main
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """a/x.png, b/x.png: the astronaut, whole and twice in one picture; c/none.png: nobody."""
+    folder = tmp_path_factory.mktemp("pictures")
+    astronaut = Image.fromarray(data.astronaut())
+    head = astronaut.crop((130, 0, 320, 220))
+    two = Image.new("RGB", (400, 220), "white")
+    two.paste(head, (0, 0))
+    two.paste(head, (200, 0))
+    for name, picture in (("a/x", astronaut), ("b/x", two), ("c/none", Image.new("RGB", (90, 90), "navy"))):
+        (folder / name).parent.mkdir()
+        picture.save(folder / f"{name}.png")
+    return folder
+
+
+def test_files_are_those_promised(
+    pictures: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [pictures / "a/x.png", pictures / "c/none.png", pictures / "b/x.png"]
+    words = ["age", *map(str, files), "--to", "5,62.5", "--checkpoint", str(tiny_run)]
+    assert main([*words, "-o", str(tmp_path), "--glasses", "dark", "--paste"]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"3 faces aged, in {tmp_path}\n"
+    first, last = said.err.splitlines()
+    assert first.startswith(f"nenrin: {pictures}/c/none.png: no face found")
+    assert last == "nenrin: 1 of 3 pictures could not be aged (named above)"
+
+    stems = ["x", "x-2", "x-2_f2"]
+    parts = ["input", "to5", "to62.5", "strip"]
+    expected = {f"{stem}_{part}.png" for stem in stems for part in parts} | {"ages.json"}
+    pasted = {f"{stem}_{part}_pasted.png" for stem in stems[:2] for part in parts[1:3]}
+    assert {path.name for path in tmp_path.iterdir()} == expected | pasted
+
+    rows = json.loads((tmp_path / "ages.json").read_text())
+    keys = ["input", "face", "box", "points", "domain", "from", "to", "glasses", "file", "seconds"]
+    assert all(list(row) == keys for row in rows)
+    assert [(row["input"], row["face"], row["to"], row["file"]) for row in rows] == [
+        (str(file), face, to, f"{stem}_to{to:g}.png")
+        for file, face, stem in [(files[0], 1, "x"), (files[2], 1, "x-2"), (files[2], 2, "x-2_f2")]
+        for to in (5, 62.5)
+    ]
+    assert all(Image.open(tmp_path / row["file"]).size == (32, 32) for row in rows)
+    left, top, right, bottom = rows[0]["box"]
+    assert all(left < x < right and top < y < bottom for x, y in rows[0]["points"])
+    # The pasted picture is the whole one, changed at the face alone.
+    whole, back = data.astronaut(), np.asarray(Image.open(tmp_path / "x_to5_pasted.png"))
+    assert whole.shape == back.shape
+    assert (back[300:] == whole[300:]).all()
+    assert (back[60:175, 182:267] != whole[60:175, 182:267]).any()
+
+
+def test_whole_picture_and_given_labels(pictures: Path, tiny_run: Path, tmp_path: Path) -> None:
+    words = ["age", str(pictures / "a"), "--to", "30", "--checkpoint", str(tiny_run), "-o", str(tmp_path)]
+    told = ["--face", "whole", "--from", "44", "--domain", "photo", "--gender", "female"]
+    assert main([*words, *told]) == 0
+    (row,) = json.loads((tmp_path / "ages.json").read_text())
+    assert (row["box"], row["points"], row["from"], row["domain"]) == (None, None, 44, "photo")
+    shrunk = Image.open(pictures / "a/x.png").resize((32, 32), Image.Resampling.LANCZOS)
+    assert (np.asarray(Image.open(tmp_path / "x_input.png")) == np.asarray(shrunk)).all()
+    assert main([*words, "--domain", "phto"]) == 2
