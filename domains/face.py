@@ -56,7 +56,7 @@ def face_id(pixels: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
 
-# `image` is laid out as Hugging Face `datasets.Image`, so that datasets, DuckDB and pandas open a set as it is.
+# `image` is laid out as Hugging Face's `datasets.Image`: datasets, DuckDB and pandas open a set as it is.
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

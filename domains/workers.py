@@ -1,62 +1,52 @@
-"""Run a build's chunks in processes of their own; each chunk becomes a file, whole or not at all."""
+"""Run jobs in processes of their own; each becomes a file, whole or not at all."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from nenrin.domains.duplicates import HASH_BYTES
-from nenrin.domains.pipeline import FinderName, Hashed, Pipeline, Unreadable
-from nenrin.domains.storage import STORED, load_row, store_row
 from nenrin.ground import NenrinError, atomic_path
-from nenrin.scrapers.raw import Raw
-
-CHUNK = 64  # pictures; what a kill loses at most, for each worker
-_HASHED = STORED.append(pa.field("hash", pa.binary(HASH_BYTES)))
 
 
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Chunk:
-    """Some pictures of one source, and the file that they become."""
+class Job(Protocol):
+    """Some pictures, and the file that they become. It travels to another process by pickle."""
 
-    path: Path
-    importer: str
-    raws: list[Raw]
-    fractions: list[NDArray[np.float32] | None]
-    size: int
-    finder: FinderName
-    domain: str | None
+    @property
+    def path(self) -> Path: ...
+
+    def __len__(self) -> int:
+        """How many pictures."""
+
+    def run(self) -> None:
+        """Write the file."""
 
 
-def run_chunks(chunks: Iterable[Chunk], workers: int) -> Iterator[int]:
-    """Process chunks, in this process if `workers` is 0; yields the number of pictures of each that is done.
+def run_jobs(jobs: Iterable[Job], workers: int) -> Iterator[int]:
+    """Run jobs, in this process if `workers` is 0; yields the number of pictures of each that is done.
 
     The outcome does not depend on `workers`. What is done stays done whatever stops it.
     """
     if workers == 0:
-        for chunk in chunks:
-            yield run_chunk(chunk)
+        for job in jobs:
+            yield _run(job)
         return
     # A fork would copy the threads of torch and Arrow in whatever state they are in.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     pending: set[Future[int]] = set()
     try:
-        for chunk in chunks:
-            pending.add(pool.submit(run_chunk, chunk))
+        for job in jobs:
+            pending.add(pool.submit(_run, job))
             if len(pending) > 2 * workers:  # enough to keep them busy, few enough to hold in memory
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -69,6 +59,11 @@ def run_chunks(chunks: Iterable[Chunk], workers: int) -> Iterator[int]:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _run(job: Job) -> int:
+    job.run()
+    return len(job)
 
 
 def _start_worker() -> None:
@@ -88,48 +83,13 @@ def _start_worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-_pipelines: dict[tuple[str, int, str, str | None], Pipeline] = {}  # a worker's, kept for their nets
-
-
-def run_chunk(chunk: Chunk) -> int:
-    """Process one chunk and write its file; the number of pictures in it."""
-    from nenrin.domains.importers import importer_named
-
-    key = (chunk.importer, chunk.size, chunk.finder, chunk.domain)
-    if key not in _pipelines:
-        _pipelines[key] = Pipeline(
-            importer_named(chunk.importer), size=chunk.size, finder=chunk.finder, domain=chunk.domain
-        )
-    rows, unreadable = [], []
-    for outcome in _pipelines[key].run(chunk.raws, chunk.fractions):
-        if isinstance(outcome, Unreadable):
-            unreadable.append(dataclasses.asdict(outcome))
-        else:
-            rows.append({**store_row(outcome.face), "hash": outcome.hash})
-    schema = _HASHED.with_metadata({"unreadable": json.dumps(unreadable)})
-    table = pa.Table.from_pylist(rows, schema=schema)
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+    """Write a job's rows atomically; `NenrinError` where that fails."""
+    table = pa.Table.from_pylist(list(rows), schema=schema)
     try:
-        with atomic_path(chunk.path) as part:
+        with atomic_path(path) as part:
             pq.write_table(table, part, compression="none")
     except OSError as error:
         raise NenrinError(
-            f"cannot write to {chunk.path.parent}: {error.strerror or error}; free some space and try again"
+            f"cannot write to {path.parent}: {error.strerror or error}; free some space and try again"
         ) from None
-    return len(chunk.raws)
-
-
-def chunk_labels(path: Path) -> pa.Table:
-    """A chunk's rows without the pictures."""
-    return pq.read_table(path, columns=["id", "identity", "source", "source_id", "verdict", "hash"])
-
-
-def chunk_unreadable(path: Path) -> list[Unreadable]:
-    """The pictures of a chunk that gave no pixels."""
-    metadata = pq.read_schema(path).metadata
-    return [Unreadable(**values) for values in json.loads(metadata[b"unreadable"])]
-
-
-def chunk_faces(path: Path) -> Iterator[Hashed]:
-    """A chunk's faces in order."""
-    for row in pq.read_table(path).to_pylist():
-        yield Hashed(hash=row.pop("hash"), face=load_row(row))

@@ -1,0 +1,125 @@
+"""What a build is to make: settled, and named by a fingerprint, before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import heapq
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nenrin.domains.align import similarity
+from nenrin.domains.chunk import CHUNK, Chunk
+from nenrin.domains.face import DOMAINS, Split
+from nenrin.domains.faceset import FORMAT_VERSION, FaceSet
+from nenrin.domains.importers.base import Importer
+from nenrin.domains.pipeline import FinderName
+from nenrin.ground import UsageError
+from nenrin.scrapers.raw import Raw
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Plan:
+    """The pictures of a build and the options that decide its outcome; `settle` completes it."""
+
+    sources: list[tuple[Importer, Path]]
+    size: int
+    finder: FinderName
+    domain: str | None
+    split: Split | None
+    inherited: dict[str, Split]  # identity -> split
+    points: dict[str, NDArray[np.float32]]  # source_id -> (5, 2) in units of the picture's sides
+    count: int = 0
+    domains: tuple[str, ...] = ()
+    chosen: set[tuple[str, str]] | None = None  # (source, source_id); None: all
+    fingerprint: str = ""
+
+    def raws(self) -> Iterator[tuple[Importer, Raw]]:
+        """The pictures to process, in order."""
+        for importer, folder in self.sources:
+            for raw in importer.read(folder):
+                if self.chosen is None or (raw.source, raw.source_id) in self.chosen:
+                    yield importer, raw
+
+    def chunks(self, folder: Path) -> Iterator[Chunk]:
+        """The pictures in chunks of one source each; the same on every run."""
+        number = 0
+        waiting: list[Raw] = []
+        current: Importer | None = None
+        for importer, raw in self.raws():
+            if current is not None and (importer is not current or len(waiting) == CHUNK):
+                yield self._chunk(folder, number, current, waiting)
+                number, waiting = number + 1, []
+            current = importer
+            waiting.append(raw)
+        if current is not None:
+            yield self._chunk(folder, number, current, waiting)
+
+    def _chunk(self, folder: Path, number: int, importer: Importer, raws: list[Raw]) -> Chunk:
+        return Chunk(
+            path=folder / f"{number:06d}.parquet",
+            importer=importer.name,
+            raws=raws,
+            fractions=[self.points.get(raw.source_id) for raw in raws],
+            size=self.size,
+            finder=self.finder,
+            domain=self.domain,
+        )
+
+
+def settle(plan: Plan, limit: int | None) -> None:
+    """Go over the sources once: count, vocabulary, and a fingerprint of all that decides the outcome."""
+    if limit is not None:
+        hashed = (
+            (hashlib.sha256(f"{raw.source}/{raw.source_id}".encode()).digest(), raw.source, raw.source_id)
+            for _, raw in plan.raws()
+        )
+        plan.chosen = {(source, source_id) for _, source, source_id in heapq.nsmallest(limit, hashed)}
+    options = [
+        FORMAT_VERSION,
+        plan.size,
+        plan.finder,
+        plan.domain,
+        plan.split,
+        sorted(plan.inherited.items()),
+    ]
+    digest = hashlib.sha256(json.dumps(options).encode())
+    for source_id, points in sorted(plan.points.items()):
+        digest.update(source_id.encode() + points.tobytes())
+    words: set[str] = set()
+    for importer, raw in plan.raws():
+        word = raw.domain or plan.domain or importer.domain
+        if word is None:
+            raise UsageError(f"{raw.path.parent} does not say what it shows: name it, as in --domain manga")
+        words.add(word)
+        plan.count += 1
+        stat = raw.path.stat() if raw.path.is_file() else None
+        known = dataclasses.replace(raw, path=Path())
+        digest.update(repr((importer.name, known, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+    plan.domains = (*(word for word in DOMAINS if word in words), *sorted(words - set(DOMAINS)))
+    plan.fingerprint = digest.hexdigest()[:32]
+
+
+def splits_of(faces: FaceSet) -> dict[str, Split]:
+    """Every identity's split."""
+    table = faces.table(["identity", "split"]).filter(pc.field("identity").is_valid())
+    return dict(zip(table["identity"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+
+def fractions_of(faces: FaceSet) -> dict[str, NDArray[np.float32]]:
+    """Every picture's points in units of its width and height."""
+    table = faces.table(["source_id", "points", "frame", "verdict"])
+    table = table.filter(pc.field("points").is_valid() & pc.field("frame").is_valid())
+    points = np.array(table["points"].to_pylist(), dtype=np.float32)
+    frame = np.array(table["frame"].to_pylist(), dtype=np.float32)
+    # The frame is the picture's outline at the scale of the alignment.
+    scale = np.linalg.norm(similarity(points, faces.meta.size)[:, :, 0], axis=1)
+    width = np.linalg.norm(frame[:, 1] - frame[:, 0], axis=1) / scale
+    height = np.linalg.norm(frame[:, 3] - frame[:, 0], axis=1) / scale
+    fractions = points / np.stack([width, height], -1)[:, None]
+    return dict(zip(table["source_id"].to_pylist(), fractions.astype(np.float32), strict=True))

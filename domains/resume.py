@@ -1,0 +1,102 @@
+"""Work that is done in jobs, so that whatever stops it, the same call goes on, to the same set.
+
+The jobs' files lie under `.build/` in the set until all are there; then the set is written from them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nenrin
+from nenrin.domains.faceset import FaceSet
+from nenrin.domains.workers import Job, run_jobs
+from nenrin.ground import NenrinError, UsageError, track, write_text
+
+_FOLDER = ".build"
+
+
+def finished(out: Path, fingerprint: str) -> FaceSet | None:
+    """The set itself where it is made already; `UsageError` where another one is in its place."""
+    if not (out / "set.toml").is_file():
+        return None
+    faces = FaceSet.open(out)
+    if faces.meta.build != fingerprint:
+        raise UsageError(
+            f"{out} holds a set of other pictures or options: remove it or choose another folder"
+        )
+    return faces if faces.meta.complete else None
+
+
+@contextmanager
+def workplace(out: Path, fingerprint: str) -> Iterator[Path]:
+    """The folder of the jobs' files, for this process alone; what another work or release left is dropped.
+
+    `fingerprint` names all that decides the outcome.
+    """
+    folder = out / _FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise NenrinError(
+            f"cannot write to {out}: {error.strerror or error}; choose another folder"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another build is writing to {out}: wait for it or choose another folder"
+            ) from None
+        stamp, now = folder / "fingerprint", f"{fingerprint} {nenrin.__version__}"
+        if not stamp.is_file() or stamp.read_text() != now:
+            for stale in folder.glob("*.parquet"):
+                stale.unlink()
+            write_text(stamp, now)
+        yield folder
+
+
+def clear(out: Path) -> None:
+    """Remove the jobs' files of a set that is finished."""
+    shutil.rmtree(out / _FOLDER, ignore_errors=True)
+
+
+def process(
+    jobs: Callable[[], Iterator[Job]],
+    total: int,
+    *,
+    workers: int,
+    label: str,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Run the jobs whose files are not there yet, with a progress bar over `total` pictures.
+
+    `jobs` is called twice, so that they need not be held in memory, and must yield the same each time.
+    """
+    ready = 0
+    missing: set[Path] = set()
+    for job in jobs():
+        if job.path.is_file():
+            ready += len(job)
+        else:
+            missing.add(job.path)
+    todo = (job for job in jobs() if job.path in missing)
+    # A handful of pictures is done before another process has started.
+    counts = run_jobs(todo, workers if len(missing) > 1 else 0)
+
+    def pictures() -> Iterator[int]:
+        yield from range(ready)
+        done = ready
+        for count in counts:
+            for _ in range(count):
+                done += 1
+                yield done
+            if on_progress is not None:
+                on_progress(done, total)
+
+    for _ in track(pictures(), label, total):
+        pass
