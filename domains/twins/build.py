@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from nenrin.domains.face import GENDERS, GLASSES, Face, face_id
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.split import split_of
-from nenrin.domains.twins.drawing import draw
+from nenrin.domains.twins.drawing import Domain, draw
 from nenrin.domains.twins.people import BACKS, BEARDS, FRONTS, People, sample_views
 from nenrin.ground import UsageError, track
 
@@ -44,10 +43,11 @@ def build_twins(
         _writer(path_photo, "twins-photo", "photo", size) as photo,
         _writer(path_manga, "twins-manga", "manga", size) as manga,
     ):
+        writers: dict[Domain, SetWriter] = {"photo": photo, "manga": manga}
         starts = range(0, len(people), _BATCH)
         for start in track(starts, "drawing twins"):
             some = np.arange(start, min(start + _BATCH, len(people)))
-            for domain, writer in (("photo", photo), ("manga", manga)):
+            for domain, writer in writers.items():
                 for face in _faces(people, some, ages_per_person, size, seed, domain):
                     writer.add(face)
     return FaceSet.open(path_photo), FaceSet.open(path_manga)
@@ -66,7 +66,7 @@ def _faces(
     ages_per_person: int,
     size: int,
     seed: int,
-    domain: Literal["photo", "manga"],
+    domain: Domain,
 ) -> Iterator[Face]:
     """The faces of `persons` in one domain; what is drawn depends on the seed and the person alone."""
     rng = np.random.default_rng([seed, 3, int(persons[0])])

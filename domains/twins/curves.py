@@ -54,7 +54,9 @@ def normals(line: Floats, *, closed: bool = False) -> Floats:
         along[..., 0, :] = line[..., 1, :] - line[..., 0, :]
         along[..., -1, :] = line[..., -1, :] - line[..., -2, :]
     length = np.sqrt(along[..., :1] ** 2 + along[..., 1:] ** 2) + np.float32(1e-9)
-    return np.concatenate([-along[..., 1:], along[..., :1]], axis=-1) / length
+    across: Floats = np.concatenate([-along[..., 1:], along[..., :1]], axis=-1)
+    across /= length
+    return across
 
 
 def stroke(line: Floats, width: Floats | float, *, ends: tuple[float, float] = (0.1, 0.1)) -> Floats:
@@ -81,9 +83,11 @@ def ellipse(count: int) -> Floats:
 
 def ramp(value: Floats, start: float, end: float) -> Floats:
     """0 up to `start`, 1 from `end`, straight between."""
-    return np.clip((value - np.float32(start)) / np.float32(end - start), 0, 1)
+    share: Floats = np.clip((value - np.float32(start)) / np.float32(end - start), 0, 1)
+    return share
 
 
 def bump(value: Floats, centre: float, width: float) -> Floats:
     """A smooth hill of height 1 around `centre`."""
-    return np.exp(-(((value - np.float32(centre)) / np.float32(width)) ** 2))
+    hill: Floats = np.exp(-(((value - np.float32(centre)) / np.float32(width)) ** 2))
+    return hill

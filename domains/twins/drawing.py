@@ -8,12 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nenrin.domains.twins.frame import LIFE, MANGA
 from nenrin.domains.twins.growth import age_of
-from nenrin.domains.twins.head import LIFE, MANGA, Head
+from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.manga import Manga
 from nenrin.domains.twins.people import People, Rows, View
 from nenrin.domains.twins.photo import Photo
 
+Domain = Literal["photo", "manga"]
 CHUNK = 128  # pictures whose curves are computed together: memory stays flat
 
 
@@ -29,7 +31,7 @@ def draw(
     people: People,
     ages: NDArray[np.floating],
     *,
-    domain: Literal["photo", "manga"],
+    domain: Domain,
     glasses: NDArray[np.integer],
     views: View,
     size: int,

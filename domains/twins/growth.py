@@ -64,7 +64,7 @@ def age_of(people: People, years: Floats) -> Age:
         # The eyeball is nearly full-grown at three, so in a small face the eyes are huge; lids droop later.
         eyes=1 + 0.46 * young + 0.1 * (1 - ramp(years, 0, 5)) - 0.38 * ramp(years, 26, 92),
         iris=1 + 0.42 * young,
-        puppy_fat=np.maximum(1 - ramp(years, 0, 15), 0) ** 1.2,
+        puppy_fat=np.power(1 - ramp(years, 0, 15), 1.2, dtype=np.float32),
         sag=ramp(years, 38, 92),
         gaunt=ramp(years, 22, 92),
         fold=np.clip(ramp(years, 23, 85) * own, 0, 1.2),
@@ -87,7 +87,8 @@ def grow(points: Floats, people: People, age: Age, *, pointed: float = 0.0) -> F
     def own(values: Floats) -> Floats:
         return values[:, None]
 
-    x, y, z = (np.broadcast_to(points[..., i], (len(people), points.shape[-2])) for i in range(3))
+    shape = (len(people), points.shape[-2])
+    x, y, z = (np.broadcast_to(points[..., i], shape) for i in range(3))
     height = y
     low = ramp(y, 10, 105)
     jaw = low * low * (3 - 2 * low)
@@ -101,7 +102,8 @@ def grow(points: Floats, people: People, age: Age, *, pointed: float = 0.0) -> F
     x = x * (1 + width - pointed * (0.3 * jaw + 0.12 * chin + 0.06))
     midface = ramp(y, 0, 45)
     y = y + midface * 2.0 * own(people.midface) * (1 - 0.6 * jaw)
-    y = y + ramp(y, 74, 108) * (3.0 * own(people.chin_length) + 2.5 * male - pointed * 26)
+    longer = 3.0 * own(people.chin_length) + 2.5 * male - pointed * 26
+    y = np.add(y, ramp(y, 74, 108) * longer)
     y = y - ramp(-y, 30, 110) * 4.0 * own(people.forehead)
 
     y = y - BRAINCASE[1]

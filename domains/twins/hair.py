@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nenrin.domains.twins.curves import Floats, mirror, spline
 from nenrin.domains.twins.growth import BRAINCASE
@@ -36,13 +37,13 @@ _ENDS = np.array([[84, 50, -30], [84, 86, -30], [66, 104, -30], [24, 110, -30]],
 SAMPLES = 45
 _BEARD = np.array(
     [[-65, 22, 14], [-60, 50, 18], [-52, 74, 28], [-41, 92, 48], [-26, 106, 68], [0, 113, 86], [26, 106, 68],
-     [41, 92, 48], [52, 74, 28], [60, 50, 18], [65, 22, 14], [56, 46, 40], [46, 62, 60], [32, 62, 84], [12, 54, 94],
-     [0, 53, 96], [-12, 54, 94], [-32, 62, 84], [-46, 62, 60], [-56, 46, 40]],
+     [41, 92, 48], [52, 74, 28], [60, 50, 18], [65, 22, 14], [56, 46, 40], [46, 62, 60], [32, 62, 84],
+     [12, 54, 94], [0, 53, 96], [-12, 54, 94], [-32, 62, 84], [-46, 62, 60], [-56, 46, 40]],
     np.float32,
 )  # fmt: skip
 _MOUSTACHE = np.array(
-    [[0, 54, 98], [13, 55, 96], [27, 63, 90], [32, 71, 86], [20, 65, 92], [0, 62, 96], [-20, 65, 92], [-32, 71, 86],
-     [-27, 63, 90], [-13, 55, 96]],
+    [[0, 54, 98], [13, 55, 96], [27, 63, 90], [32, 71, 86], [20, 65, 92], [0, 62, 96], [-20, 65, 92],
+     [-32, 71, 86], [-27, 63, 90], [-13, 55, 96]],
     np.float32,
 )  # fmt: skip
 
@@ -73,7 +74,8 @@ class Hair:
         curl = self.head.people.curl[:, None] * 2.2 * np.sin(46 * t) + 0.7 * np.sin(23 * t + 1.0)
         away = line - BRAINCASE
         away /= np.linalg.norm(away, axis=-1, keepdims=True)
-        return line + away * (curl * np.clip(self.head.age.cover, 0, 1)[:, None])[..., None]
+        curled: Floats = line + away * (curl * np.clip(self.head.age.cover, 0, 1)[:, None])[..., None]
+        return curled
 
     def _inner(self, jag: float) -> Floats:
         people, age = self.head.people, self.head.age
@@ -158,10 +160,11 @@ class Hair:
         combed = outer * (1 - depth) + inner * depth
         falls = np.isin(people.front, [FRONTS.index("bangs"), FRONTS.index("tousled")])
         falls = falls | ((people.front == FRONTS.index("back")) & (people.back == 0))
-        return np.where(falls[:, None, None, None], fallen, combed).astype(np.float32)
+        drawn: Floats = np.where(falls[:, None, None, None], fallen, combed).astype(np.float32)
+        return drawn
 
 
-def _sample(line: Floats, at: Floats) -> Floats:
+def _sample(line: Floats, at: NDArray[np.floating]) -> Floats:
     """Points of `line` (N, K, 2) at fractional indices `at` (N, ...)."""
     low = np.minimum(at.astype(np.int64), line.shape[1] - 2)
     rows = np.arange(len(line)).reshape(-1, *(1,) * (at.ndim - 1))

@@ -1,155 +1,46 @@
-"""The drawn head: grown, turned, brought to the template, and its features as curves.
-
-Everything here is in units of the picture's side, [0, 1], so that the same curves are drawn at any size.
-"""
+"""The features of a drawn head as curves, in units of the picture's side."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
-from nenrin.domains.align import TEMPLATE
-from nenrin.domains.twins.curves import Floats, ellipse, mirror, ramp, spline
-from nenrin.domains.twins.growth import Age, grow
-from nenrin.domains.twins.people import People, View
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Proportions:
-    """What a style of drawing does to a face, relative to life."""
-
-    eye_width: float = 1.0
-    eye_height: float = 1.0
-    eye_growth: float = 1.0  # exponent on the law that makes young eyes large
-    iris_width: float = 1.0
-    iris_height: float = 1.0
-    nose: float = 1.0
-    mouth: float = 1.0
-    pointed: float = 0.0
-    brow: float = 1.0
-    brow_rise: float = 0.0  # millimetres
-
-
-LIFE = Proportions()
-MANGA = Proportions(
-    eye_width=1.28, eye_height=2.0, eye_growth=1.35, iris_width=1.5, iris_height=1.8, nose=0.7, mouth=0.6,
-    pointed=0.5, brow=0.6, brow_rise=7.0,
-)  # fmt: skip
-
-_EYES = np.array([[-31.5, 0, 75], [31.5, 0, 75]], np.float32)
-_MOUTH = np.array([0, 68, 92], np.float32)
-_NOSE = np.array([0, 36, 112], np.float32)
-_FACE = mirror(
-    np.array(
-        [
-            [0, 112, 86], [13, 111, 80], [26, 105, 66], [40, 92, 46], [51, 74, 26], [59, 50, 16], [65, 24, 12],
-            [67, 0, 8], [66, -22, 6], [63, -46, 6], [56, -68, 8], [42, -90, 8], [22, -106, 4], [0, -112, 0],
-        ],
-        np.float32,
-    )
-)[1:]  # fmt: skip
-_EAR = np.array([[74, 16, -4], [-74, 16, -4]], np.float32)
-_EAR_SHAPE = np.array(
-    [[-4, -21], [3, -24], [9, -20], [11, -10], [9, 2], [6, 12], [2, 21], [-4, 22], [-6, 10], [-6, -8]],
-    np.float32,
+from nenrin.domains.twins.anatomy import (
+    CLOTH,
+    EAR,
+    EAR_SHAPE,
+    FACE,
+    NECK,
+    NOSE,
+    NOSE_BASE,
+    WRINKLE_DEPTH,
+    WRINKLE_ONSET,
+    WRINKLES,
 )
-_NECK = np.array(
-    [[-46, 60, 0], [-44, 95, 0], [-46, 120, 0], [-62, 132, 0], [-110, 146, 0], [-150, 200, 0], [150, 200, 0],
-     [110, 146, 0], [62, 132, 0], [46, 120, 0], [44, 95, 0], [46, 60, 0]], np.float32
-)  # fmt: skip
-_CLOTH = np.array(
-    [[-58, 122, 0], [-66, 132, 0], [-110, 143, 0], [-165, 175, 0], [-165, 290, 0], [165, 290, 0], [165, 175, 0],
-     [110, 143, 0], [66, 132, 0], [58, 122, 0], [34, 150, 0], [0, 164, 0], [-34, 150, 0]], np.float32
-)  # fmt: skip
+from nenrin.domains.twins.curves import Floats, ellipse, ramp, spline
+from nenrin.domains.twins.frame import Frame
 
 
-def _wrinkles() -> Floats:
-    """The folds of an old face, (S, 2, 3, 3): right and left, three points each, on the adult template."""
-    right = [
-        [[8, -47, 84], [26, -49, 80], [46, -45, 62]],  # forehead
-        [[9, -57, 78], [26, -59, 74], [44, -55, 58]],
-        [[8, -67, 70], [24, -69, 66], [40, -65, 52]],
-        [[4, -24, 90], [5.5, -16, 91], [4.5, -8, 90]],  # glabella
-        [[50, -4, 62], [57, -9, 52], [63, -11, 42]],  # crow's feet
-        [[51, 1, 62], [58, 1, 52], [65, 2, 40]],
-        [[49, 6, 62], [56, 11, 52], [62, 15, 42]],
-        [[19, 9, 78], [30, 15, 78], [45, 10, 70]],  # under the eye
-        [[17, 13, 78], [29, 22, 78], [43, 19, 68]],
-        [[18, 38, 92], [27, 50, 88], [34, 66, 80]],  # nasolabial
-        [[29, 76, 84], [33, 86, 80], [33, 97, 74]],  # marionette
-        [[46, 40, 60], [51, 54, 52], [50, 70, 46]],  # cheek
-    ]
-    both = np.stack([np.array(right), np.array(right) * [-1, 1, 1]], axis=1)
-    return both.astype(np.float32)
-
-
-WRINKLES = _wrinkles()
-# The age at which each fold begins to show, and how deep it is in the end.
-WRINKLE_ONSET = np.array([28, 36, 48, 34, 32, 38, 46, 34, 52, 25, 42, 58], np.float32)
-WRINKLE_DEPTH = np.array([0.8, 0.75, 0.6, 0.7, 0.7, 0.7, 0.6, 0.6, 0.6, 1, 0.9, 0.6], np.float32)
-
-
-class Head:
-    """N grown, posed and aligned heads."""
-
-    def __init__(self, people: People, age: Age, views: View, style: Proportions) -> None:
-        self.people, self.age, self.views, self.style = people, age, views, style
-        # Both styles share one frame: that of the lifelike head, whose eyes and mouth centre fit the template.
-        self._turn = _rotation(views.yaw, views.pitch, views.roll)
-        eyes = np.repeat(_EYES[None], len(people), axis=0)
-        eyes[..., 0] *= 1 + 0.03 * people.eye_spacing[:, None]
-        eyes[..., 1] += 1.2 * people.eye_height[:, None]
-        self._anchor = np.concatenate([eyes, np.broadcast_to([_MOUTH, _NOSE], (len(people), 2, 3))], 1)
-        grown = grow(self._anchor, people, age)
-        flat = (grown @ self._turn)[..., :2]
-        target = np.stack([TEMPLATE[0], TEMPLATE[1], TEMPLATE[3:].mean(axis=0)])
-        self._linear, self._shift = _similarity(flat[:, :3], target)
-        #: Length of an adult's millimetre on this face: soft parts scale with the distance of the eyes.
-        self.unit: Floats = (grown[:, 1, 0] - grown[:, 0, 0]) / (63 * (1 + 0.03 * people.eye_spacing))
-        self.scale: Floats = np.hypot(self._linear[:, 0, 0], self._linear[:, 1, 0])  # picture sides per mm
-        self.eyes = flat[:, :2] @ self._linear + self._shift  # (N, 2, 2)
-        self.mouth = flat[:, 2:3] @ self._linear + self._shift  # (N, 1, 2)
-
-    def place(self, points: Floats, *, body: bool = False) -> Floats:
-        """Template points (M, 3) or (N, M, 3) in the picture, (N, M, 2). The `body` does not turn along."""
-        grown = grow(points, self.people, self.age, pointed=self.style.pointed)
-        turned = grown[..., :2] if body else (grown @ self._turn)[..., :2]
-        return turned @ self._linear + self._shift
-
-    def attach(self, centres: Floats, offsets: Floats) -> Floats:
-        """Flat shapes, `offsets` (N, K, 2) in adult millimetres about each of `centres` (N, E, 2): (N, E, K, 2)."""
-        turned = offsets @ self._turn[:, :2, :2]
-        return centres[:, :, None] + ((turned @ self._linear) * self.unit[:, None, None])[:, None]
-
-    # -- features -----------------------------------------------------------------------------------------
+class Head(Frame):
+    """N heads, ready to be drawn."""
 
     def face(self) -> Floats:
         """Outline of the face (N, 64, 2), clockwise from the top."""
-        return spline(self.place(_FACE), 64, closed=True)
+        return spline(self.place(FACE), 64, closed=True)
 
     def ears(self) -> Floats:
         """Both ears (N, 2, 20, 2). They grow all life long (Heathcote, BMJ 311, 1995)."""
         size = 0.9 + 0.06 * self.people.ear_size + 0.0035 * np.maximum(self.age.years - 20, 0)
         size = size * (1 + 0.12 * (1 - self.age.grown))
-        shape = spline(_EAR_SHAPE, 20, closed=True) * size[:, None, None]
-        centres = self.place(_EAR)
-        both = np.concatenate(
-            [
-                self.attach(centres[:, :1], shape),
-                self.attach(centres[:, 1:], shape * np.array([-1, 1], np.float32)),
-            ],
-            axis=1,
-        )
-        return both
+        shape = spline(EAR_SHAPE, 20, closed=True) * size[:, None, None]
+        return self.pair(EAR, shape)
 
     def neck(self) -> Floats:
         """Neck and shoulders (N, 48, 2)."""
-        return self._body(_NECK)
+        return self._body(NECK)
 
     def cloth(self) -> Floats:
         """Clothes (N, 48, 2)."""
-        return self._body(_CLOTH)
+        return self._body(CLOTH)
 
     def _body(self, template: Floats) -> Floats:
         points = np.repeat(template[None], len(self.people), axis=0)
@@ -160,7 +51,7 @@ class Head:
         return spline(self.place(points, body=True), 48, closed=True)
 
     def eye_size(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Half width and half height of the opening, half width and half height of the iris: (N,) each, mm."""
+        """Half width and half height of the opening, then of the iris: (N,) each, mm."""
         people, age, style = self.people, self.age, self.style
         own = 1 + 0.07 * people.eye_size
         female = 1 - 0.05 * np.maximum(age.masculine, 0) + 0.05 * np.maximum(-age.masculine, 0)
@@ -229,13 +120,14 @@ class Head:
 
     def nose_tip(self) -> Floats:
         """Where the tip of the nose lies, (N, 1, 2)."""
-        return self.place(_NOSE[None])
+        return self.place(NOSE[None])
 
     def wing_size(self) -> Floats:
         """Half width of the nose, (N,) mm. Noses keep growing, and children's are short and flat."""
         people, age = self.people, self.age
         grown = 1 + 0.004 * np.maximum(age.years - 25, 0) - 0.16 * (1 - age.grown)
-        return 16.5 * (1 + 0.1 * people.nose_width + 0.05 * age.masculine) * grown * self.style.nose
+        wide = 16.5 * (1 + 0.1 * people.nose_width + 0.05 * age.masculine) * grown * self.style.nose
+        return wide.astype(np.float32, copy=False)
 
     def mouth_lines(self) -> tuple[Floats, Floats, Floats]:
         """Upper edge, line between the lips, lower edge: (N, 11, 2) each, left corner to right corner."""
@@ -254,8 +146,32 @@ class Head:
         upper = line - 6.0 * full * body * bow
         lower = line + 8.4 * full * body**1.1
         x = half * t
-        edges = self.attach(self.mouth, np.concatenate([np.stack([x, y], -1) for y in (upper, line, lower)], 1))[:, 0]
+        edges = self.attach(
+            self.mouth, np.concatenate([np.stack([x, y], -1) for y in (upper, line, lower)], 1)
+        )[:, 0]
         return edges[:, :11], edges[:, 11:22], edges[:, 22:]
+
+    def nose_wings(self) -> Floats:
+        """Lines around the wings of the nose, left and right, (N, 2, 7, 2)."""
+        wide = self.wing_size()[:, None]
+        t = np.linspace(0, 1, 7, dtype=np.float32)
+        x = wide * (0.82 + 0.2 * np.sin(np.pi * np.minimum(t * 1.2, 1)))
+        x[:, -1] = 0.72 * wide[:, 0]
+        return self.pair(NOSE_BASE, np.stack([x, np.broadcast_to(-9 + 11.5 * t, x.shape)], -1))
+
+    def nostrils(self) -> Floats:
+        """Left and right, (N, 2, 10, 2)."""
+        hole = np.repeat(ellipse(10)[None] * np.array([3.6, 1.7], np.float32), len(self.people), axis=0)
+        return self.pair(
+            NOSE_BASE, hole + np.stack([0.42 * self.wing_size(), np.full(len(hole), 0.6)], 1)[:, None]
+        )
+
+    def fold_depth(self, *, delay: float = 0.0) -> Floats:
+        """How deep each wrinkle is, (N, S): 0 before its age, about 1 in the end; `delay` in years."""
+        people, years = self.people, self.age.years[:, None]
+        depth = np.clip((years - WRINKLE_ONSET - delay) / (92 - WRINKLE_ONSET - delay) + 0.03, 0, 1)
+        deep: Floats = WRINKLE_DEPTH * np.power(depth, 0.85) * (1 + 0.12 * people.wrinkling[:, None])
+        return deep
 
     def folds(self) -> Floats:
         """Lines of the wrinkles, right and left, (N, S, 2, 9, 2)."""
@@ -281,28 +197,3 @@ class Head:
         """The five points (N, 5, 2) in POINTS order."""
         _, line, _ = self.mouth_lines()
         return np.concatenate([self.eyes, self.nose_tip(), line[:, :1], line[:, -1:]], axis=1)
-
-
-def _rotation(yaw: Floats, pitch: Floats, roll: Floats) -> Floats:
-    """Matrices (N, 3, 3) that turn row vectors: first pitch, then yaw, then roll."""
-    (a, b, c) = (np.deg2rad(angle) for angle in (yaw, pitch, roll))
-    zero, one = np.zeros_like(a), np.ones_like(a)
-
-    def matrix(*rows: list[Floats]) -> Floats:
-        return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-    about_x = matrix([one, zero, zero], [zero, np.cos(b), -np.sin(b)], [zero, np.sin(b), np.cos(b)])
-    about_y = matrix([np.cos(a), zero, -np.sin(a)], [zero, one, zero], [np.sin(a), zero, np.cos(a)])
-    about_z = matrix([np.cos(c), np.sin(c), zero], [-np.sin(c), np.cos(c), zero], [zero, zero, one])
-    return (about_x @ about_y @ about_z).astype(np.float32)
-
-
-def _similarity(source: Floats, target: Floats) -> tuple[Floats, Floats]:
-    """Least-squares similarities (Umeyama 1991) from `source` (N, M, 2) to `target` (M, 2): A, b of p A + b."""
-    middle, goal = source.mean(axis=1, keepdims=True), target.mean(axis=0)
-    p, q = source - middle, target - goal
-    norm = (p * p).sum(axis=(1, 2))
-    cos = (p * q).sum(axis=(1, 2)) / norm
-    sin = (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(axis=1) / norm
-    linear = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=-2).astype(np.float32)
-    return linear, (goal - middle @ linear).astype(np.float32)

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.twins.curves import Floats, ellipse, outset, ramp, stroke
+from nenrin.domains.twins.glasses import Glasses
 from nenrin.domains.twins.hair import Hair
-from nenrin.domains.twins.head import WRINKLE_DEPTH, WRINKLE_ONSET, Head
+from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.people import BEARDS
-from nenrin.domains.twins.raster import Fixed, Pixels, colours, fill, fill_hard, fixed, mix
+from nenrin.domains.twins.raster import Fixed, Pixels, fill, fill_hard, fixed, flood, paste, shrink
+from nenrin.domains.twins.tones import colours, mix
 
 _PAPER = (252, 251, 249)
 _BLUSH = np.array([[-40, 33, 78], [40, 33, 78]], np.float32)
@@ -35,7 +37,7 @@ class Manga:
 
     def __init__(self, head: Head, glasses: NDArray[np.int64], side: int) -> None:
         self.side = side
-        self.glasses = glasses
+        self.worn: list[int] = glasses.tolist()
         people, age, views = head.people, head.age, head.views
         count = len(people)
         hair = Hair(head, jag=2.0, puff=0.05)
@@ -128,24 +130,19 @@ class Manga:
             + ellipse(14) * (np.array([10, 5], np.float32) * mm[:, None, None, None])
         )
 
-        depth = WRINKLE_DEPTH * np.clip((age.years[:, None] - WRINKLE_ONSET - 5) / (87 - WRINKLE_ONSET) + 0.02, 0, 1) ** 0.85
-        depth = depth * (1 + 0.12 * people.wrinkling[:, None]) * _DRAWN
-        self.folds = pixels(stroke(head.folds(), (2.5 * np.clip(depth, 0.22, 1) * mm[:, None])[..., None], ends=(0.05, 0.05)))
+        depth = head.fold_depth(delay=5) * _DRAWN
+        width = 2.5 * np.clip(depth, 0.22, 1) * mm[:, None]
+        self.folds = pixels(stroke(head.folds(), width[..., None], ends=(0.05, 0.05)))
         self.fold_on = [np.flatnonzero(row > 0.05).tolist() for row in depth]
         self.bearded = (people.beard == BEARDS.index("full")).tolist()
         self.moustached = ((people.beard >= BEARDS.index("moustache")) & (age.beard > 0.1)).tolist()
         self.beard, self.moustache = pixels(hair.beard()), pixels(hair.moustache())
         self.beard_colour = flat(mix(skin, tone * 0.86, age.beard))
 
-        lens = head.lenses(1.0)
-        self.lens, self.lens_in = pixels(lens), pixels(head.lenses(0.9))
-        self.bridge = pixels(stroke(np.stack([lens[:, 0, 0], lens[:, 1, 14]], 1), 2.2 * mm, ends=(1, 1)))
-        at = head.place(np.array([[-74, 4, -4], [74, 4, -4]], np.float32))
-        arms = np.stack([np.stack([lens[:, 0, 14], at[:, 0]], 1), np.stack([lens[:, 1, 0], at[:, 1]], 1)], 1)
-        self.temples = pixels(stroke(arms, 2.0 * mm[:, None], ends=(1, 1)))
-        self.gleam = pixels(head.gleam())
+        self.glasses = Glasses(head, side, rim=0.1, wire=2.2, gleam=(255, 255, 255), glint=(120, 122, 132))
 
         self.canvas = np.empty((side, side, 3), np.uint8)
+        self.spare = np.empty_like(self.canvas)
         self.mask = np.empty((side, side), np.uint8)
         self.other = np.empty((side, side), np.uint8)
 
@@ -174,10 +171,9 @@ class Manga:
 
     def paint(self, i: int, out: Pixels) -> None:
         """Paint picture `i` into `out` (S, S, 3)."""
-        side, grey = self.side, self.grey[i]
+        grey = self.grey[i]
         canvas, mask, other = self.canvas, self.mask, self.other
-        everything = (0, 0, side, side)
-        cv2.rectangle(canvas, everything, self.paper[i], -1)
+        flood(canvas, self.paper[i])
         ink = self.ink[i]
         for shape, edge, colour in (
             (self.back, self.back_ink, self.hair_dark),
@@ -189,7 +185,7 @@ class Manga:
         fill_hard(mask, [self.neck[i]], (255,))
         other[:] = 0
         fill_hard(other, [self.under_chin[i]], (255,))
-        self._shade(canvas, cv2.bitwise_and(mask, other), self.shadow[i], grey)
+        self._shade(mask, other, self.shadow[i], grey)
         fill(canvas, [self.cloth_ink[i]], ink)
         fill(canvas, [self.cloth[i]], self.cloth_colour[i])
         fill(canvas, self.ears_ink[i], ink)
@@ -201,7 +197,7 @@ class Manga:
         other[:] = 255
         fill_hard(other, [self.lit[i]], (0,))
         fill_hard(other, [self.bang_shadow[i]], (255,))
-        self._shade(canvas, cv2.bitwise_and(mask, other), self.shadow[i], grey)
+        self._shade(mask, other, self.shadow[i], grey)
         if not grey and self.blushing[i]:
             fill(canvas, self.blush[i], self.blush_colour[i])
         fill(canvas, [self.nose[i]], self.fold_ink[i])
@@ -222,46 +218,29 @@ class Manga:
         for lock in self.locks[i]:
             fill(canvas, [lock], self.hair_dark[i])
         fill(canvas, self.brows[i], self.brow[i])
-        if self.glasses[i]:
-            self._glasses(i, canvas)
-        cv2.resize(canvas, (out.shape[1], out.shape[0]), dst=out, interpolation=cv2.INTER_AREA)
+        if self.worn[i]:
+            self.glasses.paint(i, canvas, self.worn[i], temples=not self.covers[i])
+        shrink(canvas, out)
 
-    def _shade(self, canvas: Pixels, mask: Pixels, colour: list[float], grey: bool) -> None:
-        """One step of shadow where `mask` is set; screentone in pictures of ink."""
+    def _shade(self, mask: Pixels, other: Pixels, colour: list[float], grey: bool) -> None:
+        """One step of shadow where both masks are set; screentone in pictures of ink."""
+        cv2.bitwise_and(mask, other, dst=mask)
         if grey:
-            cv2.copyTo(cv2.min(canvas, _screentone(self.side)), mask, canvas)
+            cv2.min(self.canvas, _screentone(self.side), dst=self.spare)
         else:
-            canvas_colour = self._flat(colour)
-            cv2.copyTo(canvas_colour, mask, canvas)
-
-    def _flat(self, colour: list[float]) -> Pixels:
-        plain = np.empty_like(self.canvas)
-        cv2.rectangle(plain, (0, 0, self.side, self.side), colour, -1)
-        return plain
+            flood(self.spare, colour)
+        cv2.copyTo(self.spare, mask, self.canvas)
 
     def _eyes(self, i: int, canvas: Pixels) -> None:
-        eyes, mask = self._flat([255, 255, 255]), self.mask
+        eyes = self.spare
+        flood(eyes, (255, 255, 255))
         fill(eyes, self.iris[i], self.iris_top[i])
         fill(eyes, self.iris_light[i], self.iris_low[i])
         fill(eyes, self.pupil[i], self.ink[i])
         fill(eyes, self.lid_shadow[i], [0.6 * c for c in self.iris_top[i]])
         fill(eyes, self.glint[i], (255, 255, 255))
         fill(eyes, self.glint_low[i], (255, 255, 255))
-        mask[:] = 0
-        fill_hard(mask, self.opening[i], (255,))
-        cv2.copyTo(eyes, mask, canvas)
+        paste(eyes, self.opening[i], canvas, self.mask)
         fill(canvas, self.crease[i], self.fold_ink[i])
         fill(canvas, self.lower_lid[i], self.ink[i])
         fill(canvas, self.lash[i], self.ink[i])
-
-    def _glasses(self, i: int, canvas: Pixels) -> None:
-        if self.glasses[i] == 2:
-            fill(canvas, self.lens_in[i], (30, 28, 34))
-            fill(canvas, self.gleam[i], (120, 122, 132))
-        else:
-            fill(canvas, self.gleam[i], (255, 255, 255))
-        for outer, inner in zip(self.lens[i], self.lens_in[i], strict=True):
-            fill(canvas, [outer, inner], self.rim_colour[i])
-        fill(canvas, [self.bridge[i]], self.rim_colour[i])
-        if not self.covers[i]:
-            fill(canvas, self.temples[i], self.rim_colour[i])

@@ -118,18 +118,23 @@ class View(Rows):
     grey: NDArray[np.bool_]  # ink and screentone instead of colour, for manga
 
 
+def _near(rng: np.random.Generator, colour: Floats, spread: float) -> Floats:
+    near: Floats = np.clip(colour + rng.normal(0, spread, colour.shape), 8, 255).astype(np.float32)
+    return near
+
+
 def _along(rng: np.random.Generator, row: Floats, where: Floats, spread: float) -> Floats:
     """Colours at positions `where` in [0, 1] along `row`, with a little of their own."""
     at = where * (len(row) - 1)
     low = np.minimum(at.astype(np.int64), len(row) - 2)
     mix = (at - low)[:, None]
-    colour = row[low] * (1 - mix) + row[low + 1] * mix
-    return np.clip(colour + rng.normal(0, spread, colour.shape), 8, 255).astype(np.float32)
+    colour: Floats = row[low] * (1 - mix) + row[low + 1] * mix
+    return _near(rng, colour, spread)
 
 
 def _pick(rng: np.random.Generator, row: Floats, count: int, spread: float) -> Floats:
-    colour = row[rng.integers(len(row), size=count)]
-    return np.clip(colour + rng.normal(0, spread, colour.shape), 8, 255).astype(np.float32)
+    colour: Floats = row[rng.integers(len(row), size=count)]
+    return _near(rng, colour, spread)
 
 
 def sample_people(count: int, *, seed: int) -> People:
@@ -144,7 +149,8 @@ def sample_people(count: int, *, seed: int) -> People:
 
     def choice(female: list[float], male: list[float]) -> Ints:
         odds = np.cumsum(np.where(gender[:, None] == 0, female, male), axis=1)
-        return (rng.random((count, 1)) > odds).sum(axis=1).astype(np.int64).clip(0, len(female) - 1)
+        chosen: Ints = (rng.random((count, 1)) > odds).sum(axis=1).clip(0, len(female) - 1)
+        return chosen
 
     gender = rng.integers(2, size=count)
     tone = np.clip(rng.beta(1.3, 1.9, count), 0, 1).astype(np.float32)
