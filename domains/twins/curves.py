@@ -71,8 +71,12 @@ def stroke(line: Floats, width: Floats | float, *, ends: tuple[float, float] = (
 
 
 def outset(shape: Floats, width: Floats | float) -> Floats:
-    """The closed `shape` (..., K, 2), clockwise on the screen, grown by `width` (broadcast to (...))."""
-    return shape - normals(shape, closed=True) * np.asarray(width, np.float32)[..., None, None]
+    """The closed `shape` (..., K, 2) grown by `width` (broadcast to (...))."""
+    along = np.roll(shape, -1, axis=-2) - np.roll(shape, 1, axis=-2)
+    clockwise = np.sign((shape[..., 0] * along[..., 1]).sum(axis=-1))  # the sign of the area, y down
+    outward = np.asarray(width, np.float32) * clockwise
+    grown: Floats = shape - normals(shape, closed=True) * outward[..., None, None]
+    return grown
 
 
 def ellipse(count: int) -> Floats:

@@ -24,19 +24,19 @@ class Proportions:
     eye_width: float = 1.0
     eye_height: float = 1.0
     eye_growth: float = 1.0  # exponent on the law that makes young eyes large
+    eye_dimorphism: float = 1.0  # how far men's eyes are narrower than women's
     iris_width: float = 1.0
     iris_height: float = 1.0
     nose: float = 1.0
     mouth: float = 1.0
     pointed: float = 0.0
-    brow: float = 1.0
     brow_rise: float = 0.0  # millimetres
 
 
 LIFE = Proportions()
 MANGA = Proportions(
     eye_width=1.28, eye_height=2.0, eye_growth=1.35, iris_width=1.5, iris_height=1.8, nose=0.7, mouth=0.6,
-    pointed=0.5, brow=0.6, brow_rise=7.0,
+    pointed=0.5, brow_rise=7.0, eye_dimorphism=3.0,
 )  # fmt: skip
 
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nenrin.domains.twins.curves import stroke
 from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.raster import Colour, Pixels, fill, fixed
-from nenrin.domains.twins.tones import colours
 
 CLEAR, DARK = 1, 2  # indices into GLASSES
 _HINGES = np.array([[-74, 4, -4], [74, 4, -4]], np.float32)  # where the temples meet the ears
 
 
 class Glasses:
-    """N pairs. `rim` is the width of the rim as a part of the lens, `wire` that of the bridge in mm."""
+    """N pairs. `rim` is the width of the rim as a part of the lens, `wire` that of the bridge in mm.
+
+    `colour` has a row for each pair, `gleam` is that of the light on a clear and on a dark lens.
+    """
 
     def __init__(
-        self, head: Head, side: int, *, rim: float, wire: float, gleam: Colour, glint: Colour
+        self,
+        head: Head,
+        side: int,
+        *,
+        rim: float,
+        wire: float,
+        colour: list[list[float]],
+        gleam: Sequence[Colour],
     ) -> None:
         lens = head.lenses(1.0)
         mm = head.scale * head.unit
@@ -28,15 +39,15 @@ class Glasses:
         self._bridge = fixed(stroke(bridge, wire * mm, ends=(1, 1)), side)
         self._temples = fixed(stroke(arms, 0.92 * wire * mm[:, None], ends=(1, 1)), side)
         self._gleam = fixed(head.gleam(), side)
-        self._rim_colour = colours(head.people.rim_colour)
-        self._light: dict[int, Colour] = {CLEAR: gleam, DARK: glint}
+        self._colour = colour
+        self._light = gleam
 
     def paint(self, i: int, canvas: Pixels, kind: int, *, temples: bool) -> None:
         """Put a pair of `kind` on picture `i`; hair may hide the temples."""
-        colour = self._rim_colour[i]
+        colour = self._colour[i]
         if kind == DARK:
             fill(canvas, self._inside[i], (34, 32, 38))
-        fill(canvas, self._gleam[i], self._light[kind])
+        fill(canvas, self._gleam[i], self._light[kind - CLEAR])
         for outer, inner in zip(self._lens[i], self._inside[i], strict=True):
             fill(canvas, [outer, inner], colour)
         fill(canvas, [self._bridge[i]], colour)

@@ -102,7 +102,7 @@ def grow(points: Floats, people: People, age: Age, *, pointed: float = 0.0) -> F
     x = x * (1 + width - pointed * (0.3 * jaw + 0.12 * chin + 0.06))
     midface = ramp(y, 0, 45)
     y = y + midface * 2.0 * own(people.midface) * (1 - 0.6 * jaw)
-    longer = 3.0 * own(people.chin_length) + 2.5 * male - pointed * 26
+    longer = 3.0 * own(people.chin_length) + 2.5 * male - pointed * (26 - 14 * np.maximum(male, 0))
     y = np.add(y, ramp(y, 74, 108) * longer)
     y = y - ramp(-y, 30, 110) * 4.0 * own(people.forehead)
 
@@ -114,8 +114,9 @@ def grow(points: Floats, people: People, age: Age, *, pointed: float = 0.0) -> F
     # Soft tissue: round cheeks first, hollow ones and jowls later.
     side = np.minimum(side, 1)
     outer = side**1.5 * np.sign(x)
-    cheek, jowl = bump(height, 64, 36), bump(height, 84, 20)
+    cheek, jowl = bump(height, 54, 40), bump(height, 84, 20)
     x = x + outer * own(age.puppy_fat) * (12.5 - 4 * pointed) * cheek
+    x = x + np.sign(x) * np.sqrt(side) * own(age.puppy_fat) * (8 - 8 * pointed) * bump(height, 94, 20)
     x = x + outer * (5.5 * own(age.sag) * jowl - 3.5 * own(age.gaunt) * bump(height, 44, 18))
     y = y + own(age.sag) * side * (7.0 * jowl + 3.0 * bump(height, 40, 24) + 3.0 * bump(height, -22, 10))
     return np.stack([x, y, z], axis=-1).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nenrin.domains.twins.curves import Floats, mirror, spline
+from nenrin.domains.twins.curves import Floats, mirror, ramp, spline
 from nenrin.domains.twins.growth import BRAINCASE
 from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.people import FRONTS, STRANDS
@@ -59,6 +59,7 @@ class Hair:
         #: Locks at the sides cover the ears of those with long hair.
         self.covers = (people.back > 0) & (age.years > 2.5)
         self._length = np.where(self.covers, people.back, 0) * np.clip((age.years - 2.5) / 6, 0.35, 1)
+        self._infant = 1 - ramp(age.years, 0, 4)
         outer, inner = self._outer(), self._inner(jag)
         self.outer: Floats = head.place(outer)  # (N, SAMPLES, 2) left to right over the top
         self.inner: Floats = head.place(inner)  # (N, SAMPLES, 2) left to right along the hairline
@@ -68,6 +69,7 @@ class Hair:
         around = np.array([0.15, 0.5, 0.8, 1, 1, 1, 1, 1, 1], np.float32)
         around = np.concatenate([around, around[-2::-1]])
         skull = BRAINCASE + (skull - BRAINCASE) * (1 + self._volume[:, None] * around)[..., None]
+        skull[:, [0, -1], 1] -= self._infant[:, None] * 20
         self._drop(skull, 1.22)
         line = spline(skull.astype(np.float32), SAMPLES)
         t = np.linspace(0, 1, SAMPLES, dtype=np.float32)
@@ -83,8 +85,8 @@ class Hair:
         line = np.where((people.part[:, None] > 0), line, line[:, ::-1])
         top = -113 * (1 - (np.abs(_ACROSS) / 76) ** 2.6)
         # A baby's hairline is high, a balding man's recedes, first at the temples.
-        young = np.clip((4 - age.years) / 4, 0, 1)[:, None]
-        line = line * (1 - young) + np.minimum(_LINE[0], np.minimum(0.98 * top + 24, 6 - 0.2 * top)) * young
+        young = self._infant[:, None]
+        line = line * (1 - young) + np.minimum(_LINE[0] - 8, 0.98 * top + 16) * young
         temples = 0.55 + 0.45 * np.exp(-(((np.abs(_ACROSS) - 36) / 16) ** 2))
         gone = np.clip(1.25 * age.recede[:, None] * temples, 0, 1) * (np.abs(_ACROSS) < 60)
         line = line * (1 - gone) + (top + 1) * gone
@@ -92,6 +94,7 @@ class Hair:
         points[..., 0] = _ACROSS
         points[..., 1] = line
         points[..., 2] = 84 * np.sqrt(1 - (_ACROSS / 80) ** 2) * np.clip((line + 118) / 50, 0, 1)
+        points[:, [0, -1], 1] -= young * 14
         self._drop(points, 0.93)
         curve = spline(points, SAMPLES)
         t = np.arange(SAMPLES)
@@ -102,8 +105,10 @@ class Hair:
 
     def _drop(self, points: Floats, out: float) -> None:
         """Let the ends of a line from side to side hang down, as far as the hair is long."""
+        # A bob ends beside the chin, long hair below the picture.
+        fall = 72 * np.minimum(self._length, 1) + 140 * np.maximum(self._length - 1, 0)
         for end, share in ((0, 1.0), (1, 0.55), (-1, 1.0), (-2, 0.55)):
-            points[:, end, 1] += share * np.minimum(self._length, 1.6) * 72
+            points[:, end, 1] += share * fall
             points[:, end, 0] *= 1 + (out - 1) * share * np.minimum(self._length, 1)
 
     def front(self) -> Floats:
@@ -143,7 +148,7 @@ class Hair:
         rows = np.arange(len(jitter))[:, None]
         last = SAMPLES - 1
         # Fallen forward: from the crown to the hairline, leaning to one side.
-        at = 0.12 * last + (np.arange(STRANDS) + 0.5 + 0.7 * jitter) / STRANDS * (0.76 * last)
+        at = 0.2 * last + (np.arange(STRANDS) + 0.5 + 0.7 * jitter) / STRANDS * (0.6 * last)
         start = at.astype(np.int64)
         end = np.clip(at + people.part[:, None] + 3 * jitter[:, ::-1], 0, last).astype(np.int64)
         t = np.linspace(0.1, 1.0, 6, dtype=np.float32)[:, None]
@@ -151,16 +156,21 @@ class Hair:
         fallen = outer * (1 - t) + inner * t
         fallen = fallen + (fallen - self.outer[:, None, last // 2, None]) * (0.14 * np.sin(np.pi * t))
         # Combed: beside the hairline, from the part to the ends on either side.
+        falls = np.isin(people.front, [FRONTS.index("bangs"), FRONTS.index("tousled")])
+        falls = falls | ((people.front == FRONTS.index("back")) & (people.back == 0))
         part = np.where(people.front == FRONTS.index("side"), last / 2 - 7 * people.part, last / 2)[:, None]
         ends = np.where(np.arange(STRANDS) % 2, last, 0)
+        # Hair that falls forward hangs down at the sides as well, from the temples.
+        part = np.where(falls[:, None], np.where(ends > 0, 0.8 * last, 0.2 * last), part)
         t = np.linspace(0.05, 0.94, 6, dtype=np.float32)
         along = part[:, :, None] * (1 - t) + ends[:, None] * t  # (N, STRANDS, 6)
         depth = ((np.arange(STRANDS) // 2 + 0.5 + jitter) / (STRANDS / 2)).clip(0.04, 0.96)[:, :, None, None]
         outer, inner = (_sample(line, along) for line in (self.outer, self.inner))
         combed = outer * (1 - depth) + inner * depth
-        falls = np.isin(people.front, [FRONTS.index("bangs"), FRONTS.index("tousled")])
-        falls = falls | ((people.front == FRONTS.index("back")) & (people.back == 0))
-        drawn: Floats = np.where(falls[:, None, None, None], fallen, combed).astype(np.float32)
+        hangs = self.covers[:, None] & (np.arange(STRANDS) % 7 < 2)
+        drawn: Floats = np.where((falls[:, None] & ~hangs)[..., None, None], fallen, combed).astype(
+            np.float32
+        )
         return drawn
 
 

@@ -54,7 +54,7 @@ class Head(Frame):
         """Half width and half height of the opening, then of the iris: (N,) each, mm."""
         people, age, style = self.people, self.age, self.style
         own = 1 + 0.07 * people.eye_size
-        female = 1 - 0.05 * np.maximum(age.masculine, 0) + 0.05 * np.maximum(-age.masculine, 0)
+        female = 1 - 0.05 * age.masculine * style.eye_dimorphism
         open_ = age.eyes**style.eye_growth
         width = 15.4 * own * style.eye_width * (1 + 0.42 * (age.eyes - 1))
         height = 5.6 * own * female * style.eye_height * open_

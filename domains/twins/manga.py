@@ -66,9 +66,8 @@ class Manga:
             mix(skin, (240, 130, 130), (0.2 + 0.4 * age.puppy_fat) * (1 - ramp(age.years, 14, 40)))
         )
         self.blushing = (age.years < 38).tolist()
-        self.lip = flat(mix(skin * 0.78, (206, 92, 96), 0.4))
+        self.lip = flat(mix(skin * 0.94, (216, 92, 100), 0.42))
         self.cloth_colour, self.cloth_shade = flat(views.cloth), flat(views.cloth * 0.75)
-        self.rim_colour = flat(people.rim_colour)
         paper = mix(views.background[:, 0, 0], (255, 255, 255), 0.45)
         self.paper, self.paper_low = flat(paper), flat(mix(paper, (255, 255, 255), 0.35))
 
@@ -130,16 +129,18 @@ class Manga:
             + ellipse(14) * (np.array([10, 5], np.float32) * mm[:, None, None, None])
         )
 
-        depth = head.fold_depth(delay=5) * _DRAWN
+        depth = head.fold_depth(delay=8) * _DRAWN
         width = 2.5 * np.clip(depth, 0.22, 1) * mm[:, None]
         self.folds = pixels(stroke(head.folds(), width[..., None], ends=(0.05, 0.05)))
-        self.fold_on = [np.flatnonzero(row > 0.05).tolist() for row in depth]
+        self.fold_on = [np.flatnonzero(row > 0.1).tolist() for row in depth]
         self.bearded = (people.beard == BEARDS.index("full")).tolist()
-        self.moustached = ((people.beard >= BEARDS.index("moustache")) & (age.beard > 0.1)).tolist()
+        self.moustached = ((people.beard >= BEARDS.index("moustache")) & (age.beard > 0.35)).tolist()
         self.beard, self.moustache = pixels(hair.beard()), pixels(hair.moustache())
         self.beard_colour = flat(mix(skin, tone * 0.86, age.beard))
 
-        self.glasses = Glasses(head, side, rim=0.1, wire=2.2, gleam=(255, 255, 255), glint=(120, 122, 132))
+        gleam = [(255, 255, 255), (120, 122, 132)]
+        rims = flat(people.rim_colour)
+        self.glasses = Glasses(head, side, rim=0.1, wire=2.2, colour=rims, gleam=gleam)
 
         self.canvas = np.empty((side, side, 3), np.uint8)
         self.spare = np.empty_like(self.canvas)

@@ -119,7 +119,9 @@ class View(Rows):
 
 
 def _near(rng: np.random.Generator, colour: Floats, spread: float) -> Floats:
-    near: Floats = np.clip(colour + rng.normal(0, spread, colour.shape), 8, 255).astype(np.float32)
+    # Lighter or darker rather than of another hue: hair does not turn green.
+    lighter = rng.normal(0, spread, (len(colour), 1)) + rng.normal(0, 0.3 * spread, colour.shape)
+    near: Floats = np.clip(colour + lighter, 8, 255).astype(np.float32)
     return near
 
 
@@ -162,13 +164,15 @@ def sample_people(count: int, *, seed: int) -> People:
         "eye_spacing", "eye_tilt", "eye_height", "brow_height", "brow_thickness", "brow_tilt", "brow_arch",
         "nose_width", "nose_size", "mouth_width", "lips", "ear_size", "wrinkling",
     ]  # fmt: skip
+    back = choice([0.18, 0.37, 0.45], [0.95, 0.05, 0.0])
     has_mole = rng.random((count, 1)) < 0.3
     mole = np.stack([rng.choice([-1, 1], count) * rng.uniform(22, 46, count), rng.uniform(28, 84, count)], 1)
     return People(
         gender=gender,
         **{name: normal() for name in normals},
         grey_onset=(50 + 4 * normal()).astype(np.float32),
-        balding=np.where(gender == 1, uniform() ** 1.2, 0.1 * uniform()).astype(np.float32),
+        # Nobody grows the hair of a bald head long.
+        balding=np.where((gender == 1) & (back == 0), uniform() ** 1.2, 0.1 * uniform()).astype(np.float32),
         freckles=np.where((tone < 0.4) & (rng.random(count) < 0.25), 0.4 + 0.6 * uniform(), 0).astype(
             np.float32
         ),
@@ -177,7 +181,7 @@ def sample_people(count: int, *, seed: int) -> People:
         curl=np.where(rng.random(count) < 0.35, uniform(), 0).astype(np.float32),
         part=rng.choice(np.array([-1, 1], np.float32), count),
         front=choice([0.12, 0.3, 0.26, 0.22, 0.1], [0.22, 0.1, 0.3, 0.06, 0.32]),
-        back=choice([0.18, 0.37, 0.45], [0.95, 0.05, 0.0]),
+        back=back,
         beard=choice([1.0, 0.0, 0.0, 0.0], [0.6, 0.2, 0.06, 0.14]),
         rim=rng.integers(len(RIMS), size=count),
         skin_colour=_along(rng, _SKIN, tone, 3),

@@ -70,7 +70,9 @@ class Photo:
         self._shape_eyes(head, old, lamp)
         self._shape_hair(hair)
         self.worn: list[int] = glasses.tolist()
-        self.glasses = Glasses(head, side, rim=0.115, wire=2.4, gleam=(250, 251, 252), glint=(92, 94, 104))
+        gleam = [(250, 251, 252), (92, 94, 104)]
+        rims = colours(people.rim_colour)
+        self.glasses = Glasses(head, side, rim=0.115, wire=2.4, colour=rims, gleam=gleam)
 
         self.canvas = np.empty((side, side, 3), np.uint8)
         self.spare = np.empty_like(self.canvas)

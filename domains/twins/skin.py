@@ -23,7 +23,7 @@ BLOBS = np.array(
         [13, -5, 82, 6, 9, -14, -6, 8, 0],
         [35, 30, 80, 15, 11, 10, -8, 16, 0],  # cheeks
         [16, -54, 80, 16, 13, 12, 0, 6, 0],  # forehead
-        [49, 54, 50, 10, 18, -6, -36, 6, 0],  # hollow cheeks
+        [49, 54, 50, 10, 18, -6, -27, 6, 0],  # hollow cheeks
         [60, -30, 34, 8, 16, -4, -28, 4, 0],  # temples
         [50, 22, 60, 9, 6, 6, 16, -4, 0],  # cheek bones
         [6, 52, 96, 7, 4, -18, 0, 6, 0],  # under the nose
@@ -120,7 +120,7 @@ class Skin:
         shadow = ridge.copy()
         shadow[..., 0] = away * (6 + 5 * down**2)
         shadow[..., 1] = -14 + 54 * down
-        rise = 0.45 + 0.55 * age.grown
+        rise = 0.25 + 0.75 * age.grown
         self._ridge = fixed(stroke(head.place(ridge), 4.2 * mm * rise, ends=(0.3, 1.3)), self._side)
         self._slope = fixed(stroke(head.place(shadow), 7.5 * mm * rise, ends=(0.4, 0.8)), self._side)
         self._slope_tone: list[float] = np.rint(128 - 34 * rise).tolist()
@@ -176,10 +176,11 @@ def _ball(head: Head) -> Pixels:
     half_y = (outline[:, 0, 1] - outline[:, 1, 1]) * 0.5
     grid = (np.arange(SOFT, dtype=np.float32) + np.float32(0.5)) * np.float32(1 / SOFT)
     u = (grid - middle_x[:, None]) / (1.06 * half_x[:, None])
-    v = (grid - middle_y[:, None]) / (1.12 * half_y[:, None])
+    v = (grid - middle_y[:, None]) / (1.2 * half_y[:, None])
     out = np.sqrt(np.maximum(1 - (u * u)[:, None, :] - (v * v)[:, :, None], 0.02))
     x, y, z = (views.light[:, i, None] for i in range(3))
-    bright = (x * u)[:, None, :] + (y * v)[:, :, None] + z[:, :, None] * out
+    down = y * v * np.where(v > 0, 0.5, 1)  # clothes throw light back at the chin
+    bright = (x * u)[:, None, :] + down[:, :, None] + z[:, :, None] * out
     value = 128 + (bright - 0.8) * (44 + 60 * views.contrast)[:, None, None]
     ball: Pixels = np.clip(value, 24, 200).astype(np.uint8)
     return ball
