@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nenrin.ground import track
+from nenrin.ground import computes_bf16, track
 
 SIZE = 64  # px
 WIDTHS = (32, 64, 128, 192)
@@ -118,7 +118,7 @@ def fit(
     label: str,
     seed: int,
 ) -> None:
-    """Train `net` in place: AdamW, one-cycle rate, bf16 convolutions, rows drawn with `weights` (N,).
+    """Train `net` in place: AdamW, one-cycle rate, bf16 where the CPU has it, rows drawn with `weights` (N,).
 
     `images` is (N, 64, 64, 3) uint8; `loss(output, rows)` is told which rows are in the batch.
     """
@@ -126,11 +126,11 @@ def fit(
     net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
-    draws = torch.from_numpy(weights / weights.sum())
+    draws, bf16 = torch.from_numpy(weights / weights.sum()), computes_bf16("cpu")
     for _ in track(range(steps), label):
         rows = torch.multinomial(draws, batch, replacement=True, generator=generator)
         x = jitter(to_tensor(images[rows.numpy()]), generator).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             output = net(x)
         value = loss(output.float(), rows)
         optimiser.zero_grad(set_to_none=True)

@@ -13,7 +13,7 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import tomli_w
 
@@ -89,6 +89,17 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from the legacy state
     torch.manual_seed(seed)
+
+
+def computes_bf16(device: Literal["cpu", "cuda"]) -> bool:
+    """Whether the device computes in bf16 itself. CPUs that only imitate it, such as those with no more than
+    AVX2, take up to thirty times as long as in float32."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Releases of torch that cannot tell count as slow: float32 is right everywhere.
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
 def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
