@@ -46,14 +46,17 @@ def age_bin(age: float | None) -> str:
     return f"{low:02d}-{high:02d}" if high < 150 else f"{low}+"
 
 
-def data_card(name: str, size: int, licences: Mapping[str, str], tally: Tally) -> str:
+def data_card(
+    name: str, size: int, licences: Mapping[str, str], tally: Tally, *, note: str | None = None
+) -> str:
     """The card as Markdown. It holds no time and no path, so that equal sets have equal cards."""
     lines = [
         f"# {name}",
         "",
         f"{tally.kept} faces to use, {tally.rejects.total()} set aside, {size} x {size} pixels, aligned to "
-        "one template by eyes, nose and mouth. Made by `nenrin build`; this file is written anew each time.",
+        "one template by eyes, nose and mouth. Made by `nenrin`; this file is written anew each time.",
         "",
+        *([note, ""] if note else []),
         "| source | faces | licence |",
         "|---|---|---|",
         *(

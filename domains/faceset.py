@@ -39,7 +39,8 @@ class SetMeta:
     software: str
     sources: dict[str, int]  # faces by source
     licences: dict[str, str]  # by source
-    build: str | None  # fingerprint of the inputs and options it was built from
+    build: str | None = None  # fingerprint of the inputs and options it was built from
+    note: str | None = None  # what else a reader of the card should know of its making
 
 
 class FaceSet:
@@ -64,7 +65,7 @@ class FaceSet:
                 f"{path} is of format version {version}, this nenrin reads {FORMAT_VERSION}: build it again"
             )
         try:
-            meta = SetMeta(**{"build": None, **values, "domains": tuple(values["domains"])})
+            meta = SetMeta(**{**values, "domains": tuple(values["domains"])})
         except (KeyError, TypeError) as error:
             raise UsageError(f"{path / 'set.toml'} is damaged ({error}): build the set again") from None
         return cls(path, meta)
@@ -123,6 +124,7 @@ class SetWriter:
         domains: Sequence[str] = DOMAINS,
         licences: Mapping[str, str] | None = None,
         build: str | None = None,
+        note: str | None = None,
         replace: bool = False,
         shard_bytes: int = SHARD_BYTES,
     ) -> None:
@@ -140,6 +142,7 @@ class SetWriter:
             sources={},
             licences=dict(licences or {}),
             build=build,
+            note=note,
         )
         self._tally = Tally()
         self._shard_bytes = shard_bytes
@@ -176,7 +179,9 @@ class SetWriter:
         try:
             write_text(
                 self.path / "README.md",
-                data_card(self.meta.name, self.meta.size, self.meta.licences, self._tally),
+                data_card(
+                    self.meta.name, self.meta.size, self.meta.licences, self._tally, note=self.meta.note
+                ),
             )
             self._write_meta()
         except OSError as error:

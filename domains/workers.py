@@ -69,9 +69,8 @@ def _run(job: Job) -> int:
 def _start_worker() -> None:
     # oneDNN keeps code for each shape it has met, and MTCNN's batches have a new one every time.
     os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "16"
-    import torch
-
-    torch.set_num_threads(1)  # there are as many processes as cores already
+    # There are as many processes as cores already. Read by torch when a job imports it.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -74,3 +74,19 @@ def command() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must fail with this exit code, and return the one line it says."""
+
+    from nenrin.cli import main
+
+    def run(*words: str | Path, code: int) -> str:
+        assert main([str(word) for word in words]) == code
+        captured = capsys.readouterr()
+        assert captured.err.startswith("nenrin: ")
+        assert captured.err.count("\n") == 1, captured.err
+        return captured.err
+
+    return run

@@ -20,20 +20,6 @@ from nenrin.cli import main
 Fails = Callable[..., str]
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
-    """Run a command that must fail with this exit code, and return the one line it says."""
-
-    def run(*words: str | Path, code: int) -> str:
-        assert main([str(word) for word in words]) == code
-        captured = capsys.readouterr()
-        assert captured.err.startswith("nenrin: ")
-        assert captured.err.count("\n") == 1, captured.err
-        return captured.err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def astronaut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures") / "astronaut.png"

@@ -7,14 +7,47 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands.words import choose, parse_range
+
 
 def stylize(
     photos: Annotated[Path, typer.Argument(metavar="SET", help="A set of photographs.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The drawn set to write.")],
+    weights: Annotated[
+        str, typer.Option(help="The net that draws: a .tflite or .onnx file, an address, or a known name.")
+    ] = "whitebox",
+    sha256: Annotated[str | None, typer.Option(help="Its checksum; an address needs one.")] = None,
+    channels: Annotated[str | None, typer.Option(help="rgb or bgr, if it is not known.")] = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", metavar="BLACK,WHITE", help="Its values: -1,1 or 0,1 or 0,255.")
+    ] = None,
+    side: Annotated[int | None, typer.Option(min=16, help="Pixels, if it takes any; the set's.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the net, for the data card.")] = None,
+    domain: Annotated[str, typer.Option(help="What the drawings are.")] = "cartoon",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
 ) -> None:
     """Make the drawn counterpart of a set of photographs.
 
-    Labels, identities and splits are carried over.
+    Labels, identities, splits, points and masks are carried over, row for row.
 
-    Example: nenrin stylize data/sets/photo -o data/sets/drawn --weights cartoon.tflite
+    Example: nenrin stylize data/sets/photo -o data/sets/drawn
     """
+    if channels is not None:
+        choose(channels, ("rgb", "bgr"), "--channels")
+    value_range = None if range_ is None else parse_range(range_)
+
+    from nenrin.domains.stylize import stylize as stylize_set
+
+    faces = stylize_set(
+        photos,
+        out,
+        weights=weights,
+        sha256=sha256,
+        channels=channels,
+        value_range=value_range,
+        side=side,
+        licence=licence,
+        domain=domain,
+        workers=workers,
+    )
+    typer.echo(f"{len(faces)} faces drawn, in {faces.path}")

@@ -25,6 +25,17 @@ def parse_ages(text: str) -> list[float]:
     return list(dict.fromkeys(ages))
 
 
+def parse_range(text: str) -> tuple[float, float]:
+    """ "-1,1" -> (-1, 1). `UsageError` for anything but two rising numbers."""
+    try:
+        low, high = (float(word) for word in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise UsageError(f"--range takes the values of black and white, as in --range=-1,1; not {text!r}")
+    return low, high
+
+
 def list_pictures(paths: Sequence[Path]) -> list[Path]:
     """Each file as it is, each folder as the pictures in it, sorted.
 
