@@ -20,6 +20,7 @@ from nenrin.ground import atomic_path, track
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+_VERSION = "1"  # of how faces are cropped and resized on their way into an extractor
 
 
 class FeatureStore:
@@ -40,7 +41,7 @@ class FeatureStore:
     def _cached(
         self, key: str, label: str, inputs: tuple[Pixels, ...], compute: Callable[[slice], Tensor]
     ) -> Floats:
-        digest = hashlib.sha256(key.encode())
+        digest = hashlib.sha256(f"{_VERSION} {key}".encode())
         for pixels in inputs:
             digest.update(repr(pixels.shape).encode())
             digest.update(np.ascontiguousarray(pixels).data)

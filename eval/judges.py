@@ -52,7 +52,7 @@ class CNNJudge:
     """The small network of `nets` at 64 px, its answer averaged over the face and its mirror image."""
 
     def __init__(self, net: _AgeNet, name: str, key: str) -> None:
-        self._net, self.name, self.key = net.eval().requires_grad_(False), name, key
+        self._net, self.name, self.key = nets.frozen(net), name, key
 
     def judge(self, images: Tensor) -> Tensor:
         """See `Judge.judge`."""
@@ -64,7 +64,7 @@ class CNNJudge:
     @classmethod
     def train(cls, faces: FaceArray, name: str, key: str, *, seed: int, epochs: int) -> CNNJudge:
         """Learn from faces of known age. Every domain and every decade is drawn equally often."""
-        images = _shrunk(faces)
+        images = nets.crops(faces.pixels, nets.CENTRE)
         age = torch.from_numpy(faces.age)
         # Labels are soft by two years either way: people do not look their age to the year.
         soft = torch.softmax(-((age[:, None] - BINS) ** 2) / (2 * 3.0**2), 1)
@@ -166,15 +166,6 @@ def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
     if embedder is None:
         return np.asarray(rows)
     return np.concatenate([np.asarray(rows), embedder.embed(images).numpy().astype(np.float64)], axis=1)
-
-
-def _shrunk(faces: FaceArray) -> NDArray[np.uint8]:
-    return np.concatenate(
-        [
-            nets.to_pixels(nets.crop(nets.to_tensor(faces.pixels[s]), nets.CENTRE))
-            for s in nets.chunks(len(faces))
-        ]
-    )
 
 
 def _balance(faces: FaceArray) -> NDArray[np.float64]:

@@ -6,8 +6,10 @@ tricks on purpose: what it does not know is measured on real faces and stands in
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nenrin.domains.array import Rows
 from nenrin.ground import computes_bf16, track
 
 SIZE = 64  # px
@@ -49,8 +52,17 @@ class Trunk(nn.Sequential):
 
     def __init__(self) -> None:
         stem = nn.Conv2d(3, WIDTHS[0], 3, 2, 1, bias=False), nn.BatchNorm2d(WIDTHS[0]), nn.ReLU()
-        blocks = [Block(a, b, 2) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)]
+        blocks = [Block(a, b, 2) for a, b in itertools.pairwise(WIDTHS)]
         super().__init__(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def frozen(net: N) -> N:
+    """The net for use alone: no training mode, no gradients, and the layout that is fastest on a CPU."""
+    net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
 
 
 # Parts of the aligned square, (left, top, side) in its units. Judges look at CENTRE, brows to chin: tight
@@ -138,6 +150,12 @@ def fit(
         optimiser.step()
         schedule.step()
     net.eval()
+
+
+def crops(pixels: NDArray[np.uint8] | Rows, box: tuple[float, float, float]) -> NDArray[np.uint8]:
+    """`crop` of many aligned faces, a few in memory at a time: (N, H, H, 3) -> (N, 64, 64, 3)."""
+    parts = [to_pixels(crop(to_tensor(pixels[rows]), box)) for rows in chunks(len(pixels))]
+    return np.concatenate(parts)
 
 
 def chunks(count: int, size: int = 128) -> Iterator[slice]:

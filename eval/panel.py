@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from nenrin.domains.array import FaceArray
+from nenrin.domains.array import FaceArray, pack
+from nenrin.domains.face import Split
 from nenrin.domains.faceset import FaceSet
 from nenrin.eval.identity import Embedder
 from nenrin.eval.judges import CNNJudge, Judge, SVRJudge
@@ -29,7 +30,7 @@ _VERSION = "1"  # of everything in `judges` and `nets` that changes what a judge
 class Panel:
     """Judges by domain; the first of each list learned from all domains together."""
 
-    across: Judge | None  # None where no face of the judge split has an age
+    across: Judge | None  # None where hardly a face of the judge split has an age
     own: Mapping[str, Judge]  # domain -> the judge that learned from this domain alone
     notes: list[str]
 
@@ -38,13 +39,35 @@ class Panel:
         return [judge for judge in (self.across, self.own.get(domain)) if judge is not None]
 
 
+def convene(
+    sets: Sequence[FaceSet], *, size: int, embedder: Embedder | None, folder: Path, seed: int, epochs: int
+) -> Panel:
+    """The judges that the judge split of these sets can teach, and no other face of them; see `seat`."""
+    faces = split_faces(sets, size=size, split="judge")
+    if faces is None:
+        note = "no face is in the judge split of these sets: no age is read"
+        return Panel(across=None, own={}, notes=[note])
+    return seat(faces, embedder=embedder, folder=folder, seed=seed, epochs=epochs)
+
+
+def split_faces(sets: Sequence[FaceSet], *, size: int, split: Split) -> FaceArray | None:
+    """The kept faces of one split, None where the sets have none."""
+    tables = [faces.table(["split", "verdict"]) for faces in sets]
+    held = {row for t in tables for row in zip(t["split"].to_pylist(), t["verdict"].to_pylist(), strict=True)}
+    return pack(sets, size=size, splits=(split,)) if (split, "keep") in held else None
+
+
 def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int) -> Panel:
     """Train the judges on `faces` (the judge split), or open them where that was done before.
 
     A convolutional judge across all domains and a support vector judge for each domain that has at
     least `LEAST` faces of known age.
     """
+    assert set(faces.split) <= {"judge"}, "a judge may learn from the judge split alone"
     faces = faces.select(np.isfinite(faces.age) & (faces.domain >= 0))
+    if len(faces) < LEAST:
+        note = f"{len(faces)} faces of known age in the judge split, {LEAST} are needed: no age is read"
+        return Panel(across=None, own={}, notes=[note])
     notes: list[str] = []
     own: dict[str, Judge] = {}
     for i, domain in enumerate(faces.domains):
@@ -63,8 +86,6 @@ def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int
             opened=partial(SVRJudge, name=name, key=key, embedder=embedder),
             trained=partial(SVRJudge.train, rows, name, key, embedder=embedder),
         )
-    if len(faces) < LEAST:
-        return Panel(across=None, own=own, notes=notes)
     seen = [d for i, d in enumerate(faces.domains) if (faces.domain == i).any()]
     name, key = f"CNN ({' + '.join(seen)})", _key("cnn", faces, f"{seed} {epochs}")
     across = _kept(
@@ -82,9 +103,8 @@ def _kept(path: Path, *, opened: Callable[[dict[str, NDArray[Any]]], J], trained
             return opened(load_file(path))
         except SafetensorError:
             path.unlink()
-    judge = trained()
-    write_bytes(path, save({k: np.ascontiguousarray(v) for k, v in judge.tensors().items()}))
-    return judge
+    write_bytes(path, save({k: np.ascontiguousarray(v) for k, v in trained().tensors().items()}))
+    return opened(load_file(path))  # not the judge just trained: a second evaluation must meet the same one
 
 
 def _key(kind: str, faces: FaceArray, more: str) -> str:
@@ -118,6 +138,6 @@ def check_apart(sets: Sequence[FaceSet], trained_on: Mapping[str, Collection[str
         persons_seen = {who for id_ in ids if (who := person.get(id_)) is not None and who in kept_back}
         if faces_seen or persons_seen:
             raise NenrinError(
-                f"{ager} was trained on {len(faces_seen)} faces and {len(persons_seen)} persons of the judge and "
-                "test splits of these sets: its scores would be worthless; train it on their train split"
+                f"{ager} was trained on {len(faces_seen)} faces and {len(persons_seen)} persons of the judge "
+                "and test splits of these sets: its scores would be worthless; train it on their train split"
             )

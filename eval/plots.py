@@ -115,7 +115,8 @@ class _Axes:
         )
         self.parts.append(
             Markup(
-                '<text class="axis" transform="translate(11 {:.1f}) rotate(-90)" text-anchor="middle">{}</text>'
+                '<text class="axis" transform="translate(11 {:.1f}) rotate(-90)" '
+                'text-anchor="middle">{}</text>'
             ).format(middle_y, y_text)
         )
 
@@ -125,7 +126,7 @@ class _Axes:
 
 
 def asked_judged(domain: str, curves: Sequence[Curve], series: dict[str, Series]) -> Markup:
-    """Asked age against mean judged age, the ideal diagonal dashed; bars span the middle half of the faces."""
+    """Asked age against mean judged age, the ideal dashed; bars span the middle half of the faces."""
     axes = _Axes((0, 80), (0, 80), f"asked and judged age, {domain}", "; ".join(map(_say, curves)))
     ticks = range(0, 81, 20)
     axes.ticks(ticks, ticks, "asked age (years)", "judged age (years)", lambda v: f"{v:g}")

@@ -63,6 +63,20 @@ class Batch:
             person=np.array([name or f"face/{id_}" for name, id_ in zip(known, faces.ids, strict=True)]),
         )
 
+    @classmethod
+    def empty(cls, size: int) -> Batch:
+        """No faces."""
+        none = np.zeros(0, np.int64)
+        return cls(
+            pixels=np.zeros((0, size, size, 3), np.uint8),
+            masks=np.zeros((0, size, size), np.uint8),
+            age=np.zeros(0, np.float32),
+            domain=np.zeros(0, np.str_),
+            glasses=none,
+            gender=none,
+            person=np.zeros(0, np.str_),
+        )
+
     def __len__(self) -> int:
         return len(self.pixels)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nenrin.domains.array import FaceArray, pack
+from nenrin.domains.face import Split
 from nenrin.domains.faceset import FaceSet
 from nenrin.eval import panel
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
@@ -93,29 +93,33 @@ def evaluate(
     asked = [_protocol(name) for name in dict.fromkeys(protocols)]
     if not agers:
         raise UsageError("no ager to score: name at least one run")
-    if len({ager.name for ager in agers}) < len(agers):
-        raise UsageError("two agers have the same name: rename one of the run folders")
+    if not sets:
+        raise UsageError("no set to score on: name at least one")
+    names = [*(ager.name for ager in agers), CopyAger.name, MeanFaceAger.name]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"two agers are called {twice.pop()!r}: rename one of the run folders")
     panel.check_apart(sets, trained_on or {})
     cache = cache or out.parent / "cache"
     size = size or max(ager.size for ager in agers)
     words = embedders or ("twins", PixelEmbedder.name)
     chosen: list[Embedder] = [_embedder(word, cache) for word in words]
     distance, missing = perceptual_of(perceptual)
-    judges = panel.seat(
-        pack(sets, size=size, splits=("judge",)),
+    judges = panel.convene(
+        sets,
+        size=size,
         embedder=chosen[0],
         folder=cache / "judges",
         seed=seed,
         epochs=judge_epochs,
     )
-    test = pack(sets, size=size, splits=("test",))
-    floors: list[Subject] = [CopyAger(size), MeanFaceAger.fit(_mean_faces(sets, size))]
+    test = panel.split_faces(sets, size=size, split="test")
+    floors, floorless = _floors(sets, size)
     bench = Bench(
         contenders=[
             *(Contender(subject=ager, role="ager") for ager in agers),
             *(Contender(subject=floor, role="floor") for floor in floors),
         ],
-        faces=Batch.of(test),
+        faces=Batch.empty(size) if test is None else Batch.of(test),
         panel=judges,
         embedders=chosen,
         perceptual=distance,
@@ -128,7 +132,7 @@ def evaluate(
     )
     evaluation = Evaluation(
         results=[_answer(protocol, bench) for protocol in asked],
-        notes=[*([missing] if missing else []), *judges.notes],
+        notes=[*filter(None, (missing, floorless)), *judges.notes],
         facts=_facts(agers, sets, bench, command),
     )
     write_text(out / "metrics.json", json.dumps(evaluation.metrics(), indent=1, allow_nan=False))
@@ -160,12 +164,18 @@ def _embedder(word: str, cache: Path) -> Embedder:
     return TwinEmbedder.kept(cache / "judges") if word == "twins" else embedder(word)
 
 
-def _mean_faces(sets: Sequence[FaceSet], size: int) -> FaceArray:
-    """Faces to average: the val split, which nobody trains on, or train where a set has no other."""
-    try:
-        return pack(sets, size=size, splits=("val",))
-    except UsageError:
-        return pack(sets, size=size, splits=("train",))
+def _floors(sets: Sequence[FaceSet], size: int) -> tuple[list[Subject], str | None]:
+    """Copy and mean face, or a line that says why there is no mean face.
+
+    What is averaged is the val split, on which nobody trains, or train where a set has no other.
+    """
+    copy = CopyAger(size)
+    splits: tuple[Split, ...] = ("val", "train")
+    for split in splits:
+        faces = panel.split_faces(sets, size=size, split=split)
+        if faces is not None:
+            return [copy, MeanFaceAger.fit(faces)], None
+    return [copy], "no face is in the val or train split of these sets: there is no mean face to compare with"
 
 
 def _facts(agers: Sequence[Subject], sets: Sequence[FaceSet], bench: Bench, command: str) -> dict[str, Any]:

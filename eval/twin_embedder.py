@@ -44,7 +44,7 @@ class TwinEmbedder:
     """Cosine classification of persons across ages, views and both domains (NormFace: Wang et al. 2017)."""
 
     def __init__(self, net: nn.Module, key: str) -> None:
-        self._net = net.eval().requires_grad_(False)
+        self._net = nets.frozen(net)
         self.name = f"twin embedder (learned {PEOPLE} procedural people)"
         self.key = key
 
@@ -59,22 +59,21 @@ class TwinEmbedder:
         """The embedder cached in `folder`, trained there (about a minute) if it is not yet."""
         key = f"twins-{_VERSION}-{PEOPLE}x{DRAWINGS}-{epochs}-{seed}"
         path = folder / f"{key}.safetensors"
-        net = _Net()
         try:
-            net.load_state_dict(load_file(path))
+            state = load_file(path)
         except (FileNotFoundError, SafetensorError):
-            _train(net, seed=seed, epochs=epochs)
-            write_bytes(path, save({k: v.contiguous() for k, v in net.state_dict().items()}))
+            trained = _train(seed=seed, epochs=epochs).state_dict()
+            write_bytes(path, save({k: v.contiguous() for k, v in trained.items()}))
+            state = load_file(path)
+        net = _Net()
+        net.load_state_dict(state)
         return cls(net, key)
 
 
-def _train(net: _Net, *, seed: int, epochs: int) -> None:
+def _train(*, seed: int, epochs: int) -> _Net:
     images, person = drawings(PEOPLE, DRAWINGS, seed=SEED + seed)
     torch.manual_seed(seed)
-    with torch.no_grad():
-        for module in net.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                module.reset_parameters()
+    net = _Net()
     prototypes = nn.Parameter(F.normalize(torch.randn(PEOPLE, DIMENSIONS)))
     net.register_parameter("prototypes", prototypes)
     labels = torch.from_numpy(person)
@@ -96,6 +95,7 @@ def _train(net: _Net, *, seed: int, epochs: int) -> None:
         seed=seed,
     )
     del net.prototypes
+    return net
 
 
 def drawings(people: int, each: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from nenrin.eval.protocols.ages import RANK, SAME
 from nenrin.eval.protocols.base import Result, Score
-from nenrin.eval.protocols.towards import GAIN
+from nenrin.eval.protocols.towards import GAIN, PERCEPTUAL_RECOVERY
+from nenrin.eval.protocols.twins import SAME_VIEW
 from nenrin.eval.stats import Estimate
 
 
@@ -19,41 +20,57 @@ def number(estimate: Estimate, *, percent: bool = False) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
+WELL = 0.75  # rank correlation, and share taken for the same person, from which words are kind
+
+
 def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
     """A headline, and the sentences that qualify it."""
     scores = [score for result in results for score in result.scores]
     agers = list(dict.fromkeys(s.subject for s in scores if s.role == "ager"))
     if not agers:
         return "Nothing could be measured.", []
-    ages = _first_backend([s for s in scores if s.protocol == "ages"])
+    ages = _first_backend([s for s in scores if s.protocol == "ages" and s.estimate.defined])
     best = max(agers, key=lambda name: _merit(ages, name))
-    closer = [_closer(scores, name) for name in agers]
-    if not any(s.role == "ager" for s in ages):
-        return closer[0] or "Nothing could be measured.", [c for c in closer[1:] if c]
-    parts = []
-    for domain in dict.fromkeys(s.domain for s in ages):
-        here = {s.metric: s for s in ages if s.domain == domain and s.subject == best}
-        rank, same = here.get(RANK), here.get(SAME)
-        if rank is not None:
-            words = f"in {domain} the judged age follows the asked one at {number(rank.estimate)}"
-            if same is not None:
-                words += f" and {number(same.estimate, percent=True)} are still taken for the same person"
-            parts.append(words)
-    mine = [s for s in ages if s.subject == best]
-    ranks = [s.estimate.value for s in mine if s.metric == RANK]
-    sames = [s.estimate.value for s in mine if s.metric == SAME]
-    ages_well, keeps = min(ranks, default=0) >= 0.75, min(sames, default=0) >= 0.75
-    how = {
-        (True, True): "ages faces and keeps the person",
-        (True, False): "ages faces but loses the person",
-        (False, True): "keeps the person but hardly ages",
-        (False, False): "neither follows the age nor keeps the person everywhere",
-    }[ages_well, keeps]
+    told = [t for name in agers for t in (_closer(scores, name), _recovered(scores, name)) if t]
+    mine = [s for s in ages if s.subject == best and s.role == "ager"]
+    how = _HOW.get((_well(mine, RANK), _well(mine, SAME)))
+    if how is None:
+        return (told[0], told[1:]) if told else ("Nothing could be measured.", [])
     among = f"The best of {len(agers)}, {best}," if len(agers) > 1 else best
-    return f"{among} {how}.", [
-        "; ".join(parts)[:1].upper() + "; ".join(parts)[1:] + ".",
-        *filter(None, closer),
-    ]
+    return f"{among} {how}.", [*_by_domain(mine), *told]
+
+
+_HOW = {  # (follows the age, keeps the person), None where that could not be measured
+    (True, True): "ages faces and keeps the person",
+    (True, False): "ages faces but loses the person",
+    (False, True): "keeps the person but does not follow the age everywhere",
+    (False, False): "neither follows the age nor keeps the person everywhere",
+    (True, None): "ages faces; whether the person is kept could not be measured",
+    (False, None): "does not follow the age everywhere; whether the person is kept could not be measured",
+    (None, True): "keeps the person; whether it ages could not be measured",
+    (None, False): "loses the person; whether it ages could not be measured",
+}
+
+
+def _well(scores: Sequence[Score], metric: str) -> bool | None:
+    """Whether the weakest domain is good enough."""
+    values = [s.estimate.value for s in scores if s.metric == metric]
+    return min(values) >= WELL if values else None
+
+
+def _by_domain(scores: Sequence[Score]) -> list[str]:
+    """One sentence a domain, with its intervals."""
+    sentences = []
+    for domain in dict.fromkeys(s.domain for s in scores):
+        here = {s.metric: s.estimate for s in scores if s.domain == domain}
+        parts = []
+        if RANK in here:
+            parts.append(f"the judged age follows the asked one at {number(here[RANK])}")
+        if SAME in here:
+            parts.append(f"{number(here[SAME], percent=True)} are still taken for the same person")
+        if parts:
+            sentences.append(f"In {domain} {' and '.join(parts)}.")
+    return sentences
 
 
 def _first_backend(scores: Sequence[Score]) -> list[Score]:
@@ -71,22 +88,43 @@ def _merit(ages: Sequence[Score], name: str) -> float:
 
 
 def _closer(scores: Sequence[Score], name: str) -> str:
-    """Does it bring real people closer to their true faces?"""
+    """Does it bring persons of the sets closer to their true faces?"""
     mine = [s for s in scores if s.protocol == "longitudinal" and s.subject == name and s.metric == GAIN]
     if not mine:
         return ""
-    backend = mine[0].backend
-    mine = [s for s in mine if s.backend == backend]
+    mine = [s for s in mine if s.backend == mine[0].backend]
     up = [s for s in mine if s.estimate.low > 0]
     down = [s for s in mine if s.estimate.high < 0]
     first = mine[0]
-    told = f"identity gain {number(first.estimate)} in {first.domain}, {first.case}, {backend}"
+    told = f"identity gain {number(first.estimate)} in {first.domain}, {first.case}, {first.backend}"
     if len(up) == len(mine):
-        return f"{name} brings real people closer to their true face in every case measured ({told})."
+        return f"{name} brings people closer to their true face in every case measured ({told})."
     if up:
-        return (
-            f"{name} brings real people closer to their true face in {len(up)} of {len(mine)} cases ({told})."
-        )
+        return f"{name} brings people closer to their true face in {len(up)} of {len(mine)} cases ({told})."
     if len(down) == len(mine):
-        return f"{name} leads real people away from their true face: leaving them alone is better ({told})."
-    return f"{name} does not bring real people closer to their true face than leaving them alone ({told})."
+        return f"{name} leads people away from their true face: leaving them alone is better ({told})."
+    return f"{name} does not bring people closer to their true face than leaving them alone ({told})."
+
+
+def _recovered(scores: Sequence[Score], name: str) -> str:
+    """How far does it go where the truth is a known picture?"""
+    mine = [
+        s
+        for s in scores
+        if s.protocol == "twins"
+        and s.subject == name
+        and s.metric == PERCEPTUAL_RECOVERY
+        and s.case.endswith(SAME_VIEW)
+        and s.estimate.defined
+    ]
+    if not mine:
+        return ""
+    low, high = (of(mine, key=lambda s: s.estimate.value) for of in (min, max))
+    told = f"{number(high.estimate, percent=True)} ({high.domain}, {high.case.removesuffix(SAME_VIEW)})"
+    if low is not high:
+        rest = f"{number(low.estimate, percent=True)} ({low.domain}, {low.case.removesuffix(SAME_VIEW)})"
+        told = f"between {rest} and {told}"
+    return (
+        f"Where the truth is known exactly, {name} removes {told} of the {high.backend} distance to it; "
+        "less than nothing leads away from it."
+    )

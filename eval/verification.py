@@ -20,7 +20,7 @@ IMPOSTORS = 50_000
 class Verification:
     """One embedder on the real faces of one domain."""
 
-    threshold: float  # similarity at which `FAR` of strangers are accepted; NaN with fewer than two persons
+    threshold: float  # similarity that at most `FAR` of strangers reach; NaN with fewer than two persons
     strangers: int  # pairs
     auc: Estimate  # same person against strangers; undefined where nobody has two pictures
     accepted: Estimate  # share of same-person pairs up to `YEARS` apart at or above the threshold
@@ -36,10 +36,13 @@ def verify(vectors: NDArray[np.float32], faces: Batch, *, seed: int, resamples: 
     _, person = np.unique(faces.person, return_inverse=True)
     i, j = rng.integers(len(vectors), size=(2, IMPOSTORS)) if len(vectors) else np.zeros((2, 0), int)
     apart = person[i] != person[j]
-    impostor = np.einsum("nd,nd->n", vectors[i[apart]], vectors[j[apart]])
+    impostor = _similarity(vectors[i[apart]], vectors[j[apart]])
     threshold = stats.threshold_at_far(impostor, FAR)
     first, second = _same(person)
-    genuine = np.einsum("nd,nd->n", vectors[first], vectors[second])
+    genuine = _similarity(vectors[first], vectors[second])
+    if not len(impostor):
+        nothing = Estimate.undefined()
+        return Verification(threshold=threshold, strangers=0, auc=nothing, accepted=nothing)
     # The chance that one genuine pair beats a stranger pair; the AUC is its mean over genuine pairs.
     ordered = np.sort(impostor)
     beaten = (np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")) / 2
@@ -47,11 +50,17 @@ def verify(vectors: NDArray[np.float32], faces: Batch, *, seed: int, resamples: 
     return Verification(
         threshold=threshold,
         strangers=int(apart.sum()),
-        auc=stats.mean(beaten / max(len(ordered), 1), person[first], seed=seed, resamples=resamples),
+        auc=stats.mean(beaten / len(ordered), person[first], seed=seed, resamples=resamples),
         accepted=stats.mean(
             (genuine >= threshold)[near], person[first][near], seed=seed, resamples=resamples
         ),
     )
+
+
+def _similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    # In double precision, as the threshold is: in single it would round back onto the stranger it excludes.
+    similarity: NDArray[np.float64] = np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64))
+    return similarity
 
 
 def _same(person: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -97,7 +97,7 @@ def computes_bf16(device: Literal["cpu", "cuda"]) -> bool:
     import torch
 
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     # Releases of torch that cannot tell count as slow: float32 is right everywhere.
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 

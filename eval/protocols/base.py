@@ -126,8 +126,9 @@ class Bench:
         return self.store.get(embedder.key, embedder.embed, pixels, embedder.name)
 
     def judged(self, judge: Judge, pixels: Pixels) -> NDArray[np.float32]:
-        """Years (N,)."""
-        return self.store.get(judge.key, judge.judge, pixels, judge.name)
+        """Years (N,), to the hundredth: below it lies the noise of summing in another order, which would
+        rank equal pictures."""
+        return np.round(self.store.get(judge.key, judge.judge, pixels, judge.name), 2)
 
     def distance(self, a: Pixels, b: Pixels, seen: Pixels | None = None) -> NDArray[np.float32]:
         """Perceptual distances (N,); pixels where `seen` (N, H, H) is 0 are grey on both sides."""

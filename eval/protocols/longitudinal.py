@@ -28,18 +28,19 @@ class Longitudinal:
             protocol=self.name,
             question=self.question,
             method=(
-                f"A picture of a person is aged to the age of another, at least {GAP} years away, and compared "
-                f"with it. The ceiling is a third picture of the person within {NEAR} years of the second. Gain "
-                "is the rise in similarity over leaving the input alone; recovery is that gain as a "
-                "share of the ceiling's: 0 does nothing, 1 is as good as a real picture, below 0 is worse "
-                f"than doing nothing. At most {PAIRS} pairs of a person in each direction, drawn by the seed."
+                f"A picture of a person is aged to the age of another, at least {GAP} years away, and "
+                f"compared with it. The ceiling is a third picture of the person, within {NEAR} years of the "
+                "second. Gain is the rise in similarity over leaving the input alone; recovery is that gain "
+                "as a share of the ceiling's: 0 does nothing, 1 is as good as a real picture, below 0 is "
+                f"worse than doing nothing. At most {PAIRS} pairs of a person in each direction, drawn by "
+                "the seed."
             ),
         )
         found = False
         for domain in bench.domains():
             faces = bench.faces.take((bench.faces.domain == domain) & np.isfinite(bench.faces.age))
             for case, direction in CASES.items():
-                rows = _pairs(faces, direction, bench.seed)
+                rows = _pairs(faces, direction, bench.people, bench.seed)
                 if not len(rows):
                     continue
                 found = True
@@ -61,8 +62,8 @@ class Longitudinal:
         return result
 
 
-def _pairs(faces: Batch, direction: int, seed: int) -> NDArray[np.intp]:
-    """(N, 3) rows of input, reference and second picture, persons in an order drawn by the seed."""
+def _pairs(faces: Batch, direction: int, people: int, seed: int) -> NDArray[np.intp]:
+    """(N, 3) rows of input, reference and second picture of up to `people` persons, drawn by the seed."""
     rng = np.random.default_rng(seed)
     chosen = []
     for name in np.unique(faces.person):
@@ -81,4 +82,4 @@ def _pairs(faces: Batch, direction: int, seed: int) -> NDArray[np.intp]:
             chosen.append(np.array(triples, dtype=np.intp)[picks])
     if not chosen:
         return np.zeros((0, 3), dtype=np.intp)
-    return np.concatenate([chosen[i] for i in rng.permutation(len(chosen))])
+    return np.concatenate([chosen[i] for i in rng.permutation(len(chosen))[:people]])

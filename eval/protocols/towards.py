@@ -26,7 +26,8 @@ class Task:
     case: str
     inputs: Batch
     references: Batch  # (N) the true face; its ages are the ages asked for
-    seconds: Batch  # (N) another true picture at about that age
+    seconds: Batch  # (N) the ceiling: another true picture at about that age
+    ceiling: str = SECOND  # what to call it
 
     def visible(self) -> Pixels:
         """(N, H, H) where all three pictures have pixels of their own."""
@@ -68,9 +69,9 @@ def compare(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels]
             score(
                 c.name, c.role, IDENTITY_RECOVERY, embedder.name, bench.recovery(copy, out, ceiling, person)
             )
-        score(SECOND, "ceiling", GAIN, embedder.name, bench.mean(copy - ceiling, person))
+        score(task.ceiling, "ceiling", GAIN, embedder.name, bench.mean(copy - ceiling, person))
         perfect = bench.recovery(copy, ceiling, ceiling, person)
-        score(SECOND, "ceiling", IDENTITY_RECOVERY, embedder.name, perfect)
+        score(task.ceiling, "ceiling", IDENTITY_RECOVERY, embedder.name, perfect)
 
     name, seen = bench.perceptual.name, task.visible()
     copy, ceiling, *outs = (
@@ -80,8 +81,8 @@ def compare(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels]
     for c, out in zip(bench.contenders, outs, strict=True):
         score(c.name, c.role, DISTANCE, name, bench.mean(out, person))
         score(c.name, c.role, PERCEPTUAL_RECOVERY, name, bench.recovery(copy, out, ceiling, person))
-    score(SECOND, "ceiling", DISTANCE, name, bench.mean(ceiling, person))
-    score(SECOND, "ceiling", PERCEPTUAL_RECOVERY, name, bench.recovery(copy, ceiling, ceiling, person))
+    score(task.ceiling, "ceiling", DISTANCE, name, bench.mean(ceiling, person))
+    score(task.ceiling, "ceiling", PERCEPTUAL_RECOVERY, name, bench.recovery(copy, ceiling, ceiling, person))
 
 
 def strip(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels], reference: str) -> None:

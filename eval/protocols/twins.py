@@ -18,11 +18,12 @@ from nenrin.eval.subjects import Batch
 PEOPLE = 64  # at most in each domain and direction
 DOMAINS: tuple[Literal["photo", "manga"], ...] = ("photo", "manga")
 YOUNG, OLD = (5, 18), (40, 78)  # years between which the two ages are drawn
+SAME_VIEW = ", same view"  # ends the name of a case
 SEED = 7_310_000  # added to the report's, so that no training draws these people
 
 
 class Twins:
-    """New procedural people, drawn young and old; the input, the truth and the ceiling each in another view."""
+    """New procedural people, drawn young and old: the input, the truth, and both again in other views."""
 
     name = "twins"
     question = "Where the truth is known exactly, is it reached?"
@@ -34,10 +35,11 @@ class Twins:
             question=self.question,
             method=(
                 f"Procedural people that no training drew, at {YOUNG[0]} to {YOUNG[1]} and at {OLD[0]} to "
-                f"{OLD[1]} years. In the same view the truth is the very picture that a perfect ager would return, "
-                "and recovery is the share of the difference removed. In another view the truth is "
-                "drawn with another pose, light and expression, and so is the ceiling: that is what "
-                "real pictures of a person offer. These are drawings by a program, not people."
+                f"{OLD[1]} years; not real people. In the same view, the truth is the very picture that a "
+                "perfect ager would return, and recovery is the share of the difference that was removed. "
+                "In another view, the truth has another pose, light and expression, and so has the ceiling: "
+                "that is what real pictures of a person offer. Recovery: 0 does nothing, 1 is as good as the "
+                "ceiling, below 0 is worse than doing nothing."
             ),
         )
         for domain in DOMAINS:
@@ -76,7 +78,14 @@ def _tasks(
 
     inputs, truth, reference, second = drawn(start, 0), drawn(end, 0), drawn(end, 1), drawn(end, 2)
     return (
-        Task(domain=domain, case=f"{case}, same view", inputs=inputs, references=truth, seconds=truth),
+        Task(
+            domain=domain,
+            case=f"{case}{SAME_VIEW}",
+            inputs=inputs,
+            references=truth,
+            seconds=truth,
+            ceiling="the truth itself",
+        ),
         Task(
             domain=domain, case=f"{case}, another view", inputs=inputs, references=reference, seconds=second
         ),
