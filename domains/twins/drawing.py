@@ -16,7 +16,7 @@ from nenrin.domains.twins.people import People, Rows, View
 from nenrin.domains.twins.photo import Photo
 
 Domain = Literal["photo", "manga"]
-CHUNK = 128  # pictures whose curves are computed together: memory stays flat
+CHUNK = 256  # pictures whose curves are computed together: memory stays flat
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from nenrin.domains.twins.people import BEARDS
 from nenrin.domains.twins.raster import Pixels, add, blur, enlarge, fill, fill_hard, fixed, flood
 from nenrin.domains.twins.tones import Tones, colours, mix
 
-SOFT = 48  # side of the layer that holds the broad light and shadow; it has no detail to lose
+SOFT = 40  # side of the layers that hold broad light, blush and beards; they have no detail to lose
 
 # Broad lights and shadows: x, y, z in millimetres, half width, half height, and the amount of light
 # [of everybody, with a gaunt face, with a child's round one, with bags under the eyes]. Drawn left and right.
@@ -35,7 +35,8 @@ BLOBS = np.array(
     ],
     np.float32,
 )
-_BLUSH = np.array([[-38, 36, 78], [38, 36, 78], [0, 36, 110]], np.float32)
+_MIRRORED = np.array([-1, 1, 1, 1, 1, 1, 1, 1, 1], np.float32)
+_BLUSH = np.array([[-38, 36, 78, 15, 15], [38, 36, 78, 15, 15], [0, 36, 110, 8, 8]], np.float32)
 _FRECKLES = np.array([[x, y, 80] for x, y in (
     (-46, 22), (-40, 30), (-36, 22), (-30, 33), (-25, 25), (-18, 31), (-44, 36), (-8, 24), (9, 27), (17, 24),
     (24, 31), (29, 23), (35, 32), (40, 24), (45, 33), (33, 39),
@@ -59,20 +60,17 @@ class Skin:
         lit = colour * lamp
         self.tones = _SCALE.of(lit)
 
-        self._ball = _ball(head)
-        flip = np.array([[1, 1, 1], [-1, 1, 1]], np.float32)
-        centres = head.place((BLOBS[:, None, :3] * flip).reshape(-1, 3)).reshape(len(people), -1, 2, 1, 2)
-        radii = BLOBS[:, None, None, 3:5] * mm[:, None, None, None, None]
-        self._blobs = fixed(centres + ellipse(12) * radii, SOFT)
+        # Broad light, (N, SOFT, SOFT); 128 is the skin's own colour.
         states = np.stack([age.gaunt, age.puppy_fat, np.minimum(age.pouch, 1)], 1)
-        amounts = 128 + BLOBS[:, 5] + states @ BLOBS[:, 6:].T
-        self._amounts: list[list[float]] = np.rint(amounts).clip(0, 255).tolist()
+        both = np.concatenate([BLOBS, BLOBS * _MIRRORED])
+        light = _glow(head, both[:, :3], both[:, 3:5], both[:, 5] + states @ both[:, 6:].T)
+        self._light: Pixels = np.clip(np.add(_ball(head), light), 20, 235).astype(np.uint8)
 
+        # What blood takes from red, green and blue, (N, SOFT, SOFT, 3).
         old = ramp(age.years, 30, 90)
         red = (10 + 20 * people.rosy + 14 * age.puppy_fat) * (1 - 0.3 * old) * lit.mean(axis=1) / 215
-        radii = np.array([15, 15, 8], np.float32)[:, None, None] * mm[:, None, None, None]
-        self._blush = fixed(head.place(_BLUSH)[:, :, None] + ellipse(12) * radii, SOFT)
-        self._blush_colour: list[list[float]] = np.stack([0.1 * red, red, 0.8 * red], 1).tolist()
+        blush = _glow(head, _BLUSH[:, :3], _BLUSH[:, 3:], np.repeat(red[:, None], 3, axis=1))
+        self._blush: Pixels = (blush[..., None] * np.array([0.1, 1, 0.8], np.float32)).astype(np.uint8)
 
         depth = head.fold_depth()
         folds = head.folds()
@@ -128,10 +126,7 @@ class Skin:
 
     def paint(self, i: int) -> tuple[Pixels, Pixels]:
         """Skin (S, S, 3) all over picture `i`, and the light (S, S) on it; 128 is the skin's own."""
-        soft = np.full((SOFT, SOFT), 128, np.uint8)
-        for pair, amount in zip(self._blobs[i], self._amounts[i], strict=True):
-            fill_hard(soft, pair, (amount,))
-        light = enlarge(add(blur(blur(soft, 5), 3), self._ball[i], -128), self._side)
+        light = enlarge(self._light[i], self._side)
         layer = self._layer
         layer[:] = 128
         for k in self._folded[i]:
@@ -143,9 +138,7 @@ class Skin:
         fill_hard(layer, [self._ridge[i]], (158,))
         shade = add(blur(layer, self._haze), light, -128)
         skin: Pixels = np.asarray(cv2.applyColorMap(shade, self.tones[i][:, None]), np.uint8)
-        blush = np.zeros((SOFT, SOFT, 3), np.uint8)
-        fill_hard(blush, self._blush[i], self._blush_colour[i])
-        cv2.subtract(skin, enlarge(blur(blur(blush, 5), 5), self._side), dst=skin)
+        cv2.subtract(skin, enlarge(self._blush[i], self._side), dst=skin)
         self._grow_beard(i, skin)
         if self._freckled[i]:
             fill(skin, self._freckles[i], self._spot_colour[i])
@@ -167,8 +160,21 @@ class Skin:
         cv2.blendLinear(self._plain, skin, share, 1 - share, dst=skin)
 
 
-def _ball(head: Head) -> Pixels:
-    """Light on a ball the size of the face (N, SOFT, SOFT); 128 is the skin's own colour."""
+def _glow(head: Head, centres: Floats, radii: Floats, amounts: Floats) -> Floats:
+    """A sum of soft spots, (N, SOFT, SOFT): `centres` (M, 3), `radii` (M, 2) in mm, `amounts` (N, M)."""
+    mm = (head.scale * head.unit)[:, None, None]
+    sizes = np.hypot(0.85 * radii * mm, 1.8 / SOFT).astype(np.float32)  # blurred as by a lens
+    strength = amounts * (radii.prod(axis=1) * mm[..., 0] ** 2) / sizes.prod(axis=2)
+    grid = (np.arange(SOFT, dtype=np.float32) + np.float32(0.5)) * np.float32(1 / SOFT)
+    away = (grid - head.place(centres)[..., None]) / sizes[..., None]  # (N, M, 2, SOFT)
+    hills = np.exp(-away * away)
+    down: Floats = (hills[:, :, 1] * strength[..., None]).astype(np.float32)
+    spots: Floats = down.swapaxes(1, 2) @ hills[:, :, 0]
+    return spots
+
+
+def _ball(head: Head) -> Floats:
+    """Light on a ball the size of the face, (N, SOFT, SOFT)."""
     views = head.views
     outline = head.place(np.array([[0, 112, 20], [0, -100, 20], [-70, 0, 0], [70, 0, 0]], np.float32))
     middle_x, middle_y = outline[:, 2:, 0].mean(1), outline[:, :2, 1].mean(1)
@@ -181,6 +187,5 @@ def _ball(head: Head) -> Pixels:
     x, y, z = (views.light[:, i, None] for i in range(3))
     down = y * v * np.where(v > 0, 0.5, 1)  # clothes throw light back at the chin
     bright = (x * u)[:, None, :] + down[:, :, None] + z[:, :, None] * out
-    value = 128 + (bright - 0.8) * (44 + 60 * views.contrast)[:, None, None]
-    ball: Pixels = np.clip(value, 24, 200).astype(np.uint8)
-    return ball
+    ball: Floats = 128 + (bright - 0.8) * (44 + 60 * views.contrast)[:, None, None]
+    return np.clip(ball, 24, 200)
