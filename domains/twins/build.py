@@ -1,25 +1,97 @@
-"""Write two sets of twins: the same people at the same ages, as photographs and as manga."""
+"""Write two sets of twins: the same people at the same ages, as photographs and as manga.
+
+Interrupted anywhere, the same call goes on, to the same sets.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow.parquet as pq
 
 from nenrin.domains.face import GENDERS, GLASSES, Face, face_id
-from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.faceset import FORMAT_VERSION, FaceSet, SetWriter
+from nenrin.domains.resume import clear, finished, process, workplace
 from nenrin.domains.split import split_of
+from nenrin.domains.storage import STORED, load_row, store_row
 from nenrin.domains.twins.drawing import Domain, draw
 from nenrin.domains.twins.people import BACKS, BEARDS, FRONTS, People, sample_views
-from nenrin.ground import UsageError, track
+from nenrin.domains.workers import Job, write_rows
+from nenrin.ground import UsageError
 
+DOMAINS: tuple[Domain, ...] = ("photo", "manga")
 YOUNGEST, OLDEST = 1.0, 90.0
 WORN = (0.55, 0.28, 0.17)  # how often each of GLASSES is worn, from picture to picture
 _BATCH = 64  # persons drawn, and held in memory, at a time
+_FEW = 3000  # pictures that are drawn before another process has started
+_VERSION = 2  # of the drawing: sets that another one drew are not taken for ours
 _SOURCE, _LICENCE = "twins", "CC0-1.0"
+_NOTE = "Drawn by rule: these people never were, and their ages, points and glasses are exact."
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Sitting:
+    """Some persons in one domain, at all their ages, and the file of their faces."""
+
+    path: Path
+    people: People
+    first: int  # the number of the first of them
+    ages_per_person: int
+    size: int
+    seed: int
+    domain: Domain
+
+    def __len__(self) -> int:
+        return len(self.people) * self.ages_per_person
+
+    def run(self) -> None:
+        """Draw the faces and write them."""
+        write_rows(self.path, [store_row(face) for face in self._faces()], STORED)
+
+    def _faces(self) -> Iterator[Face]:
+        """What is drawn depends on the seed and on who sits; it is the same in both domains."""
+        rng = np.random.default_rng([self.seed, 3, self.first])
+        count, each = len(self.people), self.ages_per_person
+        # One age in each of as many equal spans: every person is seen young and old.
+        spans = rng.permuted(np.tile(np.arange(each), (count, 1)), axis=1).ravel()
+        share = (spans + rng.random(len(self))) / each
+        ages = np.round(YOUNGEST + (OLDEST - YOUNGEST) * share, 1).astype(np.float32)
+        worn = rng.choice(len(GLASSES), size=len(self), p=WORN)
+        views = sample_views(len(self), seed=int(rng.integers(2**31)))
+        people = self.people[np.repeat(np.arange(count), each)]
+        drawing = draw(people, ages, domain=self.domain, glasses=worn, views=views, size=self.size)
+        frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * self.size
+        for row, pixels in enumerate(drawing.images):
+            person = self.first + row // each
+            yield Face(
+                id=face_id(pixels),
+                image=cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(),
+                domain=self.domain,
+                age=float(ages[row]),
+                age_source="label",
+                gender=GENDERS[people.gender[row]],
+                glasses=GLASSES[worn[row]],
+                attributes={
+                    "bangs": FRONTS[people.front[row]] == "bangs",
+                    "long_hair": BACKS[people.back[row]] == "long" and bool(ages[row] > 6),
+                    "beard": BEARDS[people.beard[row]] in ("moustache", "full") and bool(ages[row] > 24),
+                    "smile": bool(views.smile[row] > 0.5),
+                },
+                identity=f"twin/{person:06d}",
+                source=_SOURCE,
+                source_id=f"{self.seed}/{person:06d}/{row % each}",
+                licence=_LICENCE,
+                points=drawing.points[row],
+                frame=frame,
+                split=split_of(f"twin/{person:06d}"),
+            )
 
 
 def build_twins(
@@ -30,78 +102,67 @@ def build_twins(
     ages_per_person: int,
     size: int,
     seed: int,
+    workers: int = 2,
 ) -> tuple[FaceSet, FaceSet]:
     """Draw every person at `ages_per_person` ages spread over 1 to 90 years, in both domains.
 
-    A face of one set has its counterpart in the other: same person ("twin/000123" is the 124th), age, glasses
-    and view. Splits go by person. Sets that an interrupted build left behind are written anew. Raises
-    `UsageError` if a finished set is there already.
+    A face of one set has its counterpart in the other, in the same place: same person ("twin/000123" is the
+    124th), age, glasses, view and `source_id`. Splits go by person. The outcome does not depend on `workers`
+    (processes; 0 draws in this one). Raises `UsageError` for a wrong call or where another set is.
     """
     if ages_per_person < 1:
         raise UsageError(f"{ages_per_person} ages for each person: ask for at least 1")
-    with (
-        _writer(path_photo, "twins-photo", "photo", size) as photo,
-        _writer(path_manga, "twins-manga", "manga", size) as manga,
-    ):
-        writers: dict[Domain, SetWriter] = {"photo": photo, "manga": manga}
-        starts = range(0, len(people), _BATCH)
-        for start in track(starts, "drawing twins"):
-            some = np.arange(start, min(start + _BATCH, len(people)))
-            for domain, writer in writers.items():
-                for face in _faces(people, some, ages_per_person, size, seed, domain):
-                    writer.add(face)
+    if not len(people):
+        raise UsageError("no people to draw: ask for at least 1")
+    outs = {domain: Path(path) for domain, path in zip(DOMAINS, (path_photo, path_manga), strict=True)}
+    if outs["photo"].resolve() == outs["manga"].resolve():
+        raise UsageError(f"{path_photo} cannot hold both sets: name two folders")
+    fingerprint = _fingerprint(people, ages_per_person, size, seed)
+    missing = [domain for domain, out in outs.items() if finished(out, f"{fingerprint}-{domain}") is None]
+    with contextlib.ExitStack() as stack:
+        folders = {d: stack.enter_context(workplace(outs[d], f"{fingerprint}-{d}")) for d in missing}
+
+        def sittings() -> Iterator[Job]:
+            for first in range(0, len(people), _BATCH):
+                for domain, folder in folders.items():
+                    yield Sitting(
+                        path=folder / f"{first:08d}.parquet",
+                        people=people[first : first + _BATCH],
+                        first=first,
+                        ages_per_person=ages_per_person,
+                        size=size,
+                        seed=seed,
+                        domain=domain,
+                    )
+
+        total = len(people) * ages_per_person * len(missing)
+        process(sittings, total, workers=workers if total > _FEW else 0, label="drawing twins")
+        for domain, folder in folders.items():
+            _assemble(folder, outs[domain], domain, size, f"{fingerprint}-{domain}")
+    for out in outs.values():
+        clear(out)
     return FaceSet.open(path_photo), FaceSet.open(path_manga)
 
 
-def _writer(path: str | Path, name: str, domain: str, size: int) -> SetWriter:
-    unfinished = (Path(path) / "set.toml").is_file() and not FaceSet.open(path).meta.complete
-    return SetWriter(
-        path, name=name, size=size, domains=(domain,), licences={_SOURCE: _LICENCE}, replace=unfinished
-    )
+def _fingerprint(people: People, ages_per_person: int, size: int, seed: int) -> str:
+    """Names all that decides the outcome."""
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ages_per_person, size, seed]).encode())
+    for field in dataclasses.fields(people):
+        digest.update(np.ascontiguousarray(getattr(people, field.name)).tobytes())
+    return f"twins-{digest.hexdigest()[:24]}"
 
 
-def _faces(
-    people: People,
-    persons: NDArray[np.int64],
-    ages_per_person: int,
-    size: int,
-    seed: int,
-    domain: Domain,
-) -> Iterator[Face]:
-    """The faces of `persons` in one domain; what is drawn depends on the seed and the person alone."""
-    rng = np.random.default_rng([seed, 3, int(persons[0])])
-    who = np.repeat(persons, ages_per_person)
-    # One age in each of as many equal spans: every person is seen young and old.
-    spans = rng.permuted(np.tile(np.arange(ages_per_person), (len(persons), 1)), axis=1).ravel()
-    share = (spans + rng.random(len(who))) / ages_per_person
-    ages = np.round(YOUNGEST + (OLDEST - YOUNGEST) * share, 1).astype(np.float32)
-    worn = rng.choice(len(GLASSES), size=len(who), p=WORN)
-    views = sample_views(len(who), seed=int(rng.integers(2**31)))
-    some = people[who]
-    drawing = draw(some, ages, domain=domain, glasses=worn, views=views, size=size)
-    frame = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
-    for row, person in enumerate(who):
-        pixels = drawing.images[row]
-        beard = BEARDS[some.beard[row]]
-        yield Face(
-            id=face_id(pixels),
-            image=cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(),
-            domain=domain,
-            age=float(ages[row]),
-            age_source="label",
-            gender=GENDERS[some.gender[row]],
-            glasses=GLASSES[worn[row]],
-            attributes={
-                "bangs": FRONTS[some.front[row]] == "bangs",
-                "long_hair": BACKS[some.back[row]] == "long" and bool(ages[row] > 6),
-                "beard": beard in ("moustache", "full") and bool(ages[row] > 24),
-                "smile": bool(views.smile[row] > 0.5),
-            },
-            identity=f"twin/{person:06d}",
-            source=_SOURCE,
-            source_id=f"{seed}/{person:06d}/{row % ages_per_person}/{domain}",
-            licence=_LICENCE,
-            points=drawing.points[row],
-            frame=frame,
-            split=split_of(f"twin/{person:06d}"),
-        )
+def _assemble(folder: Path, out: Path, domain: Domain, size: int, fingerprint: str) -> None:
+    with SetWriter(
+        out,
+        name=f"twins-{domain}",
+        size=size,
+        domains=(domain,),
+        licences={_SOURCE: _LICENCE},
+        note=_NOTE,
+        build=fingerprint,
+        replace=True,
+    ) as writer:
+        for path in sorted(folder.glob("*.parquet")):
+            for row in pq.read_table(path).to_pylist():
+                writer.add(load_row(row))

@@ -41,18 +41,19 @@ _RIM = np.array([[32, 30, 34], [92, 54, 34], [140, 36, 40], [120, 122, 128], [44
 
 
 class Rows:
-    """A struct of arrays: every field has one entry a row, and indexing selects rows from all of them."""
+    """A struct of arrays: every field has one entry a row, and indexing selects rows from all of them.
 
-    __slots__ = ()
+    Its children are dataclasses with slots, which name the fields.
+    """
+
+    __slots__: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        field = dataclasses.fields(self)[0]  # type: ignore[arg-type]
-        return len(getattr(self, field.name))
+        return len(getattr(self, self.__slots__[0]))
 
     def __getitem__(self, index: Any) -> Self:
         """The rows of an index array, slice or mask."""
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields})
+        return type(self)(**{name: getattr(self, name)[index] for name in self.__slots__})
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -14,8 +14,9 @@ def twins(
     ] = Path("data/sets/twins"),
     people: Annotated[int, typer.Option(min=1, help="How many people.")] = 1000,
     ages: Annotated[int, typer.Option(min=1, help="At how many ages each.")] = 6,
-    size: Annotated[int, typer.Option(min=16, help="Pixels of a side.")] = 128,
-    seed: Annotated[int, typer.Option(help="Decides who they are.")] = 0,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a face's side.")] = 128,
+    seed: Annotated[int, typer.Option(min=0, help="Decides who they are.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
 ) -> None:
     """Draw people as photographs and as manga, at known ages.
 
@@ -24,7 +25,10 @@ def twins(
     Example: nenrin twins --people 500 --ages 8 -o data/sets/twins
     """
     from nenrin.domains.twins import build_twins, sample_people
+    from nenrin.ground import UsageError
 
+    if not out.name:
+        raise UsageError(f"-o {out} has no name to put -photo and -manga behind: try -o {out / 'twins'}")
     photo, manga = build_twins(
         out.with_name(f"{out.name}-photo"),
         out.with_name(f"{out.name}-manga"),
@@ -32,5 +36,6 @@ def twins(
         ages_per_person=ages,
         size=size,
         seed=seed,
+        workers=workers,
     )
     typer.echo(f"{len(photo)} faces in {photo.path}, {len(manga)} in {manga.path}")
