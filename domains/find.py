@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nenrin.ground import NenrinError
 
-if TYPE_CHECKING:
-    from facenet_pytorch import MTCNN
-
 MAX_PIXELS = 100_000_000  # 300 MB decoded: above this a file is a mistake or a decompression bomb
 _BATCH = 16  # pictures at a time; more is no faster on a CPU and takes memory
-_THRESHOLDS = (0.6, 0.7, 0.7)  # of the three nets, as published (Zhang et al. 2016)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -38,18 +34,21 @@ class Finder(Protocol):
 
 
 class MTCNNFinder:
-    """MTCNN (Zhang et al. 2016) of facenet-pytorch, whose package holds the weights. For photographs.
+    """MTCNN (Zhang et al. 2016) with facenet-pytorch's weights. For photographs.
 
     Faces smaller than `smallest`, as a share of the longer side, are not looked for: the time goes with
-    the inverse square of it. Pictures with a longer side than `side` pixels are searched at that size.
+    the inverse square of it. Pictures with a longer side than `side` pixels are searched at that size, with
+    a black `margin` about them (a share of the longer side), where faces that are cut off have their rest.
     """
 
-    def __init__(self, *, smallest: float = 0.06, side: int = 640, device: str = "cpu") -> None:
-        from facenet_pytorch import MTCNN
+    def __init__(
+        self, *, smallest: float = 0.06, margin: float = 0.1, side: int = 640, device: str = "cpu"
+    ) -> None:
+        from nenrin.domains.mtcnn import Cascade
 
-        self._nets: MTCNN = MTCNN(device=device)
-        self._device = device
+        self._cascade = Cascade(device)
         self._smallest = smallest
+        self._margin = margin
         self._side = side
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]:
@@ -61,36 +60,25 @@ class MTCNNFinder:
         ]
 
     def _batch(self, pictures: Sequence[Image.Image]) -> list[list[Found]]:
-        import torch
-        from facenet_pytorch.models.utils.detect_face import detect_face
-
-        # The nets take pictures of one size: each is put into the top left of a black square.
+        # The nets take pictures of one size: each is put into a black square, a margin from the top left.
         side = min(self._side, max(max(picture.size) for picture in pictures))
-        canvas = np.zeros((len(pictures), side, side, 3), dtype=np.uint8)
+        edge = round(self._margin * side)
+        canvas = np.zeros((len(pictures), side + 2 * edge, side + 2 * edge, 3), dtype=np.uint8)
         scales = [min(1.0, side / max(picture.size)) for picture in pictures]
         for row, picture, scale in zip(canvas, pictures, scales, strict=True):
             width, height = (max(round(length * scale), 1) for length in picture.size)
             small = picture if scale == 1 else picture.resize((width, height), Image.Resampling.BILINEAR)
-            row[:height, :width] = np.asarray(small)
-        with torch.inference_mode():
-            # MTCNN.detect stacks its answers, which fails where some pictures have faces and some have none.
-            boxes, points = detect_face(
-                canvas,
-                max(self._smallest * side, 20.0),
-                self._nets.pnet,
-                self._nets.rnet,
-                self._nets.onet,
-                _THRESHOLDS,
-                self._nets.factor,
-                self._device,
-            )
+            row[edge : edge + height, edge : edge + width] = np.asarray(small)
         answers = []
-        for scale, its_boxes, its_points in zip(scales, boxes, points, strict=True):
-            its_boxes = np.asarray(its_boxes, dtype=np.float32).reshape(-1, 5)
-            its_points = np.asarray(its_points, dtype=np.float32).reshape(-1, 5, 2)
+        found = self._cascade(canvas, max(self._smallest * side, 20.0))
+        for scale, (boxes, points) in zip(scales, found, strict=True):
             faces = [
-                Found(box=box[:4] / np.float32(scale), points=five / np.float32(scale), score=float(box[4]))
-                for box, five in zip(its_boxes, its_points, strict=True)
+                Found(
+                    box=(box[:4] - edge) / np.float32(scale),
+                    points=(five - edge) / np.float32(scale),
+                    score=float(box[4]),
+                )
+                for box, five in zip(boxes, points, strict=True)
             ]
             answers.append(sorted(faces, key=lambda face: -face.score))
         return answers

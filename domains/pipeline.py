@@ -112,7 +112,7 @@ class Pipeline:
         found: dict[int, list[Found]] = {}
         if search:
             if self._finder is None:
-                self._finder = MTCNNFinder(smallest=self._importer.smallest)
+                self._finder = MTCNNFinder(smallest=self._importer.smallest, margin=self._importer.margin)
             found = dict(zip(search, self._finder.find([batch[i][1] for i in search]), strict=True))
         placed = []
         for i, (raw, picture, _) in enumerate(batch):

@@ -22,6 +22,8 @@ from nenrin.domains.pipeline import FinderName
 from nenrin.ground import UsageError
 from nenrin.scrapers.raw import Raw
 
+_RECIPE = 2  # raised whenever the same pictures and options would become other faces
+
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Plan:
@@ -82,6 +84,7 @@ def settle(plan: Plan, limit: int | None) -> None:
         plan.chosen = {(source, source_id) for _, source, source_id in heapq.nsmallest(limit, hashed)}
     options = [
         FORMAT_VERSION,
+        _RECIPE,
         plan.size,
         plan.finder,
         plan.domain,

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.data import astronaut
 
 from nenrin.domains.find import Found, MTCNNFinder, main_face, open_picture
+from nenrin.domains.mtcnn import THRESHOLDS, Cascade
 from nenrin.ground import NenrinError
 
 
@@ -99,6 +101,32 @@ def test_pictures_with_and_without_faces_of_any_size_in_one_call(finder: MTCNNFi
     counts = [len(faces) for faces in finder.find(pictures)]
     assert counts == [0, 1, 1, 0]
     assert finder.find([]) == []
+
+
+@pytest.mark.parametrize("box", [(185, 60, 268, 160), (170, 85, 300, 200), (120, 20, 330, 300)])
+def test_a_face_that_is_cut_off_keeps_its_points(finder: MTCNNFinder, box: tuple[int, ...]) -> None:
+    # As tight as UTKFace's crops, without the forehead, and whole.
+    crop = Image.fromarray(astronaut()).crop(box)
+    scale = 200 / max(crop.size)
+    ((face,),) = finder.find([crop.resize((round(crop.width * scale), round(crop.height * scale)))])
+    assert np.abs(face.points / scale + box[:2] - ASTRONAUT).max() < 5
+
+
+def test_faces_amid_a_picture_are_those_of_facenet_pytorch() -> None:
+    from facenet_pytorch import MTCNN
+    from facenet_pytorch.models.utils.detect_face import detect_face
+
+    picture = Image.fromarray(astronaut()).crop((40, 0, 440, 400))
+    batch = np.stack([np.asarray(picture), np.asarray(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))])
+    nets = MTCNN()
+    with torch.inference_mode():
+        theirs = detect_face(
+            batch, 40.0, nets.pnet, nets.rnet, nets.onet, list(THRESHOLDS), nets.factor, "cpu"
+        )
+    ours = Cascade()(batch, 40.0)
+    for (boxes, points), its_boxes, its_points in zip(ours, *theirs, strict=True):
+        np.testing.assert_allclose(boxes, its_boxes.astype(np.float32), atol=0.01)
+        np.testing.assert_allclose(points, its_points.astype(np.float32), atol=0.01)
 
 
 def test_grey_and_large_pictures(finder: MTCNNFinder, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class Importer:
     # A portrait shows one person, whose labels the picture carries. Other pictures give a row for each face.
     portrait: bool
     smallest: float  # the smallest face worth looking for, as a share of the picture's longer side
+    margin: float = 0.1  # beyond the picture's edge, where a face may have a part of it; a share of that side
     # Where the five points lie in a picture that is cut to the face already, in units of its width and
     # height: used where no face is found. None: such a picture is set aside.
     nominal: Points | None = None
