@@ -75,7 +75,7 @@ class CNNJudge:
 
         torch.manual_seed(seed)
         net = _AgeNet()
-        steps = nets.steps_for(len(images), epochs=epochs, batch=64, least=25 * epochs)
+        steps = nets.steps_for(len(images), epochs=epochs, batch=64, least=10 * epochs)
         nets.fit(
             net,
             loss,
