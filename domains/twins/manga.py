@@ -75,7 +75,7 @@ class Manga:
             return fixed(shape, side)
 
         mm = head.scale * head.unit
-        ink = 1.7 * mm
+        ink = 2.0 * mm
         face = head.face()
         self.face, self.face_ink = pixels(face), pixels(outset(face, ink))
         # The shadow side: what a copy of the face, moved towards the light, does not cover.
