@@ -26,8 +26,8 @@ def finished(out: Path, fingerprint: str) -> FaceSet | None:
     faces = FaceSet.open(out)
     if faces.meta.build != fingerprint:
         raise UsageError(
-            f"{out} holds a set of other pictures or options, or of another nenrin: remove it or choose another "
-            "folder"
+            f"{out} holds a set of other pictures or options, or of another nenrin: remove it or "
+            "choose another folder"
         )
     return faces if faces.meta.complete else None
 
