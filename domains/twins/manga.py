@@ -28,7 +28,7 @@ def _screentone(side: int) -> Pixels:
     pitch = max(side / 42, 3.2)
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     wave = np.cos((x + y) * np.pi / pitch) + np.cos((x - y) * np.pi / pitch)
-    tone = 255 - 120 * ramp(wave, 0.1, 1.1)
+    tone = 255 - 90 * ramp(wave, 0.1, 1.1)
     return np.repeat(tone.astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -79,9 +79,9 @@ class Manga:
         face = head.face()
         self.face, self.face_ink = pixels(face), pixels(outset(face, ink))
         # The shadow side: what a copy of the face, moved towards the light, does not cover.
-        toward = np.sign(views.light[:, :1]) * np.array([0.05, 0.0], np.float32) + np.array(
-            [0, -0.012], np.float32
-        )
+        # Dots are kept to the edge: further in they look like a beard.
+        side_step = np.where(views.grey, 0.028, 0.05) * np.sign(views.light[:, 0])
+        toward = np.stack([side_step, np.where(views.grey, 0, -0.012)], axis=1).astype(np.float32)
         self.lit = pixels(face + toward[:, None])
         ears = head.ears()
         self.ears, self.ears_ink = pixels(ears), pixels(outset(ears, ink[:, None] * 0.9))
