@@ -8,11 +8,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Box = tuple[float, float, float]  # left, top and side of a square part, in units of the picture's side
+WHOLE: Box = (0.0, 0.0, 1.0)
+
+
+def crop(images: Tensor, box: Box, size: int) -> Tensor:
+    """A square part of (B, C, H, H), as (B, C, size, size)."""
+    theta = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
+    return _sample(images, theta, box, size)
+
 
 def jitter_geometry(
-    images: Tensor, generator: torch.Generator, *, shift: float = 0.06, zoom: float = 0.08, turn: float = 8.0
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    box: Box = WHOLE,
+    size: int | None = None,
+    shift: float = 0.06,
+    zoom: float = 0.08,
+    turn: float = 8.0,
 ) -> Tensor:
-    """Flip, shift (share of the width), zoom and turn (degrees) each picture of (B, C, H, W) at random."""
+    """Flip, shift (share of the width), zoom and turn (degrees) each picture of (B, C, H, H) at random.
+
+    Of a `box` this is its part alone, as (B, C, size, size), in one resampling.
+    """
     count = len(images)
     draw = torch.rand(count, 5, generator=generator).mul_(2).sub_(1).to(images.device)
     angle = draw[:, 0] * math.radians(turn)
@@ -26,8 +45,20 @@ def jitter_geometry(
         ],
         dim=1,
     )  # (B, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False).to(images.dtype)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return _sample(images, theta, box, size or images.shape[-1])
+
+
+def _sample(images: Tensor, theta: Tensor, box: Box, size: int) -> Tensor:
+    """The part `box` of the pictures through (B, 2, 3) maps of that part in [-1, 1]."""
+    left, top, side = box
+    if images.shape[-1] * side > size * 1.2:  # antialiased, where it shrinks
+        whole = round(size / side)
+        images = F.interpolate(images.float(), (whole, whole), mode="bilinear", antialias=True)
+    middle = theta.new_tensor([[2 * left + side - 1], [2 * top + side - 1]])
+    theta = theta * side
+    theta = torch.cat([theta[:, :, :2], theta[:, :, 2:] + middle], dim=2)
+    grid = F.affine_grid(theta, [len(images), images.shape[1], size, size], align_corners=False)
+    return F.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
 
 
 def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:
@@ -53,5 +84,9 @@ def cutout(images: Tensor, generator: torch.Generator, *, share: float = 0.3) ->
 
 
 def add_noise(images: Tensor, generator: torch.Generator, *, deviation: float = 0.05) -> Tensor:
-    """Add Gaussian noise: what only a few grey levels carry cannot be read through it."""
-    return images + torch.randn(images.shape, generator=generator).to(images) * deviation
+    """Add Gaussian noise to (B, C, H, W), of a deviation drawn for each picture up to `deviation`.
+
+    What only a few grey levels carry cannot be read through it.
+    """
+    strength = torch.rand(len(images), 1, 1, 1, generator=generator).to(images) * deviation
+    return images + torch.randn(images.shape, generator=generator).to(images) * strength

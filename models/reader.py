@@ -16,6 +16,10 @@ from torch import Tensor, nn
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.models.condition import UNKNOWN, Condition
 
+SIZE = 64  # pixels
+# The part of an aligned face that is read, brows to chin: tight sources such as UTKFace have no pixels
+# further out, and where their frame ends would tell the source, and with the source the age.
+CENTRE = (0.18, 0.28, 0.64)
 AGE_STEP = 4.0  # years between the centres of two age classes
 AGE_CLASSES = 26  # 0, 4, ..., 100
 AGE_SPREAD = 3.0  # years: how sure a label is; labels of apparent age differ by about that
@@ -45,7 +49,7 @@ class Reading:
 
 
 class Reader(nn.Module):
-    """A small residual net over 64 pixels; other pictures are resized, as age is read from the whole."""
+    """A small residual net over the middle of a face, `CENTRE` at `SIZE` pixels."""
 
     def __init__(self, domains: int, width: int = 32) -> None:
         super().__init__()
@@ -55,20 +59,21 @@ class Reader(nn.Module):
             layers += [_Residual(inside), _norm(inside), nn.SiLU(), nn.Conv2d(inside, outside, 3, 2, 1)]
         layers += [_Residual(channels[-1]), _norm(channels[-1]), nn.SiLU()]  # 4 x 4
         self.body = nn.Sequential(*layers)
-        answers = AGE_CLASSES + domains + len(GLASSES) + len(GENDERS)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels[-1] * 16, answers))
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels[-1] * 16, answers(domains)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to all logits side by side; `reading` names them."""
-        if images.shape[-1] != 64:
-            images = F.interpolate(images.float(), size=(64, 64), mode="bilinear", antialias=True)
+        """(B, 3, SIZE, SIZE) in [-1, 1] to all logits side by side (B, C); `reading` names them."""
         return self.head(self.body(images).flatten(1))  # type: ignore[no-any-return]
+
+
+def answers(domains: int) -> int:
+    """How many logits a reading of so many domains takes."""
+    return AGE_CLASSES + domains + len(GLASSES) + len(GENDERS)
 
 
 def reading(logits: Tensor) -> Reading:
     """Name the parts of the reader's answer (B, C)."""
-    fixed = AGE_CLASSES + len(GLASSES) + len(GENDERS)
-    parts = [AGE_CLASSES, logits.shape[1] - fixed, len(GLASSES), len(GENDERS)]
+    parts = [AGE_CLASSES, logits.shape[1] - answers(0), len(GLASSES), len(GENDERS)]
     age, domain, glasses, gender = torch.split(logits.float(), parts, dim=1)
     return Reading(age=age, domain=domain, glasses=glasses, gender=gender)
 

@@ -84,7 +84,7 @@ def _loop(
 
     # Train.
     writer = SummaryWriter(str(run.path), purge_step=step)
-    sums: dict[str, Tensor] = {}
+    seen: dict[str, list[Tensor]] = {}
     began, began_step = time.perf_counter(), step
     with _interruptible() as interrupted, _prefetch(sampler, step) as batches, writer:
         for _ in track(range(step, config.steps), f"train {run.path.name}"):
@@ -94,13 +94,12 @@ def _loop(
                 losses = model.step(batch, optimizers, fabric.backward, step / config.steps)
             step += 1
             for name, value in losses.items():
-                sums[name] = sums.get(name, torch.zeros((), device=fabric.device)) + value.float()
+                seen.setdefault(name, []).append(value)
             finished = step == config.steps or interrupted.is_set()
 
             # Log.
             if step % config.log_every == 0 or finished:
-                count = (step - 1) % config.log_every + 1
-                row = {name: value.item() / count for name, value in sums.items()}
+                row = {name: torch.stack(values).float().mean().item() for name, values in seen.items()}
                 row["pictures_per_second"] = (
                     (step - began_step) * config.batch / (time.perf_counter() - began)
                 )
@@ -108,7 +107,7 @@ def _loop(
                 run.log({"step": step, "pictures": step * config.batch} | row)
                 for name, scalar in row.items():
                     writer.add_scalar(name, scalar, step)
-                sums = {}
+                seen = {}
 
             # Draw samples.
             if step % config.sample_every == 0 or finished:

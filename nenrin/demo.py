@@ -93,7 +93,7 @@ def _say(step: int, what: str) -> None:
 def _speed(settings: list[str], sets: tuple[FaceSet, FaceSet]) -> float:
     """Pictures a second that this machine trains, measured on a training too short to keep."""
     with tempfile.TemporaryDirectory() as folder:
-        short = resolve("mixed", None, [*settings, "pictures=320", "reader_share=0.0", "log_every=10"])
+        short = resolve("mixed", None, [*settings, "pictures=320", "warm_up=0.0", "log_every=10"])
         run = train(short, sets, Path(folder))
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return float(rows[-1]["pictures_per_second"])
