@@ -103,7 +103,9 @@ def settle(plan: Plan, limit: int | None) -> None:
         plan.count += 1
         stat = raw.path.stat() if raw.path.is_file() else None
         known = dataclasses.replace(raw, path=Path())
-        digest.update(repr((importer.name, known, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+        # Where faces are not looked for, the source's cut decides on each.
+        origin = (importer.name, importer.nominal) if importer.finder == "nominal" else importer.name
+        digest.update(repr((origin, known, stat and (stat.st_size, stat.st_mtime_ns))).encode())
     plan.domains = (*(word for word in DOMAINS if word in words), *sorted(words - set(DOMAINS)))
     plan.fingerprint = digest.hexdigest()[:32]
 
