@@ -81,7 +81,7 @@ class Skin:
             stroke(folds + below, (0.6 + 1.6 * depth)[..., None] * width, ends=(0.05, 0.05)), side
         )
         self._fold_tone: list[list[float]] = np.rint(128 - 70 * depth.clip(0, 1)).tolist()
-        self._ridge_tone: list[list[float]] = np.rint(128 + 22 * depth.clip(0, 1)).tolist()
+        self._ridge_tone: list[float] = np.rint(128 + 22 * depth.mean(axis=1)).tolist()
         self._folded: list[list[int]] = [np.flatnonzero(row > 0.03).tolist() for row in depth]
         self._shape_nose(head)
 
@@ -129,9 +129,12 @@ class Skin:
         light = enlarge(self._light[i], self._side)
         layer = self._layer
         layer[:] = 128
-        for k in self._folded[i]:
-            fill_hard(layer, self._ridges[i, k], (self._ridge_tone[i][k],))
-        for k in self._folded[i]:
+        folded = self._folded[i]
+        if folded:
+            fill_hard(
+                layer, self._ridges[i, folded].reshape(-1, *self._ridges.shape[3:]), (self._ridge_tone[i],)
+            )
+        for k in folded:
             fill_hard(layer, self._folds[i, k], (self._fold_tone[i][k],))
         fill_hard(layer, self._wings[i], (92,))
         fill_hard(layer, [self._slope[i]], (self._slope_tone[i],))
