@@ -21,7 +21,7 @@ from nenrin.domains.array import Rows
 from nenrin.ground import computes_bf16, track
 
 SIZE = 64  # px
-WIDTHS = (32, 64, 128, 192)
+WIDTHS = (32, 48, 96, 192)
 FEATURES = WIDTHS[-1]
 
 

@@ -23,7 +23,7 @@ from nenrin.ground import NenrinError, write_bytes
 
 LEAST = 60  # faces of known age without which a judge is not worth training
 J = TypeVar("J", CNNJudge, SVRJudge)
-_VERSION = "2"  # of everything in `judges` and `nets` that changes what a judge learns
+_VERSION = "3"  # of everything in `judges` and `nets` that changes what a judge learns
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -157,8 +157,8 @@ def asked_judged(domain: str, curves: Sequence[Curve], series: dict[str, Series]
 def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series: dict[str, Series]) -> Markup:
     """Does it age (rank correlation, to the right) and is it still the person (share, up)? With intervals."""
     said = "; ".join(f"{name}: {a.value:.2f}, {b.value:.0%}" for name, a, b in points)
-    axes = _Axes((-0.25, 1.0), (0.0, 1.0), f"age against identity, {domain}", said)
-    (x0, y1), (x1, y0) = axes.at(0.75, 0.75), axes.at(1.0, 1.0)
+    axes = _Axes((-0.25, 1.05), (-0.05, 1.05), f"age against identity, {domain}", said)
+    (x0, y1), (x1, y0) = axes.at(0.75, 0.75), axes.at(1.05, 1.05)
     axes.parts.append(
         Markup(f'<rect class="goal" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"/>')
     )
@@ -169,7 +169,8 @@ def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series:
         "taken for the same person",
         lambda v: f"{v:.0%}",
     )
-    for name, age, same in points:
+    labels: list[tuple[float, float]] = []
+    for name, age, same in sorted(points, key=lambda point: point[2].value):  # upwards
         look = series[name]
         style = f'stroke="{look.colour}" stroke-width="2" opacity="0.6"'
         if math.isfinite(age.low) and math.isfinite(same.low):
@@ -178,10 +179,14 @@ def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series:
         x, y = axes.at(max(age.value, -0.25), same.value)
         axes.parts.append(look.marker(x, y, 5.2))
         anchor, dx = ("end", -9) if age.value > 0.55 else ("start", 9)
-        dy = 14 if same.value > 0.93 else -7
+        place = y + (14 if same.value > 0.93 else -8)
+        reach = 7 * len(name) + 20  # pixels that a label may span
+        while any(abs(place - other) < 13 and abs(x - at) < reach for at, other in labels):
+            place -= 2  # above those below it
+        labels.append((x, place))
         axes.parts.append(
             Markup('<text class="name" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-                x + dx, y + dy, anchor, name
+                x + dx, place, anchor, name
             )
         )
     return axes.done()

@@ -27,7 +27,7 @@ from nenrin.ground import write_bytes
 SEED = 9_150_000  # of the people it learns from: no training and no test draws them
 PEOPLE, DRAWINGS = 200, 16  # of each person, half in either domain, at ages spread over 4 to 80
 DIMENSIONS = 96
-_VERSION = "2"
+_VERSION = "3"
 
 
 class _Net(nn.Module):
@@ -43,9 +43,10 @@ class _Net(nn.Module):
 class TwinEmbedder:
     """Cosine classification of persons across ages, views and both domains (NormFace: Wang et al. 2017)."""
 
+    name = "twin embedder"
+
     def __init__(self, net: nn.Module, key: str) -> None:
         self._net = nets.frozen(net)
-        self.name = f"twin embedder (learned {PEOPLE} procedural people)"
         self.key = key
 
     def embed(self, images: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
-from nenrin.eval.protocols.ages import RANK, SAME
+from nenrin.eval.protocols.ages import RANK, SAME, SLOPE
 from nenrin.eval.protocols.base import Result, Score
 from nenrin.eval.protocols.towards import GAIN, PERCEPTUAL_RECOVERY
 from nenrin.eval.protocols.twins import SAME_VIEW
@@ -15,12 +17,20 @@ def number(estimate: Estimate, *, percent: bool = False) -> str:
     """A value with its interval: "0.81 [0.78, 0.84]", "92% [88, 95]"; a dash where undefined."""
     if not estimate.defined:
         return "–"
-    if percent:
-        return f"{estimate.value:.0%} [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    value, low, high = (
+        f"{100 * v:.0f}" if percent else f"{v:.2f}" for v in (estimate.value, estimate.low, estimate.high)
+    )
+    interval = "no interval" if math.isnan(estimate.low) else f"{low}, {high}"
+    return minus(f"{value}{'%' * percent} [{interval}]")
+
+
+def minus(text: str) -> str:
+    """Hyphens before digits as minus signs; a zero has none."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", re.sub(r"(?<!\w)-(?=0(\.0+)?(?![\d.]))", "", text))
 
 
 WELL = 0.75  # rank correlation, and share taken for the same person, from which words are kind
+MOVES = 0.5  # judged years for each asked one: less is the right order of hardly different faces
 
 
 def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
@@ -33,7 +43,10 @@ def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
     best = max(agers, key=lambda name: _merit(ages, name))
     told = [t for name in agers for t in (_closer(scores, name), _recovered(scores, name)) if t]
     mine = [s for s in ages if s.subject == best and s.role == "ager"]
-    how = _HOW.get((_well(mine, RANK), _well(mine, SAME)))
+    follows, moves = _weakest(mine, RANK), _weakest(mine, SLOPE)
+    kept = _weakest(mine, SAME)
+    ages_well = None if follows is None or moves is None else follows >= WELL and moves >= MOVES
+    how = _HOW.get((ages_well, None if kept is None else kept >= WELL))
     if how is None:
         return (told[0], told[1:]) if told else ("Nothing could be measured.", [])
     among = f"The best of {len(agers)}, {best}," if len(agers) > 1 else best
@@ -52,10 +65,9 @@ _HOW = {  # (follows the age, keeps the person), None where that could not be me
 }
 
 
-def _well(scores: Sequence[Score], metric: str) -> bool | None:
-    """Whether the weakest domain is good enough."""
-    values = [s.estimate.value for s in scores if s.metric == metric]
-    return min(values) >= WELL if values else None
+def _weakest(scores: Sequence[Score], metric: str) -> float | None:
+    """The value in the domain where it is lowest."""
+    return min((s.estimate.value for s in scores if s.metric == metric), default=None)
 
 
 def _by_domain(scores: Sequence[Score]) -> list[str]:
@@ -65,11 +77,14 @@ def _by_domain(scores: Sequence[Score]) -> list[str]:
         here = {s.metric: s.estimate for s in scores if s.domain == domain}
         parts = []
         if RANK in here:
-            parts.append(f"the judged age follows the asked one at {number(here[RANK])}")
+            parts.append(
+                f"the judged age follows the asked one with a rank correlation of {number(here[RANK])}, "
+                f"by {number(here[SLOPE])} years for each year asked"
+            )
         if SAME in here:
             parts.append(f"{number(here[SAME], percent=True)} are still taken for the same person")
         if parts:
-            sentences.append(f"In {domain} {' and '.join(parts)}.")
+            sentences.append(f"In {domain}, {', and '.join(parts)}.")
     return sentences
 
 
@@ -83,8 +98,9 @@ def _first_backend(scores: Sequence[Score]) -> list[Score]:
 
 
 def _merit(ages: Sequence[Score], name: str) -> float:
-    """An ager is as good as the weaker of its two virtues, in its weakest domain."""
-    return min((s.estimate.value for s in ages if s.subject == name and s.metric in (RANK, SAME)), default=-1)
+    """An ager is as good as the weakest of its virtues, in its weakest domain."""
+    virtues = (RANK, SLOPE, SAME)
+    return min((s.estimate.value for s in ages if s.subject == name and s.metric in virtues), default=-1)
 
 
 def _closer(scores: Sequence[Score], name: str) -> str:
@@ -125,6 +141,6 @@ def _recovered(scores: Sequence[Score], name: str) -> str:
         rest = f"{number(low.estimate, percent=True)} ({low.domain}, {low.case.removesuffix(SAME_VIEW)})"
         told = f"between {rest} and {told}"
     return (
-        f"Where the truth is known exactly, {name} removes {told} of the {high.backend} distance to it; "
-        "less than nothing leads away from it."
+        f"Where the truth is known exactly, {name} goes {told} of the way to it by {high.backend}; 0 is a "
+        "face left alone, below 0 is away from the truth."
     )

@@ -96,6 +96,10 @@ def test_ages_of_an_ager_that_paints_the_age(faces: Batch, tmp_path: Path) -> No
         (rank,) = _by(result, domain=domain, subject="brightness", metric=ages.RANK)
         assert error.estimate.value < 0.3  # a level of grey is 0.4 years
         assert rank.estimate.value == 1.0
+        (slope,) = _by(result, domain=domain, subject="brightness", metric=ages.SLOPE)
+        assert slope.estimate.value == pytest.approx(1.0, abs=0.01)
+        (none,) = _by(result, domain=domain, subject="copy", metric=ages.SLOPE)
+        assert none.estimate.value == pytest.approx(0.0, abs=1e-9)
         (ignored,) = _by(result, domain=domain, subject="copy", metric=ages.RANK)
         assert (ignored.estimate.value, ignored.estimate.low, ignored.estimate.high) == (0, 0, 0)
         (same,) = _by(result, domain=domain, subject="copy", metric=ages.SAME)

@@ -19,6 +19,7 @@ ASKED = (5, 15, 25, 45, 65, 75)  # years
 AGE_ERROR = "age error (years)"
 AGE_RATIO = "age error / judge's own error"
 RANK = "rank correlation, asked and judged age"
+SLOPE = "judged years for each year asked"
 SAME = f"taken for the same person, up to {verification.YEARS} years apart"
 SIMILARITY = "similarity to the input"
 AUC = "verification AUC"
@@ -40,8 +41,9 @@ class Ages:
             method=(
                 f"One face of each person is asked to be {', '.join(map(str, ASKED))} years old. Judges that "
                 "no ager trained with, and that learned from faces no ager saw, read the age of the outcome; "
-                "their own error on real test faces is the ceiling. Rank correlation is taken within each "
-                "person, then averaged. A face counts as the same person when its similarity to the input "
+                "their own error on real test faces is the ceiling. Rank correlation and the judged years "
+                "for each year asked (1 is right, 0 ignores the age) are taken within each person, then "
+                "averaged. A face counts as the same person when its similarity to the input "
                 "reaches the value that only 1% of pairs of real strangers of the domain reach; only outputs "
                 f"within {verification.YEARS} years of the true age are asked. An output shares pose and "
                 "light with its input, which two real pictures of a person do not: here an ager can pass "
@@ -99,7 +101,7 @@ class _Domain:
                 metric=metric,
                 backend=backend,
                 estimate=estimate,
-                better=-1 if metric in (AGE_ERROR, AGE_RATIO) else 1,
+                better={AGE_ERROR: -1, AGE_RATIO: -1, SLOPE: 0}.get(metric, 1),
                 percent=metric == SAME,
             )
         )
@@ -140,6 +142,9 @@ class _Domain:
             self._score(contender, AGE_RATIO, judge.name, ratio)
         rho = stats.within_person_spearman(np.array(ASKED), judged)
         self._score(contender, RANK, judge.name, self.bench.mean(rho, person))
+        asked = np.array(ASKED) - np.mean(ASKED)
+        slope = judged @ asked / (asked @ asked)  # least squares within each person
+        self._score(contender, SLOPE, judge.name, self.bench.mean(slope, person))
         low, high = np.percentile(judged, [25, 75], axis=0)
         self.result.curves.append(
             Curve(
@@ -170,7 +175,9 @@ class _Domain:
         """The first `shown` people of the seed, then each ager's worst face in age and in identity."""
         bench = self.bench
         for i in range(min(bench.shown, len(self.people))):
-            self._strip(i, [c.name for c in bench.contenders if c.name != "copy"], outputs, judged)
+            # The mean face is the same for everybody: once is enough.
+            names = [c.name for c in bench.contenders if c.name != "copy" and (not i or c.role == "ager")]
+            self._strip(i, names, outputs, judged)
         for contender in bench.contenders:
             if contender.role != "ager":
                 continue

@@ -1,0 +1,359 @@
+"""A whole evaluation on a small twin set: what it writes, what it cannot answer, and that it repeats."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from nenrin.cli import main
+from nenrin.domains.array import pack
+from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.twins import build_twins, sample_people
+from nenrin.eval.baselines import CopyAger, MeanFaceAger
+from nenrin.eval.protocols import ages, towards
+from nenrin.eval.report import PICTURE, data_uri, tables
+from nenrin.eval.suite import SCHEMA_VERSION, Evaluation, evaluate
+from nenrin.eval.verdict import verdict
+from nenrin.ground import NenrinError, UsageError
+from nenrin.models.condition import Condition
+
+SIZE = 32
+NAME = "<b>mean</b> & change"  # a run folder may be called so
+
+
+class MeanChange:
+    """Prototypes in their simplest form: adds what distinguishes the mean face of one age from another's."""
+
+    name = NAME
+    size = SIZE
+
+    def __init__(self, mean: MeanFaceAger) -> None:
+        self._mean = mean
+        self.domains = mean.domains
+
+    def estimate(self, images: Tensor) -> Condition:
+        return self._mean.estimate(images)
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        change = self._mean.transform(images, source, target) - self._mean.transform(images, source, source)
+        return (images + change).clamp(-1, 1)
+
+
+class Copy(CopyAger):
+    """A contender that does nothing."""
+
+    name = "lazy"
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> list[FaceSet]:
+    folder = tmp_path_factory.mktemp("twins")
+    people = sample_people(80, seed=4)
+    return list(
+        build_twins(folder / "photo", folder / "manga", people=people, ages_per_person=8, size=SIZE, seed=4)
+    )
+
+
+@pytest.fixture(scope="module")
+def agers(twins: list[FaceSet]) -> list[Any]:
+    return [Copy(SIZE), MeanChange(MeanFaceAger.fit(pack(twins, size=SIZE, splits=("train",))))]
+
+
+def _evaluate(agers: list[Any], sets: list[FaceSet], out: Path, *protocols: str, **more: Any) -> Evaluation:
+    options = {"embedders": ("pixels",), "perceptual": "unweighted-mtcnn", "people": 8, "resamples": 200}
+    return evaluate(agers, sets, protocols, out, **{"judge_epochs": 1, "shown": 2, **options, **more})
+
+
+@pytest.fixture(scope="module")
+def report(
+    twins: list[FaceSet], agers: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Evaluation, Path]:
+    out = tmp_path_factory.mktemp("reports") / "first"
+    command = "nenrin eval <run> --set twins"
+    return _evaluate(agers, twins, out, "twins", "longitudinal", "ages", command=command), out
+
+
+def test_metrics_are_as_documented(report: tuple[Evaluation, Path]) -> None:
+    metrics = json.loads((report[1] / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
+    assert list(metrics) == ["schema", "facts", "notes", "scores", "curves"]
+    assert metrics["schema"] == SCHEMA_VERSION
+    assert {"command", "seed", "sets", "agers", "embedders", "perceptual", "made"} <= set(metrics["facts"])
+    documented = set(re.findall(r"`(\w+)`", Evaluation.metrics.__doc__ or ""))
+    for row in metrics["scores"]:
+        assert set(row) <= documented
+        assert row["role"] in ("ager", "floor", "ceiling")
+        assert row["better"] in (-1, 0, 1)
+        assert row["identities"] <= row["n"]
+        if row["low"] is not None:
+            assert row["low"] <= row["value"] + 1e-9
+            assert row["value"] <= row["high"] + 1e-9
+    for curve in metrics["curves"]:
+        assert (
+            len(curve["x"]) == len(curve["y"]) == len(curve["low"]) == len(curve["high"]) == len(ages.ASKED)
+        )
+    assert {row["protocol"] for row in metrics["scores"]} == {"twins", "longitudinal", "ages"}
+    assert {row["subject"] for row in metrics["scores"]} >= {"lazy", NAME, "copy", "mean face"}
+
+
+def test_every_ager_stands_between_floors_and_ceilings(report: tuple[Evaluation, Path]) -> None:
+    for result in report[0].results:
+        for domain in ("photo", "manga"):
+            assert {s.role for s in result.scores if s.domain == domain} == {"ager", "floor", "ceiling"}
+    scores = [s for result in report[0].results for s in result.scores]
+    for score in scores:
+        if score.subject == "lazy":  # an ager that does nothing scores as the floor that does nothing
+            (floor,) = [
+                s
+                for s in scores
+                if s.subject == "copy"
+                and (s.protocol, s.domain, s.case, s.metric, s.backend)
+                == (score.protocol, score.domain, score.case, score.metric, score.backend)
+            ]
+            assert repr(floor.estimate) == repr(score.estimate)  # NaN is not equal to itself
+
+
+def test_same_seed_same_metrics_apart_from_times(
+    report: tuple[Evaluation, Path], twins: list[FaceSet], agers: list[Any], tmp_path: Path
+) -> None:
+    def read(folder: Path) -> dict[str, Any]:
+        metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+        metrics["facts"].pop("made")
+        metrics["facts"].pop("command")
+        return metrics
+
+    first = read(report[1])
+    of_ages = [row for row in first["scores"] if row["protocol"] == "ages"]
+    for cache in (tmp_path / "empty", report[1].parent / "cache"):  # judges trained again, and read again
+        _evaluate(agers, twins, tmp_path / "again", "ages", cache=cache)
+        again = read(tmp_path / "again")
+        assert again["scores"] == of_ages
+        assert (again["facts"], again["curves"]) == (first["facts"], first["curves"])
+
+
+class _Page(html.parser.HTMLParser):
+    """Counts tags and collects every address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.addresses: list[str] = []
+        self.text = ""
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "data", "action")]
+        if tag not in (
+            "meta",
+            "img",
+            "link",
+            "br",
+            "circle",
+            "line",
+            "rect",
+            "ellipse",
+            "polygon",
+            "polyline",
+        ):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.open:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_report_is_one_file_that_needs_nothing(report: tuple[Evaluation, Path]) -> None:
+    text = (report[1] / "report.html").read_text()
+    page = _Page()
+    page.feed(text)
+    assert page.open == []  # every element is closed where it should be
+    assert page.addresses
+    assert all(address.startswith("data:image/webp;base64,") for address in page.addresses)
+    assert not re.search(r"https?://|url\(|@import|<script", text)
+    assert page.tags["img"] > 20
+    assert page.tags["table"] == 6  # one for each domain of each protocol
+    assert page.tags["svg"] >= 4
+    assert len(text) < 15_000_000
+    assert sorted(p.name for p in report[1].iterdir()) == ["metrics.json", "report.html"]
+
+
+def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evaluation, Path]) -> None:
+    text = (report[1] / "report.html").read_text()
+    assert "<b>mean" not in text
+    assert "&lt;b&gt;mean&lt;/b&gt; &amp; change" in text
+    assert "nenrin eval &lt;run&gt; --set twins" in text
+    for words in ("unweighted-mtcnn", "pixels", "CNN (photo + manga)", "SVR (photo)", "mean face", "floor"):
+        assert words in text
+    assert "lpips" not in text
+    headline, sentences = verdict(report[0].results)
+    page = _Page()
+    page.feed(text)
+    assert headline in page.text
+    assert all(sentence in page.text for sentence in sentences)
+    assert text.index("<h1>") < text.index("<img") < text.index("<table")
+
+
+def test_what_these_faces_cannot_answer_is_said_and_the_rest_goes_on(
+    twins: list[FaceSet], agers: list[Any], tmp_path: Path
+) -> None:
+    nameless = _rewritten(twins[0], tmp_path / "photo", identity=None)
+    evaluation = _evaluate(agers[:1], [nameless], tmp_path / "report", "longitudinal", "ages")
+    assert [len(result.scores) > 0 for result in evaluation.results] == [False, True]
+    (note,) = evaluation.results[0].notes
+    assert note.startswith("longitudinal was not answered: no test person has three pictures")
+    assert note in (tmp_path / "report" / "report.html").read_text()
+    assert note in json.loads((tmp_path / "report" / "metrics.json").read_text())["notes"]
+
+
+def _rewritten(faces: FaceSet, path: Path, *, keep: int | None = None, **change: Any) -> FaceSet:
+    with SetWriter(path, name=faces.meta.name, size=faces.meta.size, domains=faces.meta.domains) as writer:
+        for i, face in enumerate(faces.faces()):
+            if keep is None or i < keep:
+                writer.add(dataclasses.replace(face, **change))
+    return FaceSet.open(path)
+
+
+def test_set_without_ages_is_scored_for_identity_alone(
+    twins: list[FaceSet], agers: list[Any], tmp_path: Path
+) -> None:
+    ageless = _rewritten(twins[1], tmp_path / "manga", age=None, age_source=None)
+    evaluation = _evaluate(agers, [ageless], tmp_path / "report", "ages")
+    assert {s.metric for s in evaluation.results[0].scores} <= {ages.AUC, ages.SAME, ages.SIMILARITY}
+    assert "0 faces of known age in the judge split, 60 are needed: no age is read" in evaluation.notes
+    assert verdict(evaluation.results)[0] == "Nothing could be measured."
+    assert "no age is read" in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_set_of_one_face(twins: list[FaceSet], agers: list[Any], tmp_path: Path, split: str) -> None:
+    one = _rewritten(twins[0], tmp_path / "one", keep=1, split=split)
+    evaluation = _evaluate(agers[:1], [one], tmp_path / "report", "ages", "twins")
+    assert "no face is in the judge split of these sets: no age is read" in evaluation.notes
+    assert evaluation.results[1].scores  # the twins need no set
+    if split == "train":
+        assert evaluation.results[0].notes == [
+            "ages was not answered: the sets have no test faces of a known domain"
+        ]
+    else:
+        assert any("there is no mean face" in note for note in evaluation.notes)
+        assert {s.estimate.identities for s in evaluation.results[0].scores} <= {0, 1}
+
+
+def test_wrong_use_is_one_line(twins: list[FaceSet], agers: list[Any], tmp_path: Path) -> None:
+    wrong: list[tuple[Callable[[], Evaluation], str]] = [
+        (lambda: _evaluate(agers, twins, tmp_path, "twin"), "unknown protocol 'twin'; did you mean 'twins'"),
+        (lambda: _evaluate([], twins, tmp_path, "ages"), "no ager to score"),
+        (lambda: _evaluate(agers, [], tmp_path, "ages"), "no set to score on"),
+        (lambda: _evaluate(agers * 2, twins, tmp_path, "ages"), "two agers are called"),
+        (lambda: _evaluate([CopyAger(SIZE)], twins, tmp_path, "ages"), "two agers are called 'copy'"),
+        (lambda: _evaluate(agers, twins, tmp_path, "ages", size=256), "holds faces of 32 px, 256 asked"),
+        (lambda: _evaluate(agers, twins, tmp_path, "ages", perceptual="lpip"), "unknown perceptual distance"),
+    ]
+    for call, words in wrong:
+        with pytest.raises(UsageError, match=re.escape(words)) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_an_ager_that_saw_test_faces_gets_no_report(
+    twins: list[FaceSet], agers: list[Any], tmp_path: Path
+) -> None:
+    ids = pack(twins, size=SIZE, splits=("test",)).ids
+    with pytest.raises(NenrinError, match="lazy was trained on"):
+        _evaluate(agers, twins, tmp_path / "report", "twins", trained_on={"lazy": ids})
+    assert not (tmp_path / "report").exists()
+
+
+def test_command_line_scores_a_trained_run(
+    tiny_run: Path, tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    words = ["--protocol", "longitudinal,twins", "--people", "4", "--embedder", "pixels", "-o", str(out)]
+    assert main(["eval", str(tiny_run), "--set", str(tiny_set), *words]) == 0
+    printed = capsys.readouterr()
+    assert str(out / "report.html") in printed.out
+    assert "longitudinal was not answered" in printed.err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["facts"]["agers"] == [tiny_run.name]
+    assert {row["protocol"] for row in metrics["scores"]} == {"twins"}
+
+
+@pytest.mark.parametrize(
+    ("run", "faces", "more", "words"),
+    [
+        ("missing", None, [], "missing"),
+        (None, "missing", [], "missing does not exist"),
+        (None, None, ["--protocol", "agse"], "did you mean 'ages'"),
+        (None, None, ["--protocol", ","], "--protocol names no question"),
+        (None, None, ["--embedder", "none.onnx"], "no embedder at none.onnx"),
+    ],
+)
+def test_command_line_says_what_is_wrong_in_one_line(
+    tiny_run: Path,
+    tiny_set: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    run: str | None,
+    faces: str | None,
+    more: list[str],
+    words: str,
+) -> None:
+    paths = [
+        str(tmp_path / run) if run else str(tiny_run),
+        "--set",
+        str(tmp_path / faces) if faces else str(tiny_set),
+    ]
+    assert main(["eval", *paths, "-o", str(tmp_path / "report"), *more]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_no_run_is_wrong_use(tiny_set: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "--set", str(tiny_set)]) == 2
+    assert "RUN" in capsys.readouterr().err
+
+
+def test_pictures_of_the_report_are_large_enough_to_judge() -> None:
+    from base64 import b64decode
+    from io import BytesIO
+
+    from PIL import Image
+
+    for side, shown in ((32, PICTURE), (64, PICTURE), (96, 96), (128, PICTURE), (512, PICTURE)):
+        uri = data_uri(np.zeros((side, side, 3), np.uint8))
+        assert Image.open(BytesIO(b64decode(uri.partition(",")[2]))).size == (shown, shown)
+
+
+def test_tables_group_cases_and_mark_the_best(report: tuple[Evaluation, Path]) -> None:
+    (twins_result,) = [r for r in report[0].results if r.protocol == "twins"]
+    made = tables(twins_result.scores)
+    assert [t.title for t in made] == ["photo", "manga"]
+    assert len(made[0].groups) == 4
+    for table in made:
+        for group in table.groups:
+            assert [row.role for row in group.rows] == ["ceiling", "ager", "ager", "floor", "floor"]
+            for i in range(len(table.columns)):
+                cells = [cell for row in group.rows if (cell := row.cells[i]) is not None]
+                assert sum(cell.best for cell in cells) <= 1
+    assert all(
+        column.metric
+        in (towards.GAIN, towards.IDENTITY_RECOVERY, towards.DISTANCE, towards.PERCEPTUAL_RECOVERY)
+        for column in made[0].columns
+    )
+    assert math.isfinite(twins_result.scores[0].estimate.value)
