@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 
 OUTSIDE = 128  # the grey where a picture has no pixels: neither smeared skin nor a mirrored face
 # One template for all domains, so that a model cannot learn "zoom in" as "draw". In units of the side,
-# in the order of `face.POINTS`: as wide as FFHQ's and UTKFace's crops, with hair and chin in sight.
+# in the order of `face.POINTS`: about as wide as FFHQ's crops, with hair and chin in sight.
 TEMPLATE: Floats = np.array(
     [[0.365, 0.42], [0.635, 0.42], [0.5, 0.575], [0.395, 0.71], [0.605, 0.71]], dtype=np.float32
 )

@@ -106,6 +106,34 @@ def test_five_faces_are_five_faces(astronaut: Path, tmp_path: Path) -> None:
     assert centres == [0, 1, 2, 3, 4]
 
 
+def test_a_set_is_built_past_every_bad_picture(
+    astronaut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for kind in ("text", "empty", "truncated", "huge", "faceless"):
+        _bad_picture(kind, raw, astronaut)
+    shutil.copy(astronaut, raw)
+    (raw / "labels.csv").write_text("file,age\nastronaut.png,36\nmissing.jpg,5\n")
+    words = ["build", str(raw), "-o", str(tmp_path / "set"), "--domain", "photo", "--size", "64"]
+    assert main([*words, "--workers", "0"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    first, *reasons = captured.out.splitlines()
+    assert first == f"1 faces in {tmp_path / 'set'}"
+    assert sorted(line.split(maxsplit=1) for line in reasons if line.startswith(" ")) == [
+        ["1", "no face found"],
+        ["1", "the file does not exist"],
+        ["1", "the file has too many pixels"],
+        ["1", "the file is damaged"],
+        ["2", "the file is not a picture that can be read"],
+    ]
+    named = (tmp_path / "set" / "rejects.csv").read_text().splitlines()
+    assert sorted(line.split(",")[1] for line in named[1:]) == [
+        "empty.jpg", "huge.jpg", "missing.jpg", "text.jpg", "truncated.jpg",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", ["find", "age"])
 def test_empty_folder(command: str, fails: Fails, tmp_path: Path) -> None:
     words = ["--to", "5"] if command == "age" else []
@@ -138,13 +166,18 @@ def test_table_without_a_column(fails: Fails, astronaut: Path, tmp_path: Path) -
     assert "labels.csv has no column 'file'; it has: picture, age" in said
 
 
-def test_set_of_another_version(fails: Fails, tiny_set: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["train", "build", "stylize"])
+def test_set_of_another_version(
+    command: str, fails: Fails, crops: Path, tiny_set: Path, tmp_path: Path
+) -> None:
     old = shutil.copytree(tiny_set, tmp_path / "old")
     meta = (old / "set.toml").read_text()
     (old / "set.toml").write_text(re.sub(r"format_version = \d+", "format_version = 99", meta))
-    said = fails("train", old, "-o", tmp_path / "runs", code=2)
+    words = {"train": [old], "build": [crops, "--splits-from", old], "stylize": [old]}
+    said = fails(command, *words[command], "-o", tmp_path / "out", code=2)
     assert "format version 99" in said
     assert "build it again" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_torn_shard(fails: Fails, tiny_set: Path, tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +21,7 @@ from nenrin.domains.align import similarity, transform
 from nenrin.ground import UsageError
 from nenrin.pictures import draw_strip, mark_faces, paste_face
 
+ROOT = Path(__file__).resolve().parents[1]
 NAMES = [name for name, _, _ in COMMANDS]
 
 
@@ -160,3 +165,32 @@ def test_pasted_face_returns_to_its_place() -> None:
     assert (error[far] == 0).all()
     changed = np.asarray(paste_face(whole, Image.new("RGB", (64, 64), "black"), matrix[0]))
     assert changed[115, 114].max() == 0
+
+
+def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:
+    # A terminal of its own: elsewhere the bar stays away.
+    ours, theirs = pty.openpty()
+    words = ["build", str(crops), "-o", str(tmp_path / "set"), "--size", "32", "--finder", "nominal"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nenrin", *words, "--workers", "0"],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TERM": "xterm",
+            "COLUMNS": "100",
+            "OMP_NUM_THREADS": "1",
+        },
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal's other end is gone
+        while some := os.read(ours, 4096):
+            shown += some
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert "finding and aligning" in text
+    shares = {int(share) for share in re.findall(r"(\d+)%", text)}
+    assert any(0 < share < 100 for share in shares)

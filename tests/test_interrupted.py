@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
+import psutil
 import pytest
 
 from nenrin.cli import main
@@ -59,6 +61,22 @@ def test_build_goes_on(number: signal.Signals, command: Start, crops: Path, tmp_
     assert main([*words[:3], str(tmp_path / "set"), *words[4:], "--workers", "0"]) == 0
     assert main([*words[:3], str(tmp_path / "whole" / "set"), *words[4:], "--workers", "0"]) == 0
     assert _set_of(tmp_path / "set") == _set_of(tmp_path / "whole" / "set")
+
+
+def test_workers_end_with_a_build_that_is_killed(command: Start, crops: Path, tmp_path: Path) -> None:
+    words = ["build", str(crops), "--size", "32", "--finder", "nominal"]
+    process = command(*words, "-o", "set", "--workers", "2", cwd=tmp_path)
+    _wait_for(process, tmp_path / "set", ".build/*.parquet")
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    process.kill()  # it alone: nobody tells the workers
+    process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
+    for out in ("set", "whole/set"):
+        assert main([*words, "-o", str(tmp_path / out), "--workers", "0"]) == 0
+    assert _set_of(tmp_path / "set") == _set_of(tmp_path / "whole" / "set")
+    assert not list((tmp_path / "set").rglob(".*.part"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -116,6 +134,27 @@ class TestFullDisk:
         assert main(["build", str(crops), "-o", str(kept), *options]) == 0
         assert main(["build", str(crops), "-o", str(tmp_path / "whole" / "set"), *options]) == 0
         assert _set_of(kept) == _set_of(tmp_path / "whole" / "set")
+
+    def test_stylizing(self, command: Start, tiny_set: Path, tmp_path: Path) -> None:
+        node = onnx.helper.make_node("Neg", ["x"], ["y"])
+        ends = [
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 3, 32, 32])
+            for name in "xy"
+        ]
+        model = onnx.helper.make_model(
+            onnx.helper.make_graph([node], "net", ends[:1], ends[1:]),
+            opset_imports=[onnx.helper.make_opsetid("", 17)],
+            ir_version=8,
+        )
+        onnx.save(model, tmp_path / "net.onnx")
+        options = ("--weights", str(tmp_path / "net.onnx"), "--workers", "0")
+        self.run(command, "300k", "stylize", str(tiny_set), "-o", "disk/set", *options, cwd=tmp_path)
+        kept = tmp_path / "kept" / "set"
+        assert any(kept.glob(".build/*.parquet"))
+        for out in (kept, tmp_path / "whole" / "set"):
+            assert main(["stylize", str(tiny_set), "-o", str(out), *options]) == 0
+        for name in ("set.toml", "README.md", "faces-00000.parquet"):
+            assert (kept / name).read_bytes() == (tmp_path / "whole" / "set" / name).read_bytes()
 
     def test_packing(self, command: Start, tiny_set: Path, tmp_path: Path) -> None:
         # The array of faces is filled through a memory map: a full disk must not kill the process there.
