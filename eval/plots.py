@@ -9,7 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from nenrin.eval.protocols.base import Curve
 from nenrin.eval.stats import Estimate
@@ -192,6 +192,6 @@ def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series:
     return axes.done()
 
 
-def _say(curve: Curve) -> Markup:
+def _say(curve: Curve) -> str:
     pairs = ", ".join(f"{x:.0f} becomes {y:.0f}" for x, y in zip(curve.x, curve.y, strict=True))
-    return escape(f"{curve.subject}: {pairs}")
+    return f"{curve.subject}: {pairs}"

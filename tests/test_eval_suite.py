@@ -45,7 +45,8 @@ class MeanChange:
         return self._mean.estimate(images)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
-        change = self._mean.transform(images, source, target) - self._mean.transform(images, source, source)
+        known = source.replace(age=source.age.nan_to_num(40.0))
+        change = self._mean.transform(images, source, target) - self._mean.transform(images, source, known)
         return (images + change).clamp(-1, 1)
 
 
