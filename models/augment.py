@@ -51,14 +51,15 @@ def jitter_geometry(
 def _sample(images: Tensor, theta: Tensor, box: Box, size: int) -> Tensor:
     """The part `box` of the pictures through (B, 2, 3) maps of that part in [-1, 1]."""
     left, top, side = box
-    if images.shape[-1] * side > size * 1.2:  # antialiased, where it shrinks
-        whole = round(size / side)
-        images = F.interpolate(images.float(), (whole, whole), mode="bilinear", antialias=True)
     middle = theta.new_tensor([[2 * left + side - 1], [2 * top + side - 1]])
     theta = theta * side
     theta = torch.cat([theta[:, :, :2], theta[:, :, 2:] + middle], dim=2)
-    grid = F.affine_grid(theta, [len(images), images.shape[1], size, size], align_corners=False)
-    return F.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
+    fine = max(round(images.shape[-1] * side), size)
+    grid = F.affine_grid(theta, [len(images), images.shape[1], fine, fine], align_corners=False)
+    part = F.grid_sample(images, grid.to(images.dtype), padding_mode="reflection", align_corners=False)
+    if fine > size:
+        part = F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+    return part
 
 
 def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:

@@ -11,20 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nenrin.domains.array import FaceArray
-from nenrin.models.condition import UNKNOWN, Condition
+from nenrin.models.condition import Condition
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Batch:
-    """B faces and, where the set has one, another picture of the same person in the same domain."""
+    """B faces and their labels."""
 
     images: Tensor  # (B, 3, H, W) float32 in [-1, 1]
     masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0
     condition: Condition
-    partner: Tensor  # (B, 3, H, W), the other picture; the face itself where there is none
-    partner_masks: Tensor  # (B, 1, H, W)
-    partner_condition: Condition
-    has_partner: Tensor  # (B,) bool
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -40,25 +36,14 @@ class Sampler:
     def __init__(self, faces: FaceArray, *, batch: int, seed: int, flip: bool = True) -> None:
         self.faces, self.batch, self.seed, self.flip = faces, batch, seed, flip
         self.weights = _even_weights(faces)
-        self.partners = _partners(faces)
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
         rng = np.random.default_rng([self.seed, step])
         rows = rng.choice(len(self.weights), size=self.batch, p=self.weights)
-        partners = np.array([_choose(self.partners.get(int(row)), int(row), rng) for row in rows])
         flips = rng.random(self.batch) < 0.5 if self.flip else np.zeros(self.batch, bool)
         images, masks = load(self.faces, rows, flips)
-        partner, partner_masks = load(self.faces, partners, flips)
-        return Batch(
-            images=images,
-            masks=masks,
-            condition=conditions(self.faces, rows),
-            partner=partner,
-            partner_masks=partner_masks,
-            partner_condition=conditions(self.faces, partners),
-            has_partner=torch.from_numpy(partners != rows),
-        )
+        return Batch(images=images, masks=masks, condition=conditions(self.faces, rows))
 
     def from_step(self, step: int) -> Iterator[Batch]:
         """Batches without end, beginning with that of `step`."""
@@ -99,17 +84,3 @@ def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
         weights[faces.domain == domain] /= weights[faces.domain == domain].sum()
     normalised: NDArray[np.float64] = weights / weights.sum()
     return normalised
-
-
-def _partners(faces: FaceArray) -> dict[int, NDArray[np.int64]]:
-    """Row -> the rows of the same person in the same domain, with a known age, besides itself."""
-    known = np.flatnonzero((faces.identity != UNKNOWN) & ~np.isnan(faces.age))
-    order = known[np.lexsort((faces.domain[known], faces.identity[known]))]
-    key = np.stack([faces.identity[order], faces.domain[order]])
-    starts = np.flatnonzero(np.any(np.diff(key, axis=1, prepend=-2) != 0, axis=0))
-    groups = np.split(order, starts[1:]) if len(order) else []
-    return {int(row): group[group != row] for group in groups if len(group) > 1 for row in group}
-
-
-def _choose(candidates: NDArray[np.int64] | None, row: int, rng: np.random.Generator) -> int:
-    return row if candidates is None else int(rng.choice(candidates))

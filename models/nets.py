@@ -1,7 +1,8 @@
-"""The parts that the mixed ager's nets are made of."""
+"""The nets of the mixed ager but for its reader."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import torch
@@ -13,6 +14,10 @@ from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.reader import AGE_CLASSES, age_centres
 
 AGE_WIDTH = 6.0  # years: standard deviation of the bumps that an age is told as
+EMBEDDED = 128  # numbers that the labels are told in
+CODE = 6  # pixels: side of the code
+START = 8  # pixels: side of the first layer
+FIELD = 16  # pixels: side of flow and detail
 
 
 class ConditionEmbedding(nn.Module):
@@ -40,52 +45,59 @@ class ConditionEmbedding(nn.Module):
         return embedded
 
 
-class Block(nn.Module):
-    """Residual block; with a condition, FiLM (Perez et al. 2018) after the second normalisation."""
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Prototype:
+    """The face that is to be expected of a code and its labels, for B of them."""
 
-    def __init__(self, channels: int, embedded: int | None = None) -> None:
+    picture: Tensor  # (B, 3, S, S) in [-1, 1]
+    detail: Tensor  # (B, 1, FIELD, FIELD) log of the strength of details, as `change.details`
+    shape: Tensor  # (B, 2, FIELD, FIELD) the difference of two is the flow between them
+
+
+class Generator(nn.Module):
+    """A code and labels to a `Prototype`, under FiLM (Perez et al. 2018)."""
+
+    def __init__(self, *, size: int, domains: int, width: int) -> None:
+        super().__init__()
+        levels = (size // START).bit_length() - 1  # doublings
+        channels = [width * min(2**level, 6) for level in reversed(range(levels + 1))]
+        self.embed = nn.Sequential(
+            ConditionEmbedding(domains, EMBEDDED), nn.SiLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.SiLU()
+        )
+        self.start = nn.Linear(3 * CODE**2, channels[0] * START**2)
+        self.first = Block(channels[0], EMBEDDED)
+        self.blocks = nn.ModuleList(Block(c, EMBEDDED) for c in channels[:-1])
+        self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(channels))
+        self.field_level = (FIELD // START).bit_length() - 1
+        self.to_field = nn.Conv2d(channels[self.field_level], 3, 3, padding=1)
+        self.to_picture = nn.Conv2d(channels[-1], 3, 3, padding=1)
+
+    def forward(self, code: Tensor, condition: Condition) -> Prototype:
+        """(B, 3, CODE, CODE) in [-1, 1] and its labels."""
+        told = self.embed(condition)
+        x = self.first(self.start(code.flatten(1)).view(len(code), -1, START, START), told)
+        field = None
+        for level, (block, up) in enumerate(zip(self.blocks, self.up, strict=True)):
+            x = block(x, told)
+            if level == self.field_level:
+                field = self.to_field(F.silu(x)).float()
+            x = up(F.interpolate(F.silu(x), scale_factor=2, mode="bilinear", align_corners=False))
+        assert field is not None
+        picture = torch.tanh(self.to_picture(F.silu(x)).float())
+        return Prototype(picture=picture, detail=field[:, :1], shape=0.1 * field[:, 1:])
+
+
+class Block(nn.Module):
+    """Residual block with FiLM after the second normalisation."""
+
+    def __init__(self, channels: int, embedded: int) -> None:
         super().__init__()
         self.norm1, self.conv1 = nn.GroupNorm(8, channels), nn.Conv2d(channels, channels, 3, padding=1)
         self.norm2, self.conv2 = nn.GroupNorm(8, channels), nn.Conv2d(channels, channels, 3, padding=1)
-        self.film = nn.Linear(embedded, channels * 2) if embedded else None
+        self.film = nn.Linear(embedded, channels * 2)
 
-    def forward(self, x: Tensor, embedded: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to the same; `embedded` is (B, E)."""
-        hidden = self.norm2(self.conv1(F.silu(self.norm1(x))))
-        if self.film is not None and embedded is not None:
-            scale, shift = self.film(embedded)[:, :, None, None].chunk(2, dim=1)
-            hidden = hidden * (1 + scale) + shift
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """(B, C, H, W) to the same; `told` is (B, E)."""
+        scale, shift = self.film(told)[:, :, None, None].chunk(2, dim=1)
+        hidden = self.norm2(self.conv1(F.silu(self.norm1(x)))) * (1 + scale) + shift
         return x + self.conv2(F.silu(hidden))  # type: ignore[no-any-return]
-
-
-class Discriminator(nn.Module):
-    """Real or made, for a face of these labels: residual, without normalisation, projecting the labels."""
-
-    def __init__(self, domains: int, width: int) -> None:
-        super().__init__()
-        channels = [width, width * 2, width * 3, width * 4]
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 5, stride=2, padding=2)]
-        for inside, outside in itertools.pairwise(channels):
-            layers += [_Plain(inside), nn.LeakyReLU(0.2), nn.Conv2d(inside, outside, 3, stride=2, padding=1)]
-        self.body = nn.Sequential(*layers, _Plain(channels[-1]), nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(4))
-        self.feature = nn.Linear(channels[-1] * 16, 128)
-        self.score = nn.Linear(128, 1)
-        self.embed = ConditionEmbedding(domains, 128)
-
-    def forward(self, images: Tensor, condition: Condition) -> Tensor:
-        """Logits (B,), positive for real, of (B, 3, H, W) in [-1, 1]."""
-        feature = F.leaky_relu(self.feature(self.body(images).flatten(1)), 0.2)
-        projection = (feature * self.embed(condition)).sum(1) / feature.shape[1] ** 0.5
-        return self.score(feature)[:, 0] + projection  # type: ignore[no-any-return]
-
-
-class _Plain(nn.Module):
-    """Residual block without normalisation, as R1 wants it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x + self.conv2(F.leaky_relu(self.conv1(F.leaky_relu(x, 0.2)), 0.2))) / 2**0.5  # type: ignore[no-any-return]

@@ -79,7 +79,7 @@ def _demo(
 # name, function, what Ctrl-C leaves behind and how to go on
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", _demo, "the sets and the run are in the output folder; the same command starts again"),
-    ("twins", twins.twins, "the faces drawn so far are kept; the same command starts again"),
+    ("twins", twins.twins, GO_ON),
     ("find", find.find, "the pictures marked so far are kept; the same command starts again"),
     ("build", build.build, GO_ON),
     ("stylize", stylize.stylize, GO_ON),

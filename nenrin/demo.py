@@ -93,7 +93,7 @@ def _say(step: int, what: str) -> None:
 def _speed(settings: list[str], sets: tuple[FaceSet, FaceSet]) -> float:
     """Pictures a second that this machine trains, measured on a training too short to keep."""
     with tempfile.TemporaryDirectory() as folder:
-        short = resolve("mixed", None, [*settings, "pictures=320", "warm_up=0.0", "log_every=10"])
+        short = resolve("mixed", None, [*settings, "pictures=320", "log_every=10"])
         run = train(short, sets, Path(folder))
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return float(rows[-1]["pictures_per_second"])
@@ -109,4 +109,4 @@ def _unseen(seed: int) -> list[tuple[str, Image.Image, str]]:
     for domain in ("photo", "manga"):
         drawn = draw(people, ages, domain=domain, glasses=glasses, views=views, size=SIZE)
         shown += [(f"{domain}-{i}", Image.fromarray(face), "whole") for i, face in enumerate(drawn.images, 1)]
-    return [*shown, ("astronaut", Image.fromarray(data.astronaut()), "find")]
+    return [*shown, ("astronaut", Image.fromarray(data.astronaut()), "find")]  # type: ignore[no-untyped-call]
