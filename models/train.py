@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.faceset import FaceSet
-from nenrin.ground import NenrinError, UsageError, seed_everything, track
+from nenrin.ground import NenrinError, UsageError, computes_bf16, seed_everything, track
 from nenrin.models import checkpoint
 from nenrin.models.config import TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
@@ -130,9 +130,7 @@ def _precision(config: TrainConfig) -> str:
     """bf16 where the device computes in it, float32 elsewhere."""
     if config.precision != "auto":
         return config.precision
-    fast = (
-        torch.cuda.is_bf16_supported() if torch.cuda.is_available() else torch.cpu._is_avx512_bf16_supported()
-    )
+    fast = computes_bf16("cuda" if torch.cuda.is_available() else "cpu")
     return "bf16-mixed" if fast else "32-true"
 
 
