@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nenrin.domains.align import OUTSIDE
 from nenrin.eval import stats
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import Embedder
@@ -118,8 +119,8 @@ class Bench:
         return [d for d in dict.fromkeys(self.faces.domain.tolist()) if d]
 
     def aged(self, contender: Contender, batch: Batch, to: NDArray[np.floating]) -> Pixels:
-        """The batch at the ages `to` (N,) by this contender."""
-        return age_faces(contender.subject, batch, to)
+        """The batch at the ages `to` (N,) by this contender; grey where the input has no pixels."""
+        return _hide(age_faces(contender.subject, batch, to), batch.masks)
 
     def embed(self, embedder: Embedder, pixels: Pixels) -> NDArray[np.float32]:
         """Unit vectors (N, D)."""
@@ -133,8 +134,7 @@ class Bench:
     def distance(self, a: Pixels, b: Pixels, seen: Pixels | None = None) -> NDArray[np.float32]:
         """Perceptual distances (N,); pixels where `seen` (N, H, H) is 0 are grey on both sides."""
         if seen is not None:
-            hidden = (seen == 0)[..., None]
-            a, b = (np.where(hidden, np.uint8(128), side) for side in (a, b))
+            a, b = _hide(a, seen), _hide(b, seen)
         return self.store.pairs(self.perceptual.name, self.perceptual.distance, a, b)
 
     def mean(self, values: Any, groups: Any) -> Estimate:
@@ -144,6 +144,11 @@ class Bench:
     def recovery(self, copy: Any, output: Any, ceiling: Any, groups: Any) -> Estimate:
         """`stats.recovery` with this bench's seed and resamples."""
         return stats.recovery(copy, output, ceiling, groups, seed=self.seed, resamples=self.resamples)
+
+
+def _hide(pixels: Pixels, seen: Pixels) -> Pixels:
+    """(N, H, H, 3), grey where `seen` (N, H, H) is 0."""
+    return np.where((seen == 0)[..., None], np.uint8(OUTSIDE), pixels)
 
 
 class EvalProtocol(Protocol):
