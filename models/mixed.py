@@ -47,7 +47,7 @@ class MixedConfig(ModelConfig):
     unknown: float = 0.1  # share of the labels that are withheld, so that the ager can do without
     strength: float = 3.0  # how often the difference of two prototypes is applied: a mean shows too little
 
-    picture: float = 10.0  # squared error of the prototype's picture
+    prototype: float = 10.0  # squared error of the prototype's picture
     detail: float = 0.3  # squared error of its details
     flow: float = 10.0  # L1 between one prototype, shifted, and another
     smooth: float = 20.0  # bending of the flow
@@ -137,7 +137,7 @@ class MixedAger(AgerModel):
         between = (shift(here.picture.detach(), flow) - there.picture.detach()).abs()
         paired = batch.masks * (~known.age.isnan())[:, None, None, None]
         return {
-            "picture": config.picture * _mean((here.picture - images).square(), batch.masks),
+            "prototype": config.prototype * _mean((here.picture - images).square(), batch.masks),
             "detail": config.detail * _mean(off, (shown > 0.99).float()),
             "flow": config.flow * _mean(between, paired),
             "smooth": config.smooth * roughness(flow),

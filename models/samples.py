@@ -22,7 +22,7 @@ SHOWN = 8  # rows of a grid that shows one face over the training, at most
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
     """(B, H, W, 3) uint8 to (B, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2).div_(127.5).sub_(1)
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:
@@ -55,7 +55,10 @@ def write_history(folder: Path, faces: int) -> None:
     grids = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d+\.png", path.name))
     if len(grids) > SHOWN:
         grids = [grids[i] for i in np.linspace(0, len(grids) - 1, SHOWN).round().astype(int)]
-    pixels = [np.asarray(Image.open(path)) for path in grids]
+    pixels = []
+    for path in grids:
+        with Image.open(path) as grid:
+            pixels.append(np.asarray(grid))
     side = pixels[0].shape[0] // faces
     chosen = range(0, faces, max(faces // 2, 1))
     strips = [grid[face * side : (face + 1) * side] for face in chosen for grid in pixels]

@@ -188,7 +188,7 @@ def test_resumed_training_ends_with_the_same_weights(name: str, tiny_set: Path, 
     ("settings", "losses"),
     [
         ({"model": "caae", "width": 0.25}, ["reconstruction"]),
-        ({"model": "mixed"}, ["generator/picture", "generator/detail", "reader/age"]),
+        ({"model": "mixed"}, ["generator/prototype", "generator/detail", "reader/age"]),
     ],
 )
 def test_a_few_faces_are_learned(settings: dict[str, object], losses: list[str]) -> None:
@@ -244,8 +244,8 @@ def test_run_folder_explains_itself(tiny_run: Path, tiny_set: Path) -> None:
     assert set(run.faces()) == {
         row["id"] for row in table if row["split"] == "train" and row["verdict"] == "keep"
     }
-    grid = Image.open(next(run.samples.glob("0*.png")))
-    assert grid.width == 32 * 9
+    with Image.open(next(run.samples.glob("0*.png"))) as grid:
+        assert grid.width == 32 * 9
     assert (run.samples / "history.png").exists()
 
 
