@@ -39,12 +39,12 @@ def build(folders: list[str], out: Path, *options: str) -> tuple[float, float, i
 
 
 def memory(process: psutil.Process) -> int:
-    """Resident bytes of a process and all below it; pages that they share count once for each."""
+    """Bytes that a process and all below it hold, pages that they share counted once (Linux's PSS)."""
     total = 0
     with contextlib.suppress(psutil.Error):
         for each in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += each.memory_info().rss
+                total += each.memory_full_info().pss
     return total
 
 

@@ -27,7 +27,7 @@ PEOPLE = 600
 AGES_EACH = 8
 # A short training takes longer steps; what is to be expected of a twin, who is drawn by a law, needs little
 # exaggeration.
-SHORT = ("learning_rate=2e-3", "strength=2.0")
+SHORT = ("learning_rate=2e-3", "strength=1.5")
 ASKED = (5.0, 15.0, 30.0, 50.0, 75.0)  # years
 UNSEEN_SEED = 1_000_003  # added to the demo's seed: people whom no training drew
 _MARK = ".nenrin-demo"  # says that a folder may be emptied
