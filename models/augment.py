@@ -72,18 +72,6 @@ def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float
     return mean + (images - mean) * (1 + draw[:, 2] * strength)
 
 
-def cutout(images: Tensor, generator: torch.Generator, *, share: float = 0.3) -> Tensor:
-    """Set a random square, `share` of the width, of each picture of (B, C, H, W) to zero."""
-    count, _, height, width = images.shape
-    centre = torch.rand(count, 2, generator=generator).to(images.device)
-    rows = torch.arange(height, device=images.device).div(height)[None, :, None]
-    columns = torch.arange(width, device=images.device).div(width)[None, None, :]
-    inside = ((rows - centre[:, 0, None, None]).abs() < share / 2) & (
-        (columns - centre[:, 1, None, None]).abs() < share / 2
-    )
-    return images * (~inside[:, None]).to(images)
-
-
 def add_noise(images: Tensor, generator: torch.Generator, *, deviation: float = 0.05) -> Tensor:
     """Add Gaussian noise to (B, C, H, W), of a deviation drawn for each picture up to `deviation`.
 

@@ -56,15 +56,6 @@ class Condition:
         """The same labels but for those named."""
         return dataclasses.replace(self, **changes)
 
-    def where(self, mine: Tensor, other: Condition) -> Condition:
-        """These labels where `mine` (B,) is true, those of `other` elsewhere."""
-        return Condition(
-            **{
-                f.name: torch.where(mine, getattr(self, f.name), getattr(other, f.name))
-                for f in dataclasses.fields(self)
-            }
-        )
-
 
 def _index(word: str | None, vocabulary: Sequence[str], what: str) -> int:
     if word is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -44,12 +43,6 @@ class Sampler:
         flips = rng.random(self.batch) < 0.5 if self.flip else np.zeros(self.batch, bool)
         images, masks = load(self.faces, rows, flips)
         return Batch(images=images, masks=masks, condition=conditions(self.faces, rows))
-
-    def from_step(self, step: int) -> Iterator[Batch]:
-        """Batches without end, beginning with that of `step`."""
-        while True:
-            yield self.at(step)
-            step += 1
 
 
 def load(faces: FaceArray, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
