@@ -98,10 +98,11 @@ class MixedAger(AgerModel):
     @torch.no_grad()
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         generator, code = self.nets["average"], encode(images)
-        asked = _fill(target, source)
-        asked = asked.replace(age=asked.age.clamp(max=MAX_AGE))
-        change = difference(generator(code, source), generator(code, asked)).times(self.config.strength)
-        return change.apply(images).clamp(-1, 1)
+        here, there = (
+            generator(code, labels.replace(age=labels.age.clamp(max=MAX_AGE)))
+            for labels in (source, _fill(target, source))
+        )
+        return difference(here, there).times(self.config.strength).apply(images).clamp(-1, 1)
 
     @torch.no_grad()
     def estimate(self, images: Tensor) -> Condition:
