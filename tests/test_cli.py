@@ -170,7 +170,7 @@ def test_pasted_face_returns_to_its_place() -> None:
 def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:
     # A terminal of its own: elsewhere the bar stays away.
     ours, theirs = pty.openpty()
-    words = ["build", str(crops), "-o", str(tmp_path / "set"), "--size", "32", "--finder", "nominal"]
+    words = ["build", str(crops), "-o", str(tmp_path / "set"), "--size", "256", "--finder", "nominal"]
     process = subprocess.Popen(
         [sys.executable, "-m", "nenrin", *words, "--workers", "0"],
         stdout=subprocess.DEVNULL,
@@ -193,4 +193,4 @@ def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     assert "finding and aligning" in text
     shares = {int(share) for share in re.findall(r"(\d+)%", text)}
-    assert max(shares) > 0  # how many steps in between are drawn is up to the machine's speed
+    assert any(0 < share < 100 for share in shares)

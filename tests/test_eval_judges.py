@@ -114,9 +114,9 @@ def test_torn_judge_is_trained_again(twins: tuple[FaceSet, FaceSet], tmp_path: P
 def test_judges_read_the_age(twins: tuple[FaceSet, FaceSet], judge_faces: FaceArray) -> None:
     test = pack(twins, size=48, splits=("test",))
     images = nets.to_tensor(np.asarray(test.pixels))
-    network = CNNJudge.train(judge_faces, "CNN", "k", seed=0, epochs=5)
+    network = CNNJudge.train(judge_faces, "CNN", "k", seed=0, epochs=12)
     machine = SVRJudge.train(judge_faces, "SVR", "k", embedder=None)
-    for judge, least in ((network, 0.7), (machine, 0.85)):
+    for judge, least in ((network, 0.85), (machine, 0.85)):
         assert stats.spearman(test.age, judge.judge(images).numpy()) > least
 
 
@@ -197,6 +197,6 @@ def test_twin_embedder_knows_people_it_never_saw(tmp_path: Path) -> None:
     known = {"person": person.astype(str), "age": np.full(len(person), 30.0, np.float32)}
     faces = dataclasses.replace(Batch.empty(8), **known)
     found = verify(vectors.numpy(), faces, seed=0, resamples=100)
-    assert found.auc.low > 0.6  # across ages, views and both domains, after a quarter of its training
+    assert found.auc.low > 0.7  # across ages, views and both domains, after a quarter of its training
     again = TwinEmbedder.kept(tmp_path, epochs=1)  # from the disk
     torch.testing.assert_close(again.embed(nets.to_tensor(whole)), vectors, rtol=0, atol=0)
