@@ -25,6 +25,7 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, track
 
 _log = logging.getLogger(__name__)
+_LABELS = ("age", "domain", "glasses", "gender", "identity", "view", "split", "source", "source_id")
 _VERSION = "1"  # of the cache's layout and of the way pictures are resized
 _STRONGEST: tuple[Split, ...] = ("test", "judge", "val", "train")  # where two sets disagree on an identity
 
@@ -66,6 +67,7 @@ class FaceArray:
     gender: NDArray[np.int64]  # (N,) index into GENDERS
     identity: NDArray[np.int64]  # (N,) index into `identities`
     identities: tuple[str, ...]
+    view: NDArray[np.int64]  # (N,) faces with the same number differ in age and glasses alone
     split: NDArray[np.str_]  # (N,)
     source: NDArray[np.str_]  # (N,)
     source_id: NDArray[np.str_]  # (N,) names the picture: a photograph and its drawing share it
@@ -76,10 +78,7 @@ class FaceArray:
     def select(self, index: Any) -> FaceArray:
         """These faces (integer indices, a slice or a boolean mask); their pixels stay on disk until read."""
         rows = np.arange(len(self))[index]
-        picked = {
-            name: getattr(self, name)[rows]
-            for name in ("age", "domain", "glasses", "gender", "identity", "split", "source", "source_id")
-        }
+        picked = {name: getattr(self, name)[rows] for name in _LABELS}
         return dataclasses.replace(
             self,
             pixels=self.pixels.take(rows),
@@ -245,6 +244,7 @@ def _open(folder: Path, table: pa.Table, domains: tuple[str, ...]) -> FaceArray:
         gender=_index(table["gender"], GENDERS),
         identity=_index(table["identity"], identities),
         identities=identities,
+        view=_index(table["view"], sorted(set(table["view"].drop_null().to_pylist()))),
         split=np.array(table["split"].to_pylist(), dtype=np.str_),
         source=np.array(table["source"].to_pylist(), dtype=np.str_),
         source_id=np.array(table["source_id"].to_pylist(), dtype=np.str_),

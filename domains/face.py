@@ -35,6 +35,9 @@ class Face:
     glasses: str | None = None
     attributes: dict[str, bool] = dataclasses.field(default_factory=dict)
     identity: str | None = None  # person or character, unique within the set: "fgnet/001"
+    # Names pictures of one person that differ in age and glasses alone: same pose, light, framing. Twins come
+    # so, and what an ager made of a face; hardly any others.
+    view: str | None = None
     source: str = ""
     source_id: str = ""
     url: str | None = None
@@ -68,6 +71,7 @@ SCHEMA = pa.schema(
         pa.field("glasses", pa.string()),
         pa.field("attributes", pa.map_(pa.string(), pa.bool_())),
         pa.field("identity", pa.string()),
+        pa.field("view", pa.string()),
         pa.field("source", pa.string(), nullable=False),
         pa.field("source_id", pa.string(), nullable=False),
         pa.field("url", pa.string()),

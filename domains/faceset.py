@@ -83,14 +83,10 @@ class FaceSet:
         names = list(LABELS if columns is None else columns)
         parts = []
         for shard in self.shards:
-            file = _open(shard)
-            parts.append(file.read(columns=names).replace_schema_metadata(None))
+            parts.append(_open(shard).read(columns=names).replace_schema_metadata(None))
         schema = pa.schema([STORED.field(name) for name in names])
-        # `select` puts the columns into the order asked for: Parquet returns them in the file's.
         return (
-            pa.concat_tables([part.select(names).cast(schema) for part in parts])
-            if parts
-            else schema.empty_table()
+            pa.concat_tables([_arranged(part, schema) for part in parts]) if parts else schema.empty_table()
         )
 
     def faces(self) -> Iterator[Face]:
@@ -98,6 +94,14 @@ class FaceSet:
         for shard in self.shards:
             for batch in _open(shard).iter_batches(batch_size=GROUP_ROWS):
                 yield from map(load_row, batch.to_pylist())
+
+
+def _arranged(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns asked for, in their order; null where an older set lacks one."""
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(schema.names).cast(schema)
 
 
 def _open(shard: Path) -> pq.ParquetFile:

@@ -15,9 +15,8 @@ GRID = 32  # what is finer than 1 / GRID of the width is detail: wrinkles, stran
 class Change:
     """A shift of the parts of B faces, a change of their colours and of the strength of their details.
 
-    What age does not touch stays as it was, at any resolution. The three parts are those by which Burt and
-    Perrett (1995: shape and colour) and Tiddeman, Burt and Perrett (2001: detail) transform a face by the
-    difference of two prototypes.
+    What age does not touch stays as it was, at any resolution. The three parts are those in which Burt and
+    Perrett (1995: shape and colour) and Tiddeman, Burt and Perrett (2001: detail) age a face.
     """
 
     flow: Tensor  # (B, 2, h, w) where to fetch each pixel from, x then y, in the grid's units (2 = the width)
@@ -31,8 +30,9 @@ class Change:
         coarse = _coarse(shifted)
         return coarse + (shifted - coarse) * _scale(self.detail, size).exp() + _scale(self.shade, size)
 
-    def times(self, strength: float) -> Change:
-        """The same change, `strength` times as strong."""
+    def times(self, strength: Tensor) -> Change:
+        """The same change, (B,) times as strong."""
+        strength = strength[:, None, None, None]
         return Change(flow=self.flow * strength, shade=self.shade * strength, detail=self.detail * strength)
 
 
@@ -48,15 +48,6 @@ def shift(images: Tensor, flow: Tensor) -> Tensor:
 def roughness(flow: Tensor) -> Tensor:
     """Mean squared second difference of a flow: bending costs, shifting and scaling do not."""
     return flow.diff(n=2, dim=2).square().mean() + flow.diff(n=2, dim=3).square().mean()
-
-
-def details(images: Tensor, side: int) -> Tensor:
-    """Log of the mean strength of the details about each of (side x side) places, (B, 1, side, side).
-
-    A floor of a hundredth of the range keeps flat paper from counting as infinitely smooth.
-    """
-    fine = (images.float() - _coarse(images)).abs().mean(dim=1, keepdim=True)
-    return (F.adaptive_avg_pool2d(fine, side) + 0.02).log()
 
 
 def _coarse(images: Tensor) -> Tensor:

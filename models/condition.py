@@ -11,6 +11,7 @@ from torch import Tensor
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.ground import UsageError, suggest
 
+MAX_AGE = 90.0  # years; older is asked for as this, as hardly a face shows how it looks
 UNKNOWN = -1  # in `domain`, `glasses` and `gender`; an unknown age is NaN
 
 
@@ -55,6 +56,34 @@ class Condition:
     def replace(self, **changes: Tensor) -> Condition:
         """The same labels but for those named."""
         return dataclasses.replace(self, **changes)
+
+    def filled(self, other: Condition) -> Condition:
+        """The same labels, with those of `other` where they are unknown."""
+        return Condition(
+            age=torch.where(self.age.isnan(), other.age, self.age),
+            **{
+                name: torch.where(getattr(self, name) == UNKNOWN, getattr(other, name), getattr(self, name))
+                for name in ("domain", "glasses", "gender")
+            },
+        )
+
+    def withheld(self, share: float) -> Condition:
+        """The same labels, but for a random share of each."""
+        names = [f.name for f in dataclasses.fields(self)]
+        draw = torch.rand(len(names), len(self)).to(self.age.device)
+        return Condition(
+            **{
+                name: torch.where(row < share, torch.nan if name == "age" else UNKNOWN, getattr(self, name))
+                for name, row in zip(names, draw, strict=True)
+            }
+        )
+
+    @classmethod
+    def cat(cls, conditions: Sequence[Condition]) -> Condition:
+        """The labels of several batches, one after the other."""
+        return cls(
+            **{f.name: torch.cat([getattr(c, f.name) for c in conditions]) for f in dataclasses.fields(cls)}
+        )
 
 
 def _index(word: str | None, vocabulary: Sequence[str], what: str) -> int:

@@ -14,10 +14,12 @@ from typing import Any, get_type_hints
 from nenrin.ground import UsageError, read_toml, suggest
 from nenrin.models.base import AgerModel, ModelConfig
 from nenrin.models.caae import CAAE, CAAEConfig
+from nenrin.models.caae_change import CAAEChange, CAAEChangeConfig
 from nenrin.models.mixed import MixedAger, MixedConfig
 
 MODELS: dict[str, tuple[type[AgerModel], type[ModelConfig]]] = {
     "caae": (CAAE, CAAEConfig),
+    "caae-change": (CAAEChange, CAAEChangeConfig),
     "mixed": (MixedAger, MixedConfig),
 }
 

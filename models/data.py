@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,20 +11,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nenrin.domains.array import FaceArray
-from nenrin.models.condition import Condition
+from nenrin.models.condition import UNKNOWN, Condition
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
-class Batch:
+class Faces:
     """B faces and their labels."""
 
     images: Tensor  # (B, 3, H, W) float32 in [-1, 1]
     masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0
     condition: Condition
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)})
+    def __getitem__(self, index: Tensor) -> Self:
+        """The faces of an index or a mask (B,)."""
+        return dataclasses.replace(
+            self, **{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)}
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same faces on another device."""
+        return dataclasses.replace(
+            self, **{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)}
+        )
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Batch(Faces):
+    """B faces, each with another picture of the same view where the set has one, else with itself."""
+
+    partner: Faces
+    has_partner: Tensor  # (B,) bool
 
 
 class Sampler:
@@ -35,14 +52,26 @@ class Sampler:
     def __init__(self, faces: FaceArray, *, batch: int, seed: int, flip: bool = True) -> None:
         self.faces, self.batch, self.seed, self.flip = faces, batch, seed, flip
         self.weights = _even_weights(faces)
+        self.partners = _partners(faces)
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
         rng = np.random.default_rng([self.seed, step])
         rows = rng.choice(len(self.weights), size=self.batch, p=self.weights)
+        partners = np.array([rng.choice(self.partners.get(row, [row])) for row in rows.tolist()])
         flips = rng.random(self.batch) < 0.5 if self.flip else np.zeros(self.batch, bool)
+        face, partner = (self._faces(chosen, flips) for chosen in (rows, partners))
+        return Batch(
+            images=face.images,
+            masks=face.masks,
+            condition=face.condition,
+            partner=partner,
+            has_partner=torch.from_numpy(partners != rows),
+        )
+
+    def _faces(self, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> Faces:
         images, masks = load(self.faces, rows, flips)
-        return Batch(images=images, masks=masks, condition=conditions(self.faces, rows))
+        return Faces(images=images, masks=masks, condition=conditions(self.faces, rows))
 
 
 def load(faces: FaceArray, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
@@ -77,3 +106,13 @@ def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
         weights[faces.domain == domain] /= weights[faces.domain == domain].sum()
     normalised: NDArray[np.float64] = weights / weights.sum()
     return normalised
+
+
+def _partners(faces: FaceArray) -> dict[int, NDArray[np.int64]]:
+    """Row -> the other rows of the same view in the same domain, of known age; only rows that have any."""
+    known = np.flatnonzero((faces.view != UNKNOWN) & ~np.isnan(faces.age))
+    order = known[np.lexsort((faces.domain[known], faces.view[known]))]
+    key = np.stack([faces.view[order], faces.domain[order]])
+    starts = np.flatnonzero(np.any(np.diff(key, axis=1) != 0, axis=0)) + 1
+    groups = np.split(order, starts)
+    return {int(row): group[group != row] for group in groups if len(group) > 1 for row in group}

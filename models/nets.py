@@ -1,8 +1,7 @@
-"""The nets of the mixed ager but for its reader."""
+"""What the nets of bridge and mixed ager are built of: labels as a vector, FiLM blocks, one U-Net."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 
 import torch
@@ -15,9 +14,8 @@ from nenrin.models.reader import AGE_CLASSES, age_centres
 
 AGE_WIDTH = 6.0  # years: standard deviation of the bumps that an age is told as
 EMBEDDED = 128  # numbers that the labels are told in
-CODE = 6  # pixels: side of the code
-START = 8  # pixels: side of the first layer
-FIELD = 16  # pixels: side of flow and detail
+PATCH = 2  # pixels: the U-Net works on squares of so many, which costs a fourth
+GROUP = 8  # channels that a group norm looks at together
 
 
 class ConditionEmbedding(nn.Module):
@@ -45,59 +43,107 @@ class ConditionEmbedding(nn.Module):
         return embedded
 
 
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Prototype:
-    """The face that is to be expected of a code and its labels, for B of them."""
-
-    picture: Tensor  # (B, 3, S, S) in [-1, 1]
-    detail: Tensor  # (B, 1, FIELD, FIELD) log of the strength of details, as `change.details`
-    shape: Tensor  # (B, 2, FIELD, FIELD) the difference of two is the flow between them
-
-
-class Generator(nn.Module):
-    """A code and labels to a `Prototype`, under FiLM (Perez et al. 2018)."""
-
-    def __init__(self, *, size: int, domains: int, width: int) -> None:
-        super().__init__()
-        levels = (size // START).bit_length() - 1  # doublings
-        channels = [width * min(2**level, 6) for level in reversed(range(levels + 1))]
-        self.embed = nn.Sequential(
-            ConditionEmbedding(domains, EMBEDDED), nn.SiLU(), nn.Linear(EMBEDDED, EMBEDDED), nn.SiLU()
-        )
-        self.start = nn.Linear(3 * CODE**2, channels[0] * START**2)
-        self.first = Block(channels[0], EMBEDDED)
-        self.blocks = nn.ModuleList(Block(c, EMBEDDED) for c in channels[:-1])
-        self.up = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(channels))
-        self.field_level = (FIELD // START).bit_length() - 1
-        self.to_field = nn.Conv2d(channels[self.field_level], 3, 3, padding=1)
-        self.to_picture = nn.Conv2d(channels[-1], 3, 3, padding=1)
-
-    def forward(self, code: Tensor, condition: Condition) -> Prototype:
-        """(B, 3, CODE, CODE) in [-1, 1] and its labels."""
-        told = self.embed(condition)
-        x = self.first(self.start(code.flatten(1)).view(len(code), -1, START, START), told)
-        field = None
-        for level, (block, up) in enumerate(zip(self.blocks, self.up, strict=True)):
-            x = block(x, told)
-            if level == self.field_level:
-                field = self.to_field(F.silu(x)).float()
-            x = up(F.interpolate(F.silu(x), scale_factor=2, mode="bilinear", align_corners=False))
-        assert field is not None
-        picture = torch.tanh(self.to_picture(F.silu(x)).float())
-        return Prototype(picture=picture, detail=field[:, :1], shape=0.1 * field[:, 1:])
-
-
 class Block(nn.Module):
-    """Residual block with FiLM after the second normalisation."""
+    """Residual block with FiLM (Perez et al. 2018) after the second normalisation."""
 
-    def __init__(self, channels: int, embedded: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = nn.GroupNorm(8, channels), nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2, self.conv2 = nn.GroupNorm(8, channels), nn.Conv2d(channels, channels, 3, padding=1)
-        self.film = nn.Linear(embedded, channels * 2)
+        self.norm1, self.conv1 = norm(channels), nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm2, self.conv2 = norm(channels), zero(nn.Conv2d(channels, channels, 3, padding=1))
+        self.film = nn.Linear(EMBEDDED, channels * 2)
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        """(B, C, H, W) to the same; `told` is (B, E)."""
+        """(B, C, H, W) to the same; `told` is (B, EMBEDDED)."""
         scale, shift = self.film(told)[:, :, None, None].chunk(2, dim=1)
         hidden = self.norm2(self.conv1(F.silu(self.norm1(x)))) * (1 + scale) + shift
         return x + self.conv2(F.silu(hidden))  # type: ignore[no-any-return]
+
+
+class Stage(nn.Module):
+    """Blocks one after the other, all told the same."""
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(channels) for _ in range(count))
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        """(B, C, H, W) to the same; `told` is (B, EMBEDDED)."""
+        for block in self.blocks:
+            x = block(x, told)
+        return x
+
+
+class UNet(nn.Module):
+    """Three resolutions with skips between them (Ronneberger et al. 2015), told something at every block.
+
+    Works on squares of `PATCH` pixels, so that a 64 px face is 32, 16 and 8 places wide.
+    """
+
+    def __init__(self, inside: int, outside: int, *, width: int) -> None:
+        super().__init__()
+        self.channels = [width, width * 3 // 2, width * 2]  # from fine to coarse
+        depths = [1, 2, 2]  # blocks
+        self.stem = nn.Conv2d(inside * PATCH**2, width, 3, padding=1)
+        self.encode = nn.ModuleList(Stage(c, n) for c, n in zip(self.channels, depths, strict=True))
+        self.down = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+            for fine, coarse in itertools.pairwise(self.channels)
+        )
+        self.middle = Attention(self.channels[-1])
+        upwards = list(reversed(self.channels))
+        self.up = nn.ModuleList(
+            nn.Conv2d(coarse + fine, fine, 3, padding=1) for coarse, fine in itertools.pairwise(upwards)
+        )
+        self.decode = nn.ModuleList(Stage(c, n) for c, n in zip(upwards, reversed(depths), strict=True))
+        self.head = nn.Sequential(
+            norm(width), nn.SiLU(), zero(nn.Conv2d(width, outside * PATCH**2, 3, padding=1))
+        )
+
+    def forward(self, images: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, inside, S, S) to (B, outside, S, S) and what the middle level knows, (B, C, S / 4, S / 4)."""
+        x = self.stem(F.pixel_unshuffle(images, PATCH))
+        skips: list[Tensor] = []
+        for level, stage in enumerate(self.encode):
+            if level:
+                x = self.down[level - 1](x)
+            x = stage(x, told)
+            skips.append(x)
+        x = self.middle(skips.pop())
+        known = x
+        for level, stage in enumerate(self.decode):
+            if level:
+                doubled = F.interpolate(x, scale_factor=2, mode="nearest")
+                x = self.up[level - 1](torch.cat([doubled, skips.pop()], dim=1))
+            x = stage(x, told)
+            if level == 1:
+                known = x
+        return F.pixel_shuffle(self.head(x), PATCH), known
+
+
+class Attention(nn.Module):
+    """Every place of a small map looks at every other, so that both halves of a face agree."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = norm(channels)
+        self.ask = nn.Conv2d(channels, channels * 3, 1)
+        self.answer = zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        asked = self.ask(self.norm(x)).flatten(2).transpose(1, 2)  # (B, H * W, 3 * C)
+        query, key, value = asked.chunk(3, dim=2)
+        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+        return x + self.answer(seen.reshape(x.shape))  # type: ignore[no-any-return]
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(channels // GROUP, 1), channels)
+
+
+def zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """A layer that answers nothing at first, so that training begins at doing nothing."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer

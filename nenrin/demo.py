@@ -25,9 +25,6 @@ from nenrin.pictures import draw_strip, write_picture
 SIZE = 64  # pixels: what two cores can train in minutes
 PEOPLE = 600
 AGES_EACH = 8
-# A short training takes longer steps; what is to be expected of a twin, who is drawn by a law, needs little
-# exaggeration.
-SHORT = ("learning_rate=2e-3", "strength=1.5")
 ASKED = (5.0, 15.0, 30.0, 50.0, 75.0)  # years
 UNSEEN_SEED = 1_000_003  # added to the demo's seed: people whom no training drew
 _MARK = ".nenrin-demo"  # says that a folder may be emptied
@@ -52,7 +49,7 @@ def demo(out: Path, *, minutes: float, seed: int) -> Path:
     )
 
     _say(2, f"training the mixed ager on both for {minutes:g} minutes")
-    settings = [f"size={SIZE}", f"seed={seed}", "label=demo", *SHORT]
+    settings = [f"size={SIZE}", f"seed={seed}", "label=demo"]
     pictures = max(int(minutes * 60 * _speed(settings, sets)), 1)
     config = resolve("mixed", None, [*settings, f"pictures={pictures}"])
     run = train(config, sets, out / "runs")

@@ -3,5 +3,6 @@
 from nenrin.domains.twins.build import build_twins
 from nenrin.domains.twins.drawing import Drawing, draw
 from nenrin.domains.twins.people import People, View, sample_people, sample_views
+from nenrin.domains.twins.wear import wear
 
-__all__ = ["Drawing", "People", "View", "build_twins", "draw", "sample_people", "sample_views"]
+__all__ = ["Drawing", "People", "View", "build_twins", "draw", "sample_people", "sample_views", "wear"]

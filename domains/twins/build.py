@@ -29,9 +29,10 @@ from nenrin.ground import UsageError
 DOMAINS: tuple[Domain, ...] = ("photo", "manga")
 YOUNGEST, OLDEST = 1.0, 90.0
 WORN = (0.55, 0.28, 0.17)  # how often each of GLASSES is worn, from picture to picture
+VIEWS = 2  # views of each person: the pictures of one differ in age and glasses alone
 _BATCH = 64  # persons drawn, and held in memory, at a time
 _FEW = 3000  # pictures that are drawn before another process has started
-_VERSION = 2  # of the drawing: sets that another one drew are not taken for ours
+_VERSION = 3  # of the drawing: sets that another one drew are not taken for ours
 _SOURCE, _LICENCE = "twins", "CC0-1.0"
 _NOTE = "Drawn by rule: these people never were, and their ages, points and glasses are exact."
 
@@ -64,7 +65,10 @@ class Sitting:
         share = (spans + rng.random(len(self))) / each
         ages = np.round(YOUNGEST + (OLDEST - YOUNGEST) * share, 1).astype(np.float32)
         worn = rng.choice(len(GLASSES), size=len(self), p=WORN)
-        views = sample_views(len(self), seed=int(rng.integers(2**31)))
+        view = np.arange(len(self)) % each % VIEWS
+        views = sample_views(count * VIEWS, seed=int(rng.integers(2**31)))[
+            np.repeat(np.arange(count), each) * VIEWS + view
+        ]
         people = self.people[np.repeat(np.arange(count), each)]
         drawing = draw(people, ages, domain=self.domain, glasses=worn, views=views, size=self.size)
         frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * self.size
@@ -85,6 +89,7 @@ class Sitting:
                     "smile": bool(views.smile[row] > 0.5),
                 },
                 identity=f"twin/{person:06d}",
+                view=f"twin/{person:06d}/{view[row]}",
                 source=_SOURCE,
                 source_id=f"{self.seed}/{person:06d}/{row % each}",
                 licence=_LICENCE,
@@ -106,6 +111,7 @@ def build_twins(
 ) -> tuple[FaceSet, FaceSet]:
     """Draw every person at `ages_per_person` ages spread over 1 to 90 years, in both domains.
 
+    Each is seen in `VIEWS` views in turn, whose pictures share a name in `Face.view`.
     A face of one set has its counterpart in the other, in the same place: same person ("twin/000123" is the
     124th), age, glasses, view and `source_id`. Splits go by person. The outcome does not depend on `workers`
     (processes; 0 draws in this one). Raises `UsageError` for a wrong call or where another set is.

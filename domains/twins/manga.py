@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.twins.curves import Floats, ellipse, outset, ramp, stroke
-from nenrin.domains.twins.glasses import Glasses
+from nenrin.domains.twins.glasses import MANGA, Glasses
 from nenrin.domains.twins.hair import Hair
 from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.people import BEARDS
@@ -138,9 +138,7 @@ class Manga:
         self.beard, self.moustache = pixels(hair.beard()), pixels(hair.moustache())
         self.beard_colour = flat(mix(skin, tone * 0.86, age.beard))
 
-        gleam = [(255, 255, 255), (120, 122, 132)]
-        rims = flat(people.rim_colour)
-        self.glasses = Glasses(head, side, rim=0.1, wire=2.2, colour=rims, gleam=gleam)
+        self.glasses = Glasses(head, side, MANGA, colour=flat(people.rim_colour))
 
         self.canvas = np.empty((side, side, 3), np.uint8)
         self.spare = np.empty_like(self.canvas)

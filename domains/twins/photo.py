@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.twins.curves import Floats, ramp, stroke
-from nenrin.domains.twins.glasses import Glasses
+from nenrin.domains.twins.glasses import PHOTO, Glasses
 from nenrin.domains.twins.hair import Hair
 from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.raster import (
@@ -70,9 +70,7 @@ class Photo:
         self._shape_eyes(head, old, lamp)
         self._shape_hair(hair)
         self.worn: list[int] = glasses.tolist()
-        gleam = [(250, 251, 252), (92, 94, 104)]
-        rims = colours(people.rim_colour)
-        self.glasses = Glasses(head, side, rim=0.115, wire=2.4, colour=rims, gleam=gleam)
+        self.glasses = Glasses(head, side, PHOTO, colour=colours(people.rim_colour))
 
         self.canvas = np.empty((side, side, 3), np.uint8)
         self.spare = np.empty_like(self.canvas)

@@ -1,0 +1,55 @@
+"""Put drawn glasses on any aligned face, so that it is had with and without them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from nenrin.domains.twins.frame import LIFE, MANGA, Proportions
+from nenrin.domains.twins.glasses import MANGA as INKED
+from nenrin.domains.twins.glasses import PHOTO as SHADED
+from nenrin.domains.twins.glasses import Glasses, Look
+from nenrin.domains.twins.growth import age_of
+from nenrin.domains.twins.head import Head
+from nenrin.domains.twins.people import sample_people, sample_views
+from nenrin.domains.twins.tones import colours
+
+_FRONTAL = (
+    0.5  # how far the twins' poses are brought back: alignment has levelled the face, its turn is unknown
+)
+_STYLES: tuple[tuple[Proportions, Look], ...] = ((LIFE, SHADED), (MANGA, INKED))
+_AGE = 30.0  # years: by then a head is grown
+
+
+def wear(
+    images: NDArray[np.uint8], glasses: NDArray[np.integer], *, manga: NDArray[np.bool_], seed: int
+) -> NDArray[np.uint8]:
+    """Faces (N, S, S, 3), aligned to the template, with `glasses` (N,), indices into GLASSES, drawn on them.
+
+    Rims, lenses and gleam are those of N twins drawn from the seed, with manga proportions where `manga` (N,)
+    says so. A face that is to wear none stays as it is.
+    """
+    count, size = images.shape[:2]
+    people, views = sample_people(count, seed=seed), sample_views(count, seed=seed)
+    level = np.zeros(count, np.float32)
+    people = dataclasses.replace(people, eye_spacing=level, eye_height=level)  # the template's eyes
+    views = dataclasses.replace(views, yaw=_FRONTAL * views.yaw, pitch=_FRONTAL * views.pitch, roll=level)
+    age = age_of(people, np.full(count, _AGE, np.float32))
+    rims = colours(people.rim_colour)
+    pairs = [Glasses(Head(people, age, views, style), 2 * size, look, colour=rims) for style, look in _STYLES]
+    worn = images.copy()
+    for i in np.flatnonzero(glasses):
+        canvas = cv2.resize(images[i], (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR)
+        pairs[int(manga[i])].paint(int(i), canvas, int(glasses[i]), temples=True)
+        drawn = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+        # Enlarging and shrinking softens a picture a little: all but the glasses is put back.
+        plain = cv2.resize(
+            cv2.resize(images[i], (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR),
+            (size, size),
+            interpolation=cv2.INTER_AREA,
+        )
+        worn[i] = np.where((drawn == plain).all(axis=2, keepdims=True), images[i], drawn)
+    return worn

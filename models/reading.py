@@ -1,0 +1,81 @@
+"""The reader beside an ager, and what else the agers' trainings share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from nenrin.models import augment
+from nenrin.models.base import Backward
+from nenrin.models.condition import Condition
+from nenrin.models.data import Batch
+from nenrin.models.reader import CENTRE, SIZE, Reader, Reading, reading, reading_loss
+
+READER_EVERY = 2  # it learns faster than an ager: one step of so many is enough
+_WIDTH = 24  # channels at half resolution
+_RATE = 2e-3  # learning rate, at first
+_NOISE = 0.2  # largest deviation of the noise through which it learns to look
+_FALL = 0.05  # what is left of a learning rate at the end
+
+
+def new_reader(domains: int) -> Reader:
+    """A reader of so many domains, as every ager has it."""
+    return Reader(domains, _WIDTH)
+
+
+def reader_optimizer(reader: nn.Module) -> Optimizer:
+    """AdamW for `train_reader`."""
+    return AdamW(reader.parameters(), _RATE, weight_decay=0.05)
+
+
+def train_reader(
+    reader: nn.Module, batch: Batch, optimizer: Optimizer, backward: Backward, progress: float
+) -> dict[str, Tensor]:
+    """One step of the reader, on views of the faces in other light, place and noise. Returns its losses."""
+    slow_down(optimizer, _RATE, progress)
+    generator = torch.default_generator
+    views = augment.jitter_geometry(batch.images, generator, box=CENTRE, size=SIZE)
+    views = augment.jitter_colour(views, generator)
+    views = augment.add_noise(views, generator, deviation=_NOISE)
+    losses = reading_loss(reading(reader(views)), batch.condition)
+    backward(torch.stack(list(losses.values())).sum())
+    advance(optimizer)
+    return {f"reader/{name}": loss.detach() for name, loss in losses.items()}
+
+
+@torch.no_grad()
+def read(reader: nn.Module, images: Tensor) -> Condition:
+    """The most likely labels of (B, 3, S, S) faces; the age is the mean of two looks, one at the mirror."""
+
+    def look(seen: Tensor) -> Reading:
+        return reading(reader(augment.crop(seen, CENTRE, SIZE)))
+
+    seen = look(images)
+    return seen.condition().replace(age=(seen.years() + look(images.flip(3)).years()) / 2)
+
+
+def advance(optimizer: Optimizer) -> None:
+    """Step, and forget the gradients."""
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def slow_down(optimizer: Optimizer, rate: float, progress: float) -> None:
+    """Let the learning rate fall exponentially from `rate` to a twentieth as `progress` goes from 0 to 1."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * _FALL**progress
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, current: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average of the weights; of the first steps nothing is kept."""
+    keep = min(decay, (1 + step) / (10 + step))
+    state = current.state_dict()
+    for name, value in average.state_dict().items():
+        value.lerp_(state[name].to(value.dtype), 1 - keep)
+
+
+def masked_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of (B, C, H, W) where (B, 1, H, W) is set."""
+    return (values * weight).sum() / (weight.sum() * values.shape[1]).clamp(min=1)

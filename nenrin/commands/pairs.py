@@ -1,0 +1,34 @@
+"""`nenrin pairs`: make pairs of pictures that differ in age and glasses alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def pairs(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The ager that makes them.")
+    ],
+    sets: Annotated[list[Path], typer.Argument(metavar="SET...", help="Sets whose faces it ages.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The set to write.")],
+    each: Annotated[int, typer.Option(min=1, help="Made faces for each face.")] = 1,
+    limit: Annotated[int, typer.Option(min=0, help="Faces of each set, drawn at random; 0 takes all.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws ages, strengths and glasses.")] = 0,
+) -> None:
+    """Make the pairs that the mixed ager learns from, where nobody has taken them.
+
+    Each face of the training split, and beside it what RUN makes of it, marked as made.
+
+    Example: nenrin pairs runs/00003-caae-change data/sets/photo data/sets/drawn -o data/sets/pairs
+    """
+    from nenrin.domains.faceset import FaceSet
+    from nenrin.models.ager import Ager
+    from nenrin.models.pairs import make_pairs
+
+    faces = make_pairs(
+        Ager.load(run), [FaceSet.open(path) for path in sets], out, each=each, limit=limit, seed=seed
+    )
+    typer.echo(f"{len(faces)} faces, {each} of {each + 1} made, in {faces.path}")
