@@ -46,7 +46,7 @@ class MixedConfig(ModelConfig):
     """The mixed ager's shape and the weights of its losses."""
 
     width: int = 32  # channels at half resolution; deeper levels have up to twice as many
-    learning_rate: float = 1e-3  # falls to a twentieth over the training
+    learning_rate: float = 1.5e-3  # falls to a twentieth over the training
     ema: float = 0.998  # decay of the average of the generator that is used afterwards
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
 

@@ -25,6 +25,7 @@ from nenrin.pictures import draw_strip, write_picture
 SIZE = 64  # pixels: what two cores can train in minutes
 PEOPLE = 600
 AGES_EACH = 8
+SHORT = ("batch=8",)  # a short training needs many steps
 ASKED = (5.0, 15.0, 30.0, 50.0, 75.0)  # years
 UNSEEN_SEED = 1_000_003  # added to the demo's seed: people whom no training drew
 _MARK = ".nenrin-demo"  # says that a folder may be emptied
@@ -49,7 +50,7 @@ def demo(out: Path, *, minutes: float, seed: int) -> Path:
     )
 
     _say(2, f"training the mixed ager on both for {minutes:g} minutes")
-    settings = [f"size={SIZE}", f"seed={seed}", "label=demo"]
+    settings = [f"size={SIZE}", f"seed={seed}", "label=demo", *SHORT]
     pictures = max(int(minutes * 60 * _speed(settings, sets)), 1)
     config = resolve("mixed", None, [*settings, f"pictures={pictures}"])
     run = train(config, sets, out / "runs")
