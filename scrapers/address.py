@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,21 +14,32 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from nenrin.scrapers.errors import Unusable
 
+_PORTS = {"http": 80, "https": 443}
 
-def host_of(url: str, *, allow_private: bool) -> str:
-    """The host of a web address. Raises `Unusable` for any other address, and for a private one by number."""
+
+def host_of(url: str, allowed: Collection[str] = ()) -> str:
+    """The host of a web address. Raises `Unusable` for any other address, and for a private one by number.
+
+    `allowed` names those private servers, as "host:port", that may be asked all the same.
+    """
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme)
     except ValueError:
         raise Unusable("is no address", url) from None
-    if parts.scheme not in ("http", "https") or not host:
+    if port is None or not host:
         raise Unusable("is no web address", shown(url))
     if parts.username or parts.password:
         raise Unusable("has a password in its address", f"{parts.scheme}://{host}")
-    if not allow_private and _is_number(host) and not is_public(host):
+    if f"{host}:{port}" not in allowed and _is_number(host) and not is_public(host):
         raise Unusable(f"is a private address: {host}", shown(url))
     return host
+
+
+def server_of(url: str) -> str:
+    """An address's server as "host:port"; empty where there is none."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or _PORTS.get(parts.scheme)}" if parts.hostname else ""
 
 
 def is_public(number: str) -> bool:
@@ -51,40 +63,39 @@ def _is_number(host: str) -> bool:
     return True
 
 
-def _checked(sock: socket.socket, host: str) -> socket.socket:
-    # A name may lead anywhere, and elsewhere the second time it is looked up: what counts is who answered.
-    peer = sock.getpeername()[0]
-    if not is_public(peer):
-        sock.close()
-        raise Unusable(f"is a private address: {peer}", host)
-    return sock
+class _Checked:
+    """A connection that is closed again, with nothing sent, where it has led to a private address."""
 
+    allowed: Collection[str] = ()
+    host: str
+    port: int
 
-class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn(), self.host)
-
-
-class _SecureConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn(), self.host)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        # A name may lead anywhere, and elsewhere the next time it is looked up: what counts is who answers.
+        peer = sock.getpeername()[0]
+        if f"{self.host}:{self.port}" not in self.allowed and not is_public(peer):
+            sock.close()
+            raise Unusable(f"is a private address: {peer}", self.host)
+        return sock
 
 
 class PublicAdapter(HTTPAdapter):
-    """Connects to public addresses alone, whatever name led there; sends nothing to any other.
+    """Connects to public addresses, and those `allowed`, whatever name led there.
 
     A proxy of the user's own (`HTTPS_PROXY`) is trusted to be where it is.
     """
 
+    def __init__(self, allowed: Collection[str] = ()) -> None:
+        self._allowed = frozenset(allowed)
+        super().__init__()
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Have the pools make checked connections."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        plain = type("_Plain", (_Checked, HTTPConnection), {"allowed": self._allowed})
+        secure = type("_Secure", (_Checked, HTTPSConnection), {"allowed": self._allowed})
+        self.poolmanager.pool_classes_by_scheme = {
+            "http": type("_Pool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }

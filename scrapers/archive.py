@@ -196,14 +196,16 @@ class Archive:
             )
 
     def _agree(self, asked: Mapping[str, Any]) -> None:
+        # What has listed nothing yet holds nothing that could be mixed up.
+        begun = self._connection.execute("SELECT 1 FROM items LIMIT 1").fetchone() is not None
         for name, value in asked.items():
             before = self.asked(name)
-            if before is None:
-                self.set(**{name: value})
-            elif before != value:
+            if begun and before != value:
                 raise UsageError(
-                    f"{self.folder} holds a scrape of {name} {before!r}, not {value!r}: choose another folder"
+                    f"{self.folder} holds a scrape with the {name} {before!r}, not {value!r}: "
+                    "choose another folder"
                 )
+            self.set(**{name: value})
 
     def _forget_lost(self) -> None:
         """Want again what somebody removed, or a loss of power left empty."""

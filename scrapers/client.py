@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ class Limits:
     """What one address may cost."""
 
     size: int = 64 * 2**20  # bytes, once decoded
-    seconds: float = 120.0  # from the request to the last byte; what trickles for ever is given up
+    seconds: float = 120.0  # for the body; what trickles for ever is given up
     connect: float = 10.0  # seconds
     silence: float = 30.0  # seconds between two packets
     redirects: int = 5
@@ -65,8 +65,8 @@ class _Failed(Exception):
 class Client:
     """Fetches JSON and files. `contact` is an address (e-mail or web) where its user can be reached.
 
-    Every method raises `Unusable`, `Unreachable` or `Refused`, each in one line. `allow_private` lets it
-    reach this machine and its network.
+    Every method raises `Unusable`, `Unreachable` or `Refused`, each in one line. `allowed` names servers of
+    this machine or its network, as "host:port", that may be asked; no other is, whoever leads there.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Client:
         contact: str | None = None,
         pace: Pace | None = None,
         limits: Limits | None = None,
-        allow_private: bool = False,
+        allowed: Collection[str] = (),
     ) -> None:
         self.pace = pace or Pace()
         self._limits = limits or Limits()
-        self._allow_private = allow_private
+        self._allowed = frozenset(allowed)
         self._robots: dict[str, Protego] = {}
         self._session = requests.Session()
         self._session.headers["User-Agent"] = " ".join(
@@ -91,9 +91,8 @@ class Client:
             ]
         )
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        if not allow_private:
-            for scheme in ("http://", "https://"):
-                self._session.mount(scheme, PublicAdapter())
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, PublicAdapter(self._allowed))
 
     def json(
         self,
@@ -106,10 +105,9 @@ class Client:
         """What an interface answers to a GET, or to a POST of `body`, as parsed JSON."""
 
         def once() -> Any:
-            deadline = time.monotonic() + self._limits.seconds
             method = "GET" if body is None else "POST"
             with self._answer(method, url, params=params, json=body, auth=auth) as response:
-                text = b"".join(self._blocks(response, deadline))
+                text = b"".join(self._blocks(response))
             try:
                 return json.loads(text)
             except ValueError:
@@ -125,7 +123,6 @@ class Client:
         """
 
         def once() -> Fetched:
-            deadline = time.monotonic() + self._limits.seconds
             digest, size = hashlib.sha256(), 0
             # A picture is compressed already: another layer only hides its size.
             headers = {"Accept-Encoding": "identity"}
@@ -134,17 +131,19 @@ class Client:
                 if picture and kind and not kind.startswith("image/") and kind not in _BYTES:
                     raise Unusable(f"is no picture: {kind}", shown(url))
                 with path.open("wb") as sink:
-                    for block in self._blocks(response, deadline):
+                    for block in self._blocks(response):
                         digest.update(block)
                         size += len(block)
                         sink.write(block)
+                if not size:
+                    raise _Failed(Unreachable(f"{shown(url)} gave nothing"))
             return Fetched(sha256=digest.hexdigest(), size=size)
 
         return self._attempt(url, once)
 
     def _attempt(self, url: str, once: Callable[[], T]) -> T:
         """Do it until it works: again after what a server asks for, or ever longer waits; not for ever."""
-        host, limits = host_of(url, allow_private=self._allow_private), self._limits
+        host, limits = host_of(url, self._allowed), self._limits
         retry = Retry(
             total=limits.attempts - 1, backoff_factor=limits.backoff, backoff_jitter=limits.backoff / 4
         )
@@ -169,7 +168,7 @@ class Client:
         """The answer at the end of all redirects, each of them checked as the first address is."""
         first, seen = url, set[str]()
         while True:
-            host = host_of(url, allow_private=self._allow_private)
+            host = host_of(url, self._allowed)
             if robots:
                 self._ask_robots(url, host)
             seen.add(url)
@@ -226,17 +225,18 @@ class Client:
     def _words(self, response: requests.Response) -> str:
         """What an interface says about its refusal: ": You cannot search for more than 2 tags at a time"."""
         with contextlib.suppress(Exception):  # a refusal is allowed to be malformed in any way
-            start = next(self._blocks(response, time.monotonic() + self._limits.silence), b"")
+            start = next(self._blocks(response), b"")
             said = json.loads(start)
             said = said.get("message") or said["errors"][0]["message"] if isinstance(said, dict) else None
             if isinstance(said, str):
                 return f": {said[:200]}"
         return ""
 
-    def _blocks(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
+    def _blocks(self, response: requests.Response) -> Iterator[bytes]:
         """The body as it comes, decoded, within the limits of size and time."""
         size, url = 0, shown(response.url)
-        if int(response.headers.get("Content-Length") or 0) > self._limits.size:
+        deadline = time.monotonic() + self._limits.seconds
+        if (response.raw.length_remaining or 0) > self._limits.size:
             raise Unusable(f"is too large: above {self._limits.size / 2**20:.0f} MB", url)
         while True:
             try:
@@ -260,9 +260,8 @@ class Client:
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(url))
         if origin not in self._robots:
             try:
-                deadline = time.monotonic() + self._limits.seconds
                 with self._answer("GET", f"{origin}/robots.txt") as response:
-                    text = b"".join(self._blocks(response, deadline)).decode(errors="replace")
+                    text = b"".join(self._blocks(response)).decode(errors="replace")
             except (Unusable, Refused):  # a host without one allows everything
                 text = ""
             self._robots[origin] = Protego.parse(text)
@@ -276,9 +275,8 @@ def _root(error: BaseException) -> str:
     """What went wrong in a few words; connection errors carry a chain of objects in theirs."""
     inner: Any = error
     while True:
-        following = getattr(inner, "reason", None) or next(
-            (each for each in getattr(inner, "args", ()) if isinstance(each, BaseException)), None
-        )
-        if not isinstance(following, BaseException):
+        chain = (getattr(inner, "reason", None), *inner.args, inner.__cause__)
+        following = next((each for each in chain if isinstance(each, BaseException)), None)
+        if following is None:
             return str(getattr(inner, "strerror", None) or type(inner).__name__)
         inner = following

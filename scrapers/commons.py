@@ -10,9 +10,9 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from nenrin.ground import NenrinError, UsageError, suggest
-from nenrin.scrapers.address import host_of
 from nenrin.scrapers.client import Client
 from nenrin.scrapers.source import Item, Option, Page, Search, Source
 
@@ -20,6 +20,7 @@ _PER_PAGE = 50  # the most files that one question may be about
 _LICENCES = ("free", "any")
 _BUSY = ("maxlag", "ratelimited", "readonly")
 _PATIENCE = 5  # times to be told that the servers are busy
+_WAIT = 5.0  # seconds between them, as Manual:Maxlag_parameter advises
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/bmp")
 _FREE = re.compile(
     r"cc[- ]?0|cc[- ]zero|pd\b.*|public domain|cc-pd.*|cc[- ]by(?:[- ]sa)?(?:[- ]\d.*)?|gfdl.*|fal.*"
@@ -72,7 +73,7 @@ def ask(client: Client, base: str, params: dict[str, Any]) -> Any:
             return answer
         if error.get("code") not in _BUSY:
             break
-        client.pace.hold(host_of(base, allow_private=True), 5.0)
+        client.pace.hold(urlsplit(base).hostname or "", _WAIT)
     raise NenrinError(f"{base} says: {error.get('info') or error.get('code')}")
 
 

@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 from nenrin.ground import NenrinError, atomic_path
+from nenrin.scrapers.address import server_of
 from nenrin.scrapers.client import Client, Limits
 from nenrin.scrapers.errors import Refused, Unreachable, Unusable
 from nenrin.scrapers.pace import Pace
@@ -30,8 +31,8 @@ def download(
     Raises `NenrinError` in one line where it cannot be had or is another file than expected; nothing is left.
     """
     mend = f"fetch it yourself and name the file instead of {url}"
-    # Who names the address may name one of the own network.
-    client = client or Client(pace=Pace(0.0), limits=_LIMITS, allow_private=True)
+    # Who names the address may name a server of the own network.
+    client = client or Client(pace=Pace(0.0), limits=_LIMITS, allowed=[server_of(url)])
     try:
         with atomic_path(path) as part:
             if member is None:

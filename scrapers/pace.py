@@ -51,8 +51,9 @@ class Pace:
         self._least[host] = max(self._least[host], interval)
 
     def slow_down(self, host: str) -> None:
-        """The host said "too many": halve the rate for good."""
+        """The host said "too many": halve the rate for good, and wait for as long at once."""
         self.require(host, min(2 * max(self.interval(host), 0.1), _SLOWEST))
+        self.hold(host, self.interval(host))
 
     def observe(self, host: str, headers: Mapping[str, str]) -> None:
         """Take the limit that an answer's headers tell of."""

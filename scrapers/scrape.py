@@ -51,7 +51,7 @@ def scrape(
     chosen = resolve(source, options or {})
     search = Search(client=client, query=query, options=chosen, keys=keys or {})
     limit = source.limit if limit is None else limit
-    with Archive.writing(Path(out), {"source": source.name, "query": query, "options": chosen}) as archive:
+    with Archive.writing(Path(out), {"source": source.name, "query": query, **chosen}) as archive:
         if refresh:
             archive.restart()
         job = _Job(source, search, archive)

@@ -374,9 +374,9 @@ def test_a_known_net_comes_out_of_its_archive(
     digest = hashlib.sha256(body).hexdigest()
     path, _ = obtain("whitebox", sha256=digest, cache=tmp_path)
     assert path.read_bytes() == body
-    for wrong in ("none", "empty"):
-        with pytest.raises(NenrinError, match="is not an archive that holds whitebox"):
-            download(f"{server}/{wrong}.tar.gz", tmp_path / "x", sha256=digest, member=known.member)
+    for name, said in (("none", "is not an archive that holds whitebox"), ("empty", "gave nothing")):
+        with pytest.raises(NenrinError, match=said):
+            download(f"{server}/{name}.tar.gz", tmp_path / "x", sha256=digest, member=known.member)
     with pytest.raises(NenrinError, match="is not an archive that holds other"):
         download(url, tmp_path / "x", sha256=digest, member="other")
     assert not (tmp_path / "x").exists()

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def scrape(
     source: Annotated[
-        str | None, typer.Argument(metavar="[SOURCE]", help="Where from; --list tells of each.")
+        str | None, typer.Argument(metavar="SOURCE", help="Where from; --list tells of each.")
     ] = None,
-    query: Annotated[str | None, typer.Argument(metavar="[QUERY]", help="What to look for there.")] = None,
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for there.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Options of the source.")
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Options of the source.")
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The folder to write.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
@@ -38,12 +38,13 @@ def scrape(
     ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Look for what is new, or failed.")] = False,
     interval: Annotated[
-        float, typer.Option(min=0, help="Seconds between two requests, if the source asks for no more.")
-    ] = 1.0,
-    local_network: Annotated[
-        bool, typer.Option("--local-network", help="Allow servers on this machine and its network.")
-    ] = False,
-    list_sources: Annotated[bool, typer.Option("--list", help="Tell of each source and its options.")] = False,
+        float | None, typer.Option(min=0, help="Seconds between two requests, where no more are asked for.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="A server of your own network that may be asked."),
+    ] = None,
+    tell: Annotated[bool, typer.Option("--list", help="Tell of each source and its options.")] = False,
 ) -> None:
     """Fetch raw pictures, with their labels, authors and licences.
 
@@ -55,8 +56,9 @@ def scrape(
 
     Example: nenrin scrape --recipe women.toml -o data/raw/women
     """
-    if list_sources:
-        return _list_sources()
+    if tell:
+        _list_sources()
+        return
     if out is None:
         raise UsageError("name the folder to write, as in -o data/raw/women")
 
@@ -82,7 +84,7 @@ def scrape(
         chosen,
         query,
         out,
-        client=_client(chosen, contact, interval, local_network),
+        client=_client(chosen, contact, interval, allow or []),
         options=options,
         keys=keys_of(chosen),
         limit=limit,
@@ -94,7 +96,7 @@ def scrape(
         typer.echo(f"{count} of them named in {recipe}")
 
 
-def _client(source: Source, contact: str | None, interval: float, local_network: bool) -> Client:
+def _client(source: Source, contact: str | None, interval: float | None, allow: list[str]) -> Client:
     from nenrin.scrapers.client import Client
     from nenrin.scrapers.pace import Pace
 
@@ -104,15 +106,16 @@ def _client(source: Source, contact: str | None, interval: float, local_network:
         )
     if contact and not (contact.isascii() and contact.isprintable() and ("@" in contact or "://" in contact)):
         raise UsageError(f"{contact!r} is no e-mail or web address where somebody can be reached")
-    pace = Pace(interval, {host: max(least, interval) for host, least in source.intervals.items()})
-    return Client(contact=contact, pace=pace, allow_private=local_network)
+    hosts = {host: max(least, interval or 0.0) for host, least in source.intervals.items()}
+    pace = Pace(1.0 if interval is None else interval, hosts)
+    return Client(contact=contact, pace=pace, allowed=allow)
 
 
 def _options(settings: list[str] | tuple[str, ...]) -> dict[str, str]:
     pairs = [setting.partition("=") for setting in settings]
     for setting, (_, equals, _) in zip(settings, pairs, strict=True):
         if not equals:
-            raise UsageError(f"options are written name=value, not {setting!r}; quote a QUERY of several words")
+            raise UsageError(f"options are name=value, not {setting!r}; a QUERY of several words is quoted")
     return {name: value for name, _, value in pairs}
 
 
