@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nenrin.ground import NenrinError, UsageError
+from nenrin.scrapers.download import sha256_of
 from nenrin.scrapers.source import Item, Page
 
 NAME = "scrape.sqlite"
@@ -82,10 +83,16 @@ class Archive:
             db.executescript(_SCHEMA)
             archive = cls(folder, db)
             archive._agree({"format": _FORMAT, **asked})
-            archive._forget_lost()
+            archive._forget_lost(thoroughly=archive.asked("ended") is False)
+            archive.set(ended=False)
             try:
                 yield archive
             finally:
+                # Once for all pictures: a sync for each takes longer than fetching it. After a run that did
+                # not come to this, the next one reads the pictures again.
+                os.sync()
+                with contextlib.suppress(sqlite3.Error):
+                    archive.set(ended=True)
                 # One plain file is left, which opens on a disk that cannot be written to.
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("PRAGMA journal_mode = DELETE")
@@ -207,12 +214,14 @@ class Archive:
                 )
             self.set(**{name: value})
 
-    def _forget_lost(self) -> None:
-        """Want again what somebody removed, or a loss of power left empty."""
-        files = self._connection.execute("SELECT DISTINCT file FROM items WHERE state = 'done'").fetchall()
-        for (file,) in files:
+    def _forget_lost(self, *, thoroughly: bool) -> None:
+        """Want again what somebody removed or, after a loss of power, what had not reached the disk."""
+        files = self._connection.execute(
+            "SELECT DISTINCT file, sha256 FROM items WHERE state = 'done'"
+        ).fetchall()
+        for file, sha256 in files:
             path = self.folder / file
-            if not path.is_file() or path.stat().st_size == 0:
+            if not path.is_file() or (thoroughly and sha256_of(path) != sha256):
                 self._connection.execute(
                     "UPDATE items SET state = 'wanted', file = NULL, sha256 = NULL WHERE file = ?", (file,)
                 )

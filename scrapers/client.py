@@ -22,7 +22,7 @@ from protego import Protego
 from urllib3.util import Retry
 
 import nenrin
-from nenrin.scrapers.address import PublicAdapter, host_of, shown
+from nenrin.scrapers.address import PublicAdapter, host_of, server_of, shown
 from nenrin.scrapers.errors import Refused, TooMany, Unreachable, Unusable
 from nenrin.scrapers.pace import Pace
 
@@ -81,6 +81,7 @@ class Client:
         self._limits = limits or Limits()
         self._allowed = frozenset(allowed)
         self._robots: dict[str, Protego] = {}
+        self._settings: dict[str, Any] = {}  # proxies and certificates of the user's environment, by server
         self._session = requests.Session()
         self._session.headers["User-Agent"] = " ".join(
             # Wikimedia's form, which the others understand: client/version (contact) library/version.
@@ -90,6 +91,7 @@ class Client:
                 f"python-requests/{requests.__version__}",
             ]
         )
+        self._session.auth = lambda request: request  # no key but the source's own: none from ~/.netrc
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, PublicAdapter(self._allowed))
@@ -192,14 +194,14 @@ class Client:
             url = target
 
     def _send(self, method: str, url: str, request: Mapping[str, Any]) -> requests.Response:
+        timeout = (self._limits.connect, self._limits.silence)
         try:
-            return self._session.request(
-                method,
-                url,
-                stream=True,
-                allow_redirects=False,
-                timeout=(self._limits.connect, self._limits.silence),
-                **request,
+            prepared = self._session.prepare_request(requests.Request(method, url, **request))
+            server = server_of(url)
+            if server not in self._settings:  # looking through the environment takes as long as a request
+                self._settings[server] = self._session.merge_environment_settings(url, {}, True, None, None)
+            return self._session.send(
+                prepared, allow_redirects=False, timeout=timeout, **self._settings[server]
             )
         except requests.Timeout:
             raise _Failed(Unreachable(f"{shown(url)} does not answer in time")) from None

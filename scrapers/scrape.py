@@ -144,8 +144,6 @@ class _Job:
             if row.item.sha256 not in (None, sha256):
                 raise Unusable(f"has changed: its SHA-256 is {sha256}")
             suffix = suffix_of(part)
-            with part.open("rb+") as stream:
-                os.fsync(stream.fileno())
             file = self._folder / sha256[:2] / f"{sha256[:16]}{suffix}"
             file.parent.mkdir(exist_ok=True)
             part.replace(file)

@@ -37,8 +37,8 @@ class Item:
 
     def known(self) -> dict[str, Any]:
         """What is known; what is not is left out."""
-        values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if value not in (None, [], {})}
+        values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: value for name, value in values if value not in (None, [], {})}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -85,9 +85,7 @@ def _entity(search: Search) -> str:
     }
     found = commons.ask(search.client, search.options["wiki"], params).get("search") or []
     if not found or not found[0].get("id"):
-        raise UsageError(
-            f"wikidata knows nothing called {search.query!r}: a creator, a sitter or a collection"
-        )
+        raise UsageError(f"wikidata knows no creator, sitter or collection called {search.query!r}")
     return str(found[0]["id"])
 
 

@@ -251,9 +251,20 @@ def test_a_lost_file_is_fetched_again(web: Web, tmp_path: Path) -> None:
     booru(web, 5)
     out = tmp_path / "raw"
     assert main(words(web, out)) == 0
-    lost, emptied = files(out)[:2]
-    lost.unlink()
+    files(out)[0].unlink()
+    assert main(words(web, out)) == 0
+    assert held(out) == expected(web, 5)
+
+
+def test_what_a_loss_of_power_left_unwritten_is_fetched_again(web: Web, tmp_path: Path) -> None:
+    booru(web, 5)
+    out = tmp_path / "raw"
+    assert main(words(web, out)) == 0
+    emptied, zeroed = files(out)[:2]
     emptied.write_bytes(b"")
+    zeroed.write_bytes(bytes(zeroed.stat().st_size))
+    with sqlite3.connect(out / "scrape.sqlite") as db:  # as it stands when a run does not come to its end
+        db.execute("UPDATE asked SET value = 'false' WHERE name = 'ended'")
     assert main(words(web, out)) == 0
     assert held(out) == expected(web, 5)
 
