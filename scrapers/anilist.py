@@ -32,20 +32,15 @@ def pages(search: Search, cursor: str | None) -> Iterator[Page]:
     while True:
         body = {"query": query, "variables": {"search": search.query, "page": number}}
         answer = search.client.json(search.options["base"], body=body)
-        try:
-            if errors := answer.get("errors"):
-                raise NenrinError(f"anilist says: {errors[0]['message']}")
-            page = answer["data"]["Page"]
-            if what == "title":
-                if not page["media"]:
-                    raise UsageError(f"anilist knows no title {search.query!r}")
-                page = page["media"][0]["characters"]
-            characters, more = (
-                page["nodes" if what == "title" else "characters"],
-                page["pageInfo"]["hasNextPage"],
-            )
-        except (KeyError, TypeError, IndexError, AttributeError):
-            raise NenrinError("anilist gave no characters: has its interface changed?") from None
+        if errors := answer.get("errors"):
+            raise NenrinError(f"anilist says: {errors[0]['message']}")
+        page = answer["data"]["Page"]
+        if what == "title":
+            if not page["media"]:
+                raise UsageError(f"anilist knows no title {search.query!r}")
+            page = page["media"][0]["characters"]
+        characters = page["nodes" if what == "title" else "characters"]
+        more = page["pageInfo"]["hasNextPage"]
         number += 1
         yield Page(
             items=[_item(character) for character in characters if character and character.get("id")],

@@ -112,7 +112,7 @@ class Client:
                 text = b"".join(self._blocks(response))
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise Unusable("gave no JSON: has its interface changed?", shown(url)) from None
 
         return self._attempt(url, once)
@@ -264,6 +264,8 @@ class Client:
             try:
                 with self._answer("GET", f"{origin}/robots.txt") as response:
                     text = b"".join(self._blocks(response)).decode(errors="replace")
+            except TooMany:
+                raise
             except (Unusable, Refused):  # a host without one allows everything
                 text = ""
             self._robots[origin] = Protego.parse(text)

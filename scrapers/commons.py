@@ -66,8 +66,6 @@ def ask(client: Client, base: str, params: dict[str, Any]) -> Any:
     for _ in range(_PATIENCE):
         common = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5}
         answer = client.json(base, {**common, **params})
-        if not isinstance(answer, dict):
-            raise NenrinError(f"{base} gave something else than an answer: has its interface changed?")
         error = answer.get("error") or {}
         if not error:
             return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nenrin.ground import NenrinError, UsageError, suggest
+from nenrin.ground import UsageError, suggest
 from nenrin.scrapers.source import Item, Option, Page, Search, Source
 from nenrin.scrapers.tags import RATINGS, fault, label
 
@@ -25,9 +25,7 @@ def pages(search: Search, cursor: str | None) -> Iterator[Page]:
     while True:
         params = {"tags": tags, "limit": _PER_PAGE, **({"page": f"b{cursor}"} if cursor else {})}
         posts = search.client.json(f"{base}/posts.json", params, auth=auth)
-        if not isinstance(posts, list):
-            raise NenrinError(f"{base} gave no list of posts: has its interface changed?")
-        posts = [post for post in posts if isinstance(post, dict) and isinstance(post.get("id"), int)]
+        posts = [post for post in posts if post.get("id")]
         cursor = str(min(post["id"] for post in posts)) if posts else None
         yield Page(items=[_item(post, base, size, allowed) for post in posts], cursor=cursor)
         if cursor is None:

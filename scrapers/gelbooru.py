@@ -6,7 +6,6 @@ import html
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nenrin.ground import NenrinError
 from nenrin.scrapers.danbooru import ratings
 from nenrin.scrapers.source import Item, Option, Page, Search, Source
 from nenrin.scrapers.tags import RATINGS, fault, label
@@ -42,10 +41,8 @@ def _ask(search: Search, base: str, what: str, **params: Any) -> Any:
 
 def _rows(answer: Any, name: str) -> list[dict[str, Any]]:
     """The rows of an answer: none of them leaves the name out, and one may come without its list."""
-    if not isinstance(answer, dict):
-        raise NenrinError("Gelbooru gave something else than posts: has its interface changed?")
     rows = answer.get(name) or []
-    return [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, dict)]
+    return rows if isinstance(rows, list) else [rows]
 
 
 def _learn(search: Search, base: str, kinds: dict[str, int], words: Iterable[str]) -> None:

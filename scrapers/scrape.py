@@ -14,7 +14,7 @@ from nenrin.scrapers.archive import Archive, Row
 from nenrin.scrapers.client import Client
 from nenrin.scrapers.errors import Refused, TooMany, Unreachable, Unusable
 from nenrin.scrapers.picture import suffix_of
-from nenrin.scrapers.source import Page, Search, Source, resolve
+from nenrin.scrapers.source import Page, Search, Source, listing, resolve
 
 FOLDER = "pictures"
 _PATIENCE = 5  # addresses in a row that cannot be reached before the network is taken to be down
@@ -95,9 +95,7 @@ class _Job:
                     self.unreachable += 1
                     in_a_row += 1
                     if in_a_row == _PATIENCE:
-                        raise Unreachable(
-                            f"{error}, and so the {_PATIENCE - 1} before it; the same command goes on"
-                        ) from None
+                        raise Unreachable(f"{error}, and so the {_PATIENCE - 1} before it") from None
                 except TooMany:
                     raise
                 except Refused as error:
@@ -108,9 +106,10 @@ class _Job:
                     if new:
                         self.pictures += 1
                         yield self.pictures
-        except Refused as error:
-            kept = f"{self.pictures} pictures are kept"
-            raise type(error)(f"{error}; {kept}. {self._source.advice}".strip()) from None
+        except (Refused, Unreachable) as error:
+            kept = f"{self.pictures} pictures are kept, and the same command goes on"
+            advice = f". {self._source.advice}" if isinstance(error, Refused) and self._source.advice else ""
+            raise type(error)(f"{error}; {kept}{advice}") from None
 
     def _wanted(self) -> Iterator[Row]:
         """What is recorded and not fetched, then further pages of the listing."""
@@ -124,7 +123,7 @@ class _Job:
             elif self._archive.asked("listed"):
                 return
             else:
-                pages = pages or self._source.pages(self._search, self._archive.asked("cursor"))
+                pages = pages or listing(self._source, self._search, self._archive.asked("cursor"))
                 page = next(pages, Page(items=[], cursor=None))
                 for item in page.items:
                     item.source = item.source or self._source.name
@@ -134,7 +133,8 @@ class _Job:
     def _fetch(self, row: Row) -> bool:
         """Get one picture into place and record it. True if it is new."""
         same = self._archive.fetched(row.item.url)
-        if same is not None and same.file and same.sha256 and same.retrieved:
+        if same is not None and row.item.sha256 in (None, same.sha256):
+            assert same.file and same.sha256 and same.retrieved, "it is done"
             return self._archive.finish(
                 row.number, file=same.file, sha256=same.sha256, retrieved=same.retrieved
             )

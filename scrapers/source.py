@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nenrin.ground import UsageError, suggest
+from nenrin.ground import NenrinError, UsageError, suggest
 from nenrin.scrapers.client import Client
 
 
@@ -93,6 +93,30 @@ class Source:
     intervals: Mapping[str, float] = dataclasses.field(default_factory=dict)
     limit: int | None = None  # pictures unless --limit says otherwise, where the terms forbid collecting
     web: bool = True  # False: nothing is sent anywhere
+
+
+def listing(source: Source, search: Search, cursor: str | None) -> Iterator[Page]:
+    """The pages of a source from a cursor on. What an interface leaves out its source must bear; an answer of
+    another shape raises `NenrinError` here, for all of them."""
+    pages = source.pages(search, cursor)
+    while True:
+        try:
+            page = next(pages, None)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            if isinstance(error, NenrinError):
+                raise
+            what = f"{type(error).__name__}: {error}"
+            raise NenrinError(
+                f"{source.name} answered in an unknown shape ({what}): has it changed?"
+            ) from error
+        if page is None:
+            return
+        if page.cursor == cursor:
+            page.cursor = None  # a server that does not understand the cursor would go round for ever
+        cursor = page.cursor
+        yield page
+        if cursor is None:
+            return
 
 
 COMMON = {"domain": Option(default="", help="what the pictures show, where the source cannot tell")}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from urllib.parse import unquote, urlsplit
 
-from nenrin.ground import NenrinError, UsageError
+from nenrin.ground import UsageError
 from nenrin.scrapers import commons
 from nenrin.scrapers.source import Item, Option, Page, Search, Source
 
@@ -59,12 +59,9 @@ def pages(search: Search, cursor: str | None) -> Iterator[Page]:
         query = _QUERY % {"about": about, "kinds": kinds, "limit": _PER_PAGE, "offset": offset}
         answer = search.client.json(search.options["base"], {"query": query, "format": "json"})
         works: dict[str, list[Row]] = defaultdict(list)
-        try:
-            for binding in answer["results"]["bindings"]:
-                row = {name: entry["value"] for name, entry in binding.items()}
-                works[_name(row["work"])].append(row)
-        except (KeyError, TypeError, AttributeError):
-            raise NenrinError("wikidata gave no works: has its interface changed?") from None
+        for binding in answer["results"]["bindings"]:
+            row = {name: entry["value"] for name, entry in binding.items()}
+            works[_name(row["work"])].append(row)
         offset += _PER_PAGE
         more = len(works) >= _PER_PAGE
         yield Page(items=_items(search, works), cursor=str(offset) if more else None)

@@ -190,7 +190,7 @@ def test_a_refusal_stops_and_keeps(
     web.routes["/data/7.png"] = lambda request, handler: Answer(b"no", "text/plain", 403)
     said = fails(*words(web, tmp_path / "raw"), code=1)
     assert said.startswith(
-        "nenrin: 127.0.0.1 refuses (HTTP 403); 3 pictures are kept. A key: https://danbooru"
+        "nenrin: 127.0.0.1 refuses (HTTP 403); 3 pictures are kept, and the same command goes on. A key: https"
     )
     assert len(files(tmp_path / "raw")) == 3
     assert web.count("/data/6.png") == 0  # nothing further was asked
@@ -276,7 +276,9 @@ def test_a_network_that_goes_down(web: Web, tmp_path: Path) -> None:
     only(web, *(post(web, n, file_url=f"{down}/{n}.png") for n in range(9)))
     client = Client(pace=Pace(0.0), limits=Limits(attempts=1), allowed=[web.host, "127.0.0.1:9"])
     options, keys = {"base": web.url}, {"DANBOORU_LOGIN": "ada", "DANBOORU_API_KEY": "secret"}
-    with pytest.raises(Unreachable, match="and so the 4 before it; the same command goes on"):
+    with pytest.raises(
+        Unreachable, match="and so the 4 before it; 0 pictures are kept, and the same command goes on"
+    ):
         scrape(SOURCE, "solo", tmp_path / "raw", client=client, options=options, keys=keys)
 
 

@@ -1,4 +1,4 @@
-"""docs/sources.md is followed to the letter: its own source is added and used, and it tells of all of ours."""
+"""docs/sources.md is followed to the letter: its source is added and used, its commands are understood."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_every_command_of_the_page_is_understood(
     assert len(commands) >= 6
     for line in commands:
         words = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', line)]
-        # Each is asked for without a contact, and gets no further than that, or needs a file that is not here.
+        # Without a contact each gets no further than that, unless it needs a file that is not here.
         assert main(words) == 2, line
         said = capsys.readouterr().err
         assert "--contact" in said or "does not exist" in said, said
