@@ -23,6 +23,7 @@ from nenrin.ground import NenrinError, UsageError, read_toml, write_text, write_
 
 FORMAT_VERSION = 1
 SHARD_BYTES = 500 * 2**20  # below the 512 MB that a shard may have
+SEVERAL = "several: each face names its own"  # licences of one source
 GROUP_ROWS = 128  # rows written, and held in memory, at a time
 
 
@@ -171,7 +172,9 @@ class SetWriter:
         self._tally.add(face)
         self._sources[face.source] += 1
         if face.licence is not None:
-            self.meta.licences.setdefault(face.source, face.licence)
+            known = self.meta.licences.setdefault(face.source, face.licence)
+            if known != face.licence:
+                self.meta.licences[face.source] = SEVERAL
         if len(self._rows) >= GROUP_ROWS:
             self._flush()
 

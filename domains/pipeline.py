@@ -84,6 +84,8 @@ class Pipeline:
                 reason = str(error).replace(str(raw.path), "the file")
                 yield Unreadable(source=raw.source, source_id=raw.source_id, reason=reason)
                 continue
+            if raw.box is not None:
+                picture = picture.crop(_about(raw.box, picture.size))
             batch.append((raw, picture, fraction))
             pixels += picture.width * picture.height
             if len(batch) >= _BATCH_PICTURES or pixels >= _BATCH_PIXELS:
@@ -173,13 +175,33 @@ class Pipeline:
             author=raw.author,
             licence=raw.licence or self._importer.licence,
             retrieved=raw.retrieved,
-            points=place.points,
+            points=_in_source(place),
             frame=frame,
             scores=place.scores,
             verdict="keep" if reason is None else "drop",
             reason=reason,
         )
         return Hashed(face=face, hash=difference_hash(image))
+
+
+def _about(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """A box with half of its longer side around it, within a picture of this width and height."""
+    left, top, right, bottom = box
+    around = max(right - left, bottom - top) // 2
+    return (
+        max(left - around, 0),
+        max(top - around, 0),
+        min(right + around, size[0]),
+        min(bottom + around, size[1]),
+    )
+
+
+def _in_source(place: Placed) -> NDArray[np.float32] | None:
+    """A face's points in its whole picture, where only a part of it was looked at."""
+    if place.points is None or place.raw.box is None:
+        return place.points
+    corner = _about(place.raw.box, place.picture.size)[:2]
+    return place.points + np.array(corner, dtype=np.float32)
 
 
 def _scale(fractions: NDArray[np.floating], picture: Image.Image) -> NDArray[np.float32]:

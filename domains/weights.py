@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from nenrin.ground import UsageError, suggest
-from nenrin.scrapers.download import Opener, download, open_url, sha256_of
+from nenrin.scrapers.client import Client
+from nenrin.scrapers.download import download, sha256_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,7 @@ def known_by(sha256: str) -> Known | None:
 
 
 def obtain(
-    weights: str, *, sha256: str | None = None, cache: Path | None = None, opener: Opener = open_url
+    weights: str, *, sha256: str | None = None, cache: Path | None = None, client: Client | None = None
 ) -> tuple[Path, str]:
     """The file of a net (a path, a name of `KNOWN` or an address) and its SHA-256.
 
@@ -81,7 +82,7 @@ def obtain(
         path = (cache or cache_folder()) / "weights" / expected[:16] / name
         # A file that was damaged on the disk is fetched anew.
         if not path.is_file() or sha256_of(path) != expected:
-            download(url, path, sha256=expected, member=member, opener=opener)
+            download(url, path, sha256=expected, member=member, client=client)
         return path, expected
     if not path.is_file():
         what = "is a folder, not a net" if path.is_dir() else f"does not exist; {suggest(weights, KNOWN)}"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import nenrin
-from nenrin.commands import age, build, evaluate, find, pairs, stylize, train, twins
+from nenrin.commands import age, build, evaluate, find, pairs, scrape, stylize, train, twins
 from nenrin.ground import NenrinError
 
 GO_ON = "what was written is kept; the same command goes on from there"
@@ -80,6 +80,7 @@ def _demo(
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", _demo, "the sets and the run are in the output folder; the same command starts again"),
     ("twins", twins.twins, GO_ON),
+    ("scrape", scrape.scrape, GO_ON),
     ("find", find.find, "the pictures marked so far are kept; the same command starts again"),
     ("build", build.build, GO_ON),
     ("stylize", stylize.stylize, GO_ON),

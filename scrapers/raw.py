@@ -22,6 +22,7 @@ class Raw:
     attributes: dict[str, bool] = dataclasses.field(default_factory=dict)
     identity: str | None = None
     points: tuple[tuple[float, float], ...] | None = None  # five, in pixels, in the order of `face.POINTS`
+    box: tuple[int, int, int, int] | None = None  # the one face's left, top, right, bottom, in pixels
     url: str | None = None
     author: str | None = None
     licence: str | None = None

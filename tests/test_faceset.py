@@ -102,6 +102,16 @@ def test_datasets_opens_a_set_and_sees_pictures(tmp_path: Path) -> None:
     assert rows["age"][:] == [34.5, None]
 
 
+def test_several_licences_of_one_source_are_not_told_as_one(tmp_path: Path) -> None:
+    faces = [make_face(n, source=f"s{n // 2}", licence=f"CC {n // 4}") for n in range(6)]
+    faces[1].licence = "CC0"
+    assert write(tmp_path / "set", faces).meta.licences == {
+        "s0": "several: each face names its own",
+        "s1": "CC 0",
+        "s2": "CC 1",
+    }
+
+
 def test_the_card_counts(tmp_path: Path) -> None:
     faces = [make_face(i, age=5.9, split="test", source="a") for i in range(3)]
     faces += [make_face(9, verdict="drop", reason="malformed name: x", source="a")]

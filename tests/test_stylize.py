@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -352,34 +353,34 @@ def test_weights_are_fetched_once(
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(NenrinError, match=r"cannot be fetched \(\w+\): fetch it yourself") as caught:
+    with pytest.raises(NenrinError, match=r"cannot be reached \([\w ]+\): fetch it yourself") as caught:
         obtain("http://127.0.0.1:9/net.onnx", sha256="0" * 64, cache=tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_known_net_comes_out_of_its_archive(tmp_path: Path) -> None:
+def test_a_known_net_comes_out_of_its_archive(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known, body = KNOWN["whitebox"], b"weights"
     assert known.member is not None
-
-    def archive(url: str) -> io.BytesIO:
-        assert url == known.url
-        stream = io.BytesIO()
-        with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-            entry = tarfile.TarInfo(f"folder/{known.member}")
-            entry.size = len(body)
-            tar.addfile(entry, io.BytesIO(body))
-        stream.seek(0)
-        return stream
-
+    with tarfile.open(tmp_path / "web" / "net.tar.gz", mode="w:gz") as tar:
+        entry = tarfile.TarInfo(f"folder/{known.member}")
+        entry.size = len(body)
+        tar.addfile(entry, io.BytesIO(body))
+    (tmp_path / "web" / "none.tar.gz").write_bytes(b"no archive")
+    (tmp_path / "web" / "empty.tar.gz").write_bytes(b"")
+    url = f"{server}/net.tar.gz"
+    monkeypatch.setitem(KNOWN, "whitebox", dataclasses.replace(known, url=url))
     digest = hashlib.sha256(body).hexdigest()
-    path, _ = obtain("whitebox", sha256=digest, cache=tmp_path, opener=archive)
+    path, _ = obtain("whitebox", sha256=digest, cache=tmp_path)
     assert path.read_bytes() == body
-    for wrong in (lambda url: io.BytesIO(b"no archive"), lambda url: io.BytesIO()):
-        with pytest.raises(NenrinError, match="is not an archive that holds whitebox"):
-            download(known.url, tmp_path / "x", sha256=digest, member=known.member, opener=wrong)
+    for name, said in (("none", "is not an archive that holds whitebox"), ("empty", "gave nothing")):
+        with pytest.raises(NenrinError, match=said):
+            download(f"{server}/{name}.tar.gz", tmp_path / "x", sha256=digest, member=known.member)
     with pytest.raises(NenrinError, match="is not an archive that holds other"):
-        download(known.url, tmp_path / "x", sha256=digest, member="other", opener=archive)
+        download(url, tmp_path / "x", sha256=digest, member="other")
     assert not (tmp_path / "x").exists()
+    assert not list(tmp_path.glob(".x*"))
 
 
 @pytest.mark.real

@@ -13,6 +13,8 @@ from nenrin.domains.importers import (
     fgnet,
     folder,
     imdbwiki,
+    manga109,
+    scraped,
     utkface,
 )
 from nenrin.domains.importers.base import Importer
@@ -20,6 +22,8 @@ from nenrin.ground import UsageError, suggest
 
 # The order in which a folder is tried; the plain folder takes whatever is left.
 IMPORTERS: tuple[Importer, ...] = (
+    scraped.IMPORTER,
+    manga109.IMPORTER,
     imdbwiki.IMPORTER,
     afad.IMPORTER,
     celeba.IMPORTER,

@@ -9,9 +9,7 @@ import typer
 
 
 def pairs(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="The ager that makes them.")
-    ],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The ager that makes them.")],
     sets: Annotated[list[Path], typer.Argument(metavar="SET...", help="Sets whose faces it ages.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The set to write.")],
     each: Annotated[int, typer.Option(min=1, help="Made faces for each face.")] = 1,

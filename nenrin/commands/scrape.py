@@ -1,0 +1,162 @@
+"""`nenrin scrape`: raw pictures from a source, with their labels and where they came from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nenrin.ground import NenrinError, UsageError
+
+if TYPE_CHECKING:
+    from nenrin.scrapers.client import Client
+    from nenrin.scrapers.scrape import Report
+    from nenrin.scrapers.source import Source
+
+
+def scrape(
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="Where from; --list tells of each.")
+    ] = None,
+    query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for there.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Options of the source.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The folder to write.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pictures at most.")] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(envvar="NENRIN_CONTACT", help="Your e-mail or web address, told to every server."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Write a recipe there; without SOURCE: fetch what it names.")
+    ] = None,
+    faces: Annotated[
+        Path | None, typer.Option(metavar="SET", help="Put the crops of this set into the recipe.")
+    ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Look for what is new, or failed.")] = False,
+    interval: Annotated[
+        float | None, typer.Option(min=0, help="Seconds between two requests, where no more are asked for.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="A server of your own network that may be asked."),
+    ] = None,
+    tell: Annotated[bool, typer.Option("--list", help="Tell of each source and its options.")] = False,
+) -> None:
+    """Fetch raw pictures, with their labels, authors and licences.
+
+    Asked politely, and nothing twice: interrupted, the same command goes on. nenrin build takes the folder.
+
+    Example: nenrin scrape commons "Category:Portrait paintings of women" -o data/raw/women --limit 500
+
+    Example: nenrin scrape wikidata "Leonardo da Vinci" -o data/raw/leonardo
+
+    Example: nenrin scrape --recipe women.toml -o data/raw/women
+    """
+    if tell:
+        _list_sources()
+        return
+    if out is None:
+        raise UsageError("name the folder to write, as in -o data/raw/women")
+
+    from nenrin.scrapers import recipe as recipes
+    from nenrin.scrapers.scrape import keys_of
+    from nenrin.scrapers.scrape import scrape as run
+    from nenrin.scrapers.sources import source_named
+
+    if source is None:
+        if recipe is None:
+            raise UsageError("name a source (--list tells of each), or a recipe with --recipe")
+        chosen, query = recipes.source_of(recipe)
+    else:
+        chosen = source_named(source)
+        if query is None:
+            raise UsageError(f"say what to look for: {chosen.query}, as in {chosen.example}")
+        if recipe is not None and not chosen.web:
+            raise UsageError("pictures that are here have no addresses: a recipe cannot name them")
+    if faces is not None and (recipe is None or source is None):
+        raise UsageError("--faces needs a source and a recipe to write: --recipe FILE.toml")
+    options = _options(settings or ())
+    report = run(
+        chosen,
+        query,
+        out,
+        client=_client(chosen, contact, interval, allow or []),
+        options=options,
+        keys=keys_of(chosen),
+        limit=limit,
+        refresh=refresh,
+    )
+    _tell(report, out, limit or chosen.limit)
+    if source is not None and recipe is not None:
+        count = recipes.write(out, recipe, faces=None if faces is None else _crops(faces))
+        typer.echo(f"{count} of them named in {recipe}")
+
+
+def _client(source: Source, contact: str | None, interval: float | None, allow: list[str]) -> Client:
+    from nenrin.scrapers.client import Client
+    from nenrin.scrapers.pace import Pace
+
+    if source.web and not contact:
+        raise UsageError(
+            "servers want to know whom to write to: --contact you@example.org, or set NENRIN_CONTACT"
+        )
+    if contact and not (contact.isascii() and contact.isprintable() and ("@" in contact or "://" in contact)):
+        raise UsageError(f"{contact!r} is no e-mail or web address where somebody can be reached")
+    hosts = {host: max(least, interval or 0.0) for host, least in source.intervals.items()}
+    pace = Pace(1.0 if interval is None else interval, hosts)
+    return Client(contact=contact, pace=pace, allowed=allow)
+
+
+def _options(settings: list[str] | tuple[str, ...]) -> dict[str, str]:
+    pairs = [setting.partition("=") for setting in settings]
+    for setting, (_, equals, _) in zip(settings, pairs, strict=True):
+        if not equals:
+            raise UsageError(f"options are name=value, not {setting!r}; a QUERY of several words is quoted")
+    return {name: value for name, _, value in pairs}
+
+
+def _crops(path: Path) -> dict[tuple[str, str], list[Any]]:
+    """The points of a set's good faces, by the picture they are in."""
+    from nenrin.domains.faceset import FaceSet
+
+    crops: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in FaceSet.open(path).table(["source", "source_id", "points", "verdict"]).to_pylist():
+        if row["verdict"] == "keep" and row["points"] is not None:
+            name, _, number = row["source_id"].rpartition("#")
+            picture = name if name and number.isdigit() else row["source_id"]
+            crops[row["source"], picture].append([[round(v, 2) for v in point] for point in row["points"]])
+    return crops
+
+
+def _tell(report: Report, out: Path, limit: int | None) -> None:
+    new = f", {report.fetched} of them new" if report.fetched != report.pictures else ""
+    typer.echo(f"{report.pictures} pictures in {out}{new}")
+    if report.failed:
+        typer.echo(f"{report.failed.total()} left out:")
+        for reason, count in report.failed.most_common():
+            typer.echo(f"  {count:6d}  {reason}")
+    if report.unreachable:
+        typer.echo(f"{report.unreachable} could not be reached: the same command tries them again")
+    if not report.pictures and not report.unreachable:
+        raise NenrinError("nothing was found: look at the query in the source's own search")
+    if not report.complete and limit is not None and report.pictures >= limit:
+        typer.echo("There are more: raise --limit for them")
+
+
+def _list_sources() -> None:
+    from nenrin.scrapers.source import COMMON
+    from nenrin.scrapers.sources import SOURCES
+
+    for source in SOURCES.values():
+        typer.echo(f"{source.name}: {source.summary}")
+        typer.echo(f"    nenrin scrape {source.name} {source.example} -o data/raw/{source.name}")
+        typer.echo(f"    QUERY: {source.query}")
+        for name, option in {**source.options, **COMMON}.items():
+            default = f" ({option.default})" if option.default else ""
+            typer.echo(f"    {name}=...: {option.help}{default}")
+        if source.keys:
+            typer.echo(f"    your key: {', '.join(source.keys)} in the environment. {source.advice}")

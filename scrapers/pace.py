@@ -1,0 +1,90 @@
+"""How fast a host is asked: one request at a time, as far apart as it says itself, or as we say for it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+
+from nenrin.scrapers.errors import TooMany
+
+LONGEST_WAIT = 120.0  # seconds; who asks for more is left alone until the command is given again
+_SLOWEST = 60.0  # seconds between two requests to a host that complained again and again
+_WINDOW = 60.0  # seconds that a limit holds for, where the headers do not say (AniList's is by the minute)
+
+
+class Pace:
+    """Seconds between two requests to a host.
+
+    `interval` is the least for any host, `hosts` for those named. Headers of the server's own
+    (`X-RateLimit-*`, `RateLimit-*`, `RateLimit`) can only make it longer: what remains is spread evenly
+    over the time until the count starts anew.
+    """
+
+    def __init__(self, interval: float = 1.0, hosts: Mapping[str, float] | None = None) -> None:
+        self._least = defaultdict(lambda: interval, hosts or {})
+        self._interval: dict[str, float] = {}
+        self._ready: dict[str, float] = {}  # by the monotonic clock
+
+    def interval(self, host: str) -> float:
+        """Seconds from one request to the next, as of now."""
+        return max(self._interval.get(host, 0.0), self._least[host])
+
+    def wait(self, host: str) -> None:
+        """Sleep until the host may be asked again. Raises `TooMany` if that is longer than anybody waits."""
+        seconds = self._ready.get(host, 0.0) - time.monotonic()
+        if seconds > LONGEST_WAIT:
+            raise TooMany(
+                f"{host} asks to be left alone for {seconds:.0f} s: the same command goes on after that"
+            )
+        if seconds > 0:
+            time.sleep(seconds)
+        self._ready[host] = time.monotonic() + self.interval(host)
+
+    def hold(self, host: str, seconds: float) -> None:
+        """Leave the host alone for so long."""
+        self._ready[host] = max(self._ready.get(host, 0.0), time.monotonic() + seconds)
+
+    def require(self, host: str, interval: float) -> None:
+        """The host wants at least this interval (`Crawl-delay`)."""
+        self._least[host] = max(self._least[host], interval)
+
+    def slow_down(self, host: str) -> None:
+        """The host said "too many": halve the rate for good, and wait for as long at once."""
+        self.require(host, min(2 * max(self.interval(host), 0.1), _SLOWEST))
+        self.hold(host, self.interval(host))
+
+    def observe(self, host: str, headers: Mapping[str, str]) -> None:
+        """Take the limit that an answer's headers tell of."""
+        limit, remaining, reset = _told(headers)
+        if remaining is not None and reset is not None:
+            if remaining <= 0:
+                self.hold(host, reset)
+            self._interval[host] = reset / max(remaining, 1)
+        elif limit:
+            self._interval[host] = _WINDOW / limit
+
+
+def _told(headers: Mapping[str, str]) -> tuple[float | None, float | None, float | None]:
+    """Limit, what remains of it, and seconds until it starts anew; None where the headers do not say."""
+    limit, remaining, reset = (
+        _number(headers.get(f"X-RateLimit-{name}") or headers.get(f"RateLimit-{name}"))
+        for name in ("Limit", "Remaining", "Reset")
+    )
+    if together := headers.get("RateLimit"):  # draft-ietf-httpapi-ratelimit-headers: "default";r=50;t=30
+        remaining = _number(_parameter("r(?:emaining)?", together))
+        reset = _number(_parameter("t|reset", together))
+    if reset is not None and reset > 1e9:  # a point in time instead of a span
+        reset -= time.time()
+    return limit, remaining, None if reset is None else max(reset, 0.0)
+
+
+def _parameter(name: str, header: str) -> str | None:
+    match = re.search(rf"(?:^|[;,\s])(?:{name})=(\d+)", header)
+    return match and match[1]
+
+
+def _number(text: str | None) -> float | None:
+    match = re.match(r"\s*(\d+(?:\.\d+)?)", text or "")
+    return float(match[1]) if match else None
