@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -32,20 +31,37 @@ from nenrin.models.train import resume, train
 WELL = 400  # steps after which the run is broken
 LIMIT = 500  # steps within which it must be noticed
 Faces = Iterator[Face]
+Tensors = dict[str, torch.Tensor]
 
 
-def shuffle_ages(faces: Faces) -> Faces:
-    """Every face with the age of another: there is nothing to learn from an age."""
-    every = list(faces)
-    order = np.random.default_rng(0).permutation(len(every))
-    return (dataclasses.replace(face, age=every[i].age) for face, i in zip(every, order, strict=True))
+def forget_ages(faces: Faces) -> Faces:
+    """Nobody's age is known."""
+    return (dataclasses.replace(face, age=None, age_source=None) for face in faces)
 
 
-def repeat_one(faces: Faces) -> Faces:
-    """One face's pixels in every row."""
-    first = next(faces)
-    yield first
-    yield from (dataclasses.replace(face, image=first.image) for face in faces)
+def kill_encoder(tensors: Tensors) -> None:
+    """The units of a layer die: they answer -1 to everything, and ReLU lets nothing through."""
+    tensors["encoder.body.4.weight"].zero_()
+    tensors["encoder.body.4.bias"].fill_(-1)
+
+
+def kill_discriminator(tensors: Tensors) -> None:
+    """Likewise, and what follows answers "half and half" to everything."""
+    tensors["picture_discriminator.rest.7.weight"].zero_()
+    tensors["picture_discriminator.rest.7.bias"].fill_(-1)
+    tensors["picture_discriminator.head.2.weight"].zero_()
+    tensors["picture_discriminator.head.2.bias"].zero_()
+
+
+def silence_age(tensors: Tensors) -> None:
+    """The generator does not listen where the age is said: columns 50 to 99, after z."""
+    tensors["generator.from_latent.weight"][:, 50:100] = 0
+
+
+def silence_both(tensors: Tensors) -> None:
+    """Neither the face nor the age reaches the generator."""
+    kill_encoder(tensors)
+    silence_age(tensors)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -55,14 +71,14 @@ class Case:
     fault: str
     settings: dict[str, object] = dataclasses.field(default_factory=dict)
     rates: dict[str, float] = dataclasses.field(default_factory=dict)  # net -> learning rate
-    dead: str = ""  # a layer whose units die: they answer -1 to everything, and ReLU lets nothing through
+    nets: Callable[[Tensors], None] | None = None
     data: Callable[[Faces], Faces] | None = None
 
     def __str__(self) -> str:
         words = [f"{key}={value}" for key, value in self.settings.items()]
         words += [f"learning rate of {net} {rate:g}" for net, rate in self.rates.items()]
-        words += [f"dead units in {self.dead}"] if self.dead else []
-        return ", ".join(words + ([self.data.__name__.replace("_", " ")] if self.data else []))
+        words += [what.__name__.replace("_", " ") for what in (self.nets, self.data) if what is not None]
+        return ", ".join(words)
 
 
 NETS = ("encoder", "generator", "picture_discriminator", "latent_discriminator")
@@ -70,30 +86,29 @@ CASES = (
     Case(fault="learning rate", rates=dict.fromkeys(NETS, 0.03)),
     Case(fault="adversary too strong", settings={"picture_adversary": 30.0}),
     Case(fault="one colour", settings={"variation": 100.0}),
-    Case(fault="ignored age", data=shuffle_ages),
-    Case(fault="ignored input", dead="encoder.body.4"),
-    Case(fault="dead discriminator", dead="picture_discriminator.rest.7"),
+    Case(fault="ignored age", nets=silence_age, data=forget_ages),
+    Case(fault="ignored input", nets=kill_encoder),
+    Case(fault="dead discriminator", nets=kill_discriminator),
     Case(fault="not finite", settings={"precision": "bf16-mixed"}, rates=dict.fromkeys(NETS, 1e18)),
-    Case(fault="all faces alike", data=repeat_one),
+    Case(fault="all faces alike", nets=silence_both, data=forget_ages),
 )
 
 
-def break_run(run: Run, case: Case, folder: Path) -> Run:
-    """A copy of the run, to be gone on with from its newest checkpoint, with one thing broken."""
+def break_run(run: Run, case: Case, folder: Path, *, steps: int) -> Run:
+    """A copy of the run, to be gone on with from its newest checkpoint to `steps`, with one thing broken."""
     copy = folder / case.fault.replace(" ", "-") / "run"
     shutil.copytree(run.path, copy)
     broken = Run.open(copy)
     file = broken.latest() / "state.json"
     state = json.loads(file.read_text(encoding="utf-8"))
-    state["config"] |= case.settings | {"pictures": (WELL + LIMIT) * state["config"]["batch"]}
+    state["config"] |= case.settings | {"pictures": steps * state["config"]["batch"]}
     for net, rate in case.rates.items():
         state["optimizers"][net] = [{"lr": rate}]
     write_text(file, json.dumps(state))
-    if case.dead:
+    if case.nets is not None:
         file = broken.latest() / "nets.safetensors"
         tensors = load_file(file)
-        tensors[f"{case.dead}.weight"].zero_()
-        tensors[f"{case.dead}.bias"].fill_(-1)
+        case.nets(tensors)
         save_file(tensors, file)
     if case.data is not None:
         (path,) = run.sets()
@@ -138,7 +153,7 @@ def main() -> None:
         for case in CASES:
             if options.only and case.fault not in options.only:
                 continue
-            run = break_run(well, case, folder)
+            run = break_run(well, case, folder, steps=WELL + LIMIT)
             try:
                 resume(run.path)
                 said = "nothing"

@@ -116,19 +116,16 @@ def _crop(picture: Image.Image, matrix: Floats, size: int) -> tuple[NDArray[np.u
 def _warp(pixels: NDArray[np.uint8], matrices: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
     """(B, H, W, 3) uint8 through (B, 2, 3) matrices into (B, size, size, 3), bicubic."""
     import torch
-    from kornia.geometry.transform import warp_affine
+    import torch.nn.functional as F
 
-    # Kornia counts from pixel centres.
-    shifted = matrices.copy()
-    shifted[:, :, 2] += matrices[:, :, :2].sum(-1) * 0.5 - 0.5
+    height, width = pixels.shape[1:3]
+    # Where each aligned pixel comes from, both sides counted in [-1, 1] from edge to edge.
+    back = np.linalg.inv(np.concatenate([matrices, np.broadcast_to([[[0, 0, 1]]], (len(matrices), 1, 3))], 1))
+    to_aligned = np.array([[size / 2, 0, size / 2], [0, size / 2, size / 2], [0, 0, 1]])
+    to_unit = np.array([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]])
+    theta = torch.from_numpy((to_unit @ back @ to_aligned)[:, :2]).float()
     source: torch.Tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    warped = warp_affine(
-        source,
-        torch.from_numpy(shifted).float(),
-        (size, size),
-        mode="bicubic",
-        padding_mode="border",
-        align_corners=True,
-    )
+    grid = F.affine_grid(theta, [len(pixels), 3, size, size], align_corners=False)
+    warped = F.grid_sample(source, grid, mode="bicubic", padding_mode="border", align_corners=False)
     done: NDArray[np.uint8] = warped.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return done

@@ -49,6 +49,7 @@ class AgeCGAN(AgerModel):
     """Generator, discriminator, encoder, and the embedding with its reader."""
 
     name = "age-cgan"
+    exports = False
     config: AgeCGANConfig
 
     def __init__(self, config: AgeCGANConfig) -> None:
@@ -189,8 +190,8 @@ class AgeCGAN(AgerModel):
 
         def distance() -> Tensor:
             search.zero_grad()
-            loss = (embedder(generator(z, own)) - wanted).square().sum()
-            loss.backward(inputs=[z])
+            loss: Tensor = (embedder(generator(z, own)) - wanted).square().sum()
+            loss.backward(inputs=[z])  # type: ignore[no-untyped-call]
             return loss
 
         search.step(distance)  # type: ignore[no-untyped-call]

@@ -107,7 +107,6 @@ class Ager:
         images = to_tensor(pixels)
         count = len(images)
         began = time.perf_counter()
-        source = self.estimate(images)
         given = Condition.of(
             count,
             domains=self.domains,
@@ -116,11 +115,7 @@ class Ager:
             glasses=None if glasses == "keep" else glasses,
             gender=gender,
         )
-        source = dataclasses.replace(
-            source,
-            age=torch.where(given.age.isnan(), source.age, given.age),
-            domain=torch.where(given.domain == UNKNOWN, source.domain, given.domain),
-        )
+        source = merge(self.estimate(images), given)
         asked = given.replace(domain=source.domain)
         outputs = [to_pixels(self.transform(images, source, _aged(asked, age))) for age in to]
         seconds = (time.perf_counter() - began) / count
@@ -172,6 +167,14 @@ class Ager:
         points = np.stack([one.points for one in found])
         pixels, _ = align([picture] * len(found), points, self.size)
         return list(found), list(similarity(points, self.size)), pixels
+
+
+def merge(read: Condition, given: Condition) -> Condition:
+    """What faces are: their age and domain as given, where they are, all else as read off them."""
+    return read.replace(
+        age=torch.where(given.age.isnan(), read.age, given.age),
+        domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),
+    )
 
 
 def _aged(condition: Condition, years: float) -> Condition:

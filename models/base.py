@@ -33,6 +33,7 @@ class AgerModel(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
     config: ModelConfig
     nets: nn.ModuleDict
 

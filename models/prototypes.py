@@ -86,8 +86,9 @@ class Prototypes(FittedModel):
         means = self.nets["means"]
         (here, shape_here), (there, shape_there) = (means(years, domain, gender) for years in (own, asked))
         flow = shape_there - shape_here
-        shade = (there - shift(here, flow)) * means.shown
-        flow = flow * F.interpolate(means.shown, flow.shape[-2:], mode="bilinear", antialias=True)
+        shown: Tensor = means.shown  # type: ignore[assignment]
+        shade = (there - shift(here, flow)) * shown
+        flow = flow * F.interpolate(shown, flow.shape[-2:], mode="bilinear", antialias=True)
         change = Change(flow=flow, shade=shade, detail=flow.new_zeros(len(flow), 1, 2, 2))
         return change.times(self.config.strength)
 
@@ -127,7 +128,7 @@ class MeanFaces(nn.Module):
         """The mean faces (B, 3, S, S) and shapes (B, 2, FIELD, FIELD) of such labels."""
         domain = torch.where(domain == UNKNOWN, self.main, domain)
         gender = torch.where(gender == UNKNOWN, len(GENDERS), gender)
-        place = years.nan_to_num(0).clamp(0, OLDEST) / KNOT
+        place = years.nan_to_num(0.0).clamp(0.0, OLDEST) / KNOT
         low = place.long().clamp(max=KNOTS - 2)
         mix = (place - low)[:, None, None, None]
         picture, shape = (
@@ -153,7 +154,7 @@ def _mean_faces(faces: FaceArray, config: PrototypesConfig) -> tuple[Tensor, int
     sums = torch.zeros(domains, GROUPS, BINS, 4, size, size)  # colours times mask, and mask
     for images, masks, labels in _chunks(faces, "averaging"):
         known = ~labels.age.isnan()
-        where = (labels.age.nan_to_num(0).clamp(0, OLDEST) / BIN).round().long()
+        where = (labels.age.nan_to_num(0.0).clamp(0.0, OLDEST) / BIN).round().long()
         group = torch.where(labels.gender == UNKNOWN, len(GENDERS), labels.gender)
         cells = (labels.domain * GROUPS + group) * BINS + where
         shown = torch.cat([images * masks, masks], dim=1)
@@ -210,7 +211,8 @@ def _shapes(means: NDArray[np.float32]) -> NDArray[np.float32]:
         flow: NDArray[Any] = np.zeros((size, size, 2), np.float32)
         for knot in way:
             flow = cv2.calcOpticalFlowFarneback(grey[knot], grey[GROWN], flow.copy(), **options)
-            small = F.adaptive_avg_pool2d(torch.from_numpy(flow).permute(2, 0, 1), FIELD)
+            smooth = torch.from_numpy(cv2.GaussianBlur(flow, (0, 0), size / 24)).permute(2, 0, 1)
+            small = F.adaptive_avg_pool2d(smooth, FIELD)
             shapes[knot] = small.numpy() * (2 / size)  # the grid spans 2
     return shapes
 

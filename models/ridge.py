@@ -64,7 +64,7 @@ class RidgeReader(nn.Module):
             torch.where(known, scores.argmax(1), UNKNOWN)
             for known, scores in zip(self.known[1:], words, strict=True)
         )
-        years = torch.where(self.known[0], age[:, 0].clamp(0, 100), torch.nan)
+        years = torch.where(self.known[0], age[:, 0].clamp(0.0, 100.0), torch.nan)
         return Condition(age=years, domain=domain, glasses=glasses, gender=gender)
 
 

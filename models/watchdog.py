@@ -29,7 +29,7 @@ LEAST_CONTRAST = 0.1  # within a picture
 LEAST_ENTROPY = 0.25  # of the colours
 LEAST_SPREAD = 0.05  # between the pictures of different faces at one age
 LEAST_RESPONSE = 0.01  # between the pictures of one face at two ages
-LEAST_GRADIENT = 1e-4  # of what it was over the last thousand steps
+LEAST_GRADIENT = 1e-3  # of what it was over the last thousand steps
 MOST_GROWTH = 3.0  # of a net's weights, since all was well
 MOST_ERROR = 1.0  # of a face asked for its own age, where answering the mean face would give 1
 MOST_ADVERSARY = 10.0  # of what the generator pays for everything else
@@ -179,13 +179,14 @@ def find_faults(seen: Look, losses: Mapping[str, float]) -> list[Fault]:
                 "so it is saturated, or its units have died",
             )
         )
-    if seen.error > MOST_ERROR and seen.adversary > MOST_ADVERSARY:
+    lost = seen.error > MOST_ERROR or seen.spread < LEAST_SPREAD
+    if lost and seen.adversary > MOST_ADVERSARY:
         faults.append(
             Fault(
                 "adversary too strong",
-                seen.error,
-                f"the generator pays its adversaries {seen.adversary:.0f} times as much as all else, and the "
-                "mean face would be nearer to a face than its own picture is: lower their weights",
+                seen.adversary,
+                f"the generator pays its adversaries {seen.adversary:.0f} times as much as all else, and a "
+                "face comes back no more like itself than the mean face is: lower their weights",
             )
         )
     if seen.contrast < LEAST_CONTRAST or seen.entropy < LEAST_ENTROPY:
@@ -246,7 +247,7 @@ class _Statistics:
     def __init__(self, images: Tensor) -> None:
         images = images.float()
         self.contrast = float(images.flatten(1).std(1).mean())
-        self.spread = float((images - images.mean(0)).square().mean().sqrt())
+        self.spread = max(float((images - images.mean(0)).square().mean().sqrt()), 1e-6)
         levels = ((images + 1) * (BINS / 2)).nan_to_num(0).long().clamp(0, BINS - 1)
         colours = (levels[:, 0] * BINS + levels[:, 1]) * BINS + levels[:, 2]
         share = torch.bincount(colours.flatten(), minlength=BINS**3) / colours.numel()
