@@ -18,8 +18,9 @@ from nenrin.domains.align import align, similarity
 from nenrin.domains.face import GLASSES
 from nenrin.domains.find import Finder, Found, MTCNNFinder
 from nenrin.ground import NenrinError, UsageError, suggest
-from nenrin.models import checkpoint
+from nenrin.models import checkpoint, paste
 from nenrin.models.base import AgerModel
+from nenrin.models.change import Change
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table
 from nenrin.models.run import Run
@@ -39,6 +40,7 @@ class Strip:
     domain: str
     from_age: float | None  # years: given, or read by the model; None where it has no opinion
     seconds: float  # for all of its ages, finding left out
+    labels: tuple[Condition, Condition]  # what it is and what it shall be, but for the age; of one face
 
 
 class Ager:
@@ -105,7 +107,6 @@ class Ager:
         images = to_tensor(pixels)
         count = len(images)
         began = time.perf_counter()
-        source = self.estimate(images)
         given = Condition.of(
             count,
             domains=self.domains,
@@ -114,21 +115,9 @@ class Ager:
             glasses=None if glasses == "keep" else glasses,
             gender=gender,
         )
-        source = dataclasses.replace(
-            source,
-            age=torch.where(given.age.isnan(), source.age, given.age),
-            domain=torch.where(given.domain == UNKNOWN, source.domain, given.domain),
-        )
-        outputs = [
-            to_pixels(
-                self.transform(
-                    images,
-                    source,
-                    given.replace(domain=source.domain, age=torch.full((count,), float(age))),
-                )
-            )
-            for age in to
-        ]
+        source = merge(self.estimate(images), given)
+        asked = given.replace(domain=source.domain)
+        outputs = [to_pixels(self.transform(images, source, _aged(asked, age))) for age in to]
         seconds = (time.perf_counter() - began) / count
         return [
             Strip(
@@ -139,9 +128,27 @@ class Ager:
                 domain=self.domains[int(source.domain[row])] if source.domain[row] != UNKNOWN else domain,
                 from_age=None if math.isnan(source.age[row]) else float(source.age[row]),
                 seconds=seconds,
+                labels=(source[row : row + 1], asked[row : row + 1]),
             )
             for row in range(count)
         ]
+
+    def paste(self, picture: Image.Image, strips: Sequence[Strip], age: float) -> Image.Image:
+        """The picture with all of its faces at an age, at its own resolution; `strips` are `age`'s answer.
+
+        Where the model answers with a change (`AgerModel.change`), the change is made to the picture's own
+        pixels; else what it added to its small face is enlarged and added.
+        """
+        added = []
+        for strip in strips:
+            images = to_tensor(np.asarray(strip.input)[None])
+            source, asked = strip.labels
+            change: Change | Tensor | None = self.model.change(images, source, _aged(asked, age))
+            if change is None:
+                change = self.model.transform(images, source, _aged(asked, age)) - images
+            points = None if strip.found is None else strip.found.points
+            added.append((paste.difference(paste.aligned(picture, points), change), points))
+        return paste.add(picture, added)
 
     def _faces(
         self, picture: Image.Image, face: str
@@ -160,3 +167,16 @@ class Ager:
         points = np.stack([one.points for one in found])
         pixels, _ = align([picture] * len(found), points, self.size)
         return list(found), list(similarity(points, self.size)), pixels
+
+
+def merge(read: Condition, given: Condition) -> Condition:
+    """What faces are: their age and domain as given, where they are, all else as read off them."""
+    return read.replace(
+        age=torch.where(given.age.isnan(), read.age, given.age),
+        domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),
+    )
+
+
+def _aged(condition: Condition, years: float) -> Condition:
+    """The same labels at an age."""
+    return condition.replace(age=torch.full_like(condition.age, years))

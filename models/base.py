@@ -10,6 +10,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nenrin.domains.array import FaceArray
+from nenrin.models.change import Change
 from nenrin.models.condition import Condition
 from nenrin.models.data import Batch
 
@@ -31,6 +33,7 @@ class AgerModel(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
     config: ModelConfig
     nets: nn.ModuleDict
 
@@ -42,7 +45,11 @@ class AgerModel(nn.Module, ABC):
     def step(
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
     ) -> dict[str, Tensor]:
-        """Train on one batch; `progress` runs from 0 to 1 over the training. Returns scalars to log."""
+        """Train on one batch; `progress` runs from 0 to 1 over the training. Returns scalars to log.
+
+        Losses are as they weigh in the sum. The watchdog knows by their names what a generator pays to an
+        adversary, `...adversary`, and the discriminators, their losses and nets, `...discriminator`.
+        """
 
     @abstractmethod
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
@@ -51,3 +58,30 @@ class AgerModel(nn.Module, ABC):
     @abstractmethod
     def estimate(self, images: Tensor) -> Condition:
         """What the model itself reads off faces (B, 3, size, size); unknown where it has no opinion."""
+
+    def change(self, images: Tensor, source: Condition, target: Condition) -> Change | None:
+        """What `transform` does to faces, as something that can be done to them at any resolution.
+
+        None where the ager makes pictures and not changes.
+        """
+        return None
+
+    def preview(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        """As `transform`, for looking on while it trains: what costs much or comes late may be left out."""
+        return self.transform(images, source, target)
+
+
+class FittedModel(AgerModel):
+    """An ager that reads all faces once instead of training on batches."""
+
+    @abstractmethod
+    def fit(self, faces: FaceArray) -> dict[str, float]:
+        """Fit on all faces. Returns scalars to log."""
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {}
+
+    def step(
+        self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
+    ) -> dict[str, Tensor]:
+        raise AssertionError("a fitted model takes no steps")

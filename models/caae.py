@@ -96,15 +96,10 @@ class CAAE(AgerModel):
         for name in ("picture_discriminator", "latent_discriminator"):
             nets[name].requires_grad_(False)
         losses = {"reconstruction": ((made - images).abs() * masks).sum() / (masks.sum() * 3).clamp(min=1)}
-        losses["picture_adversary"] = _real(nets["picture_discriminator"](made, *label))
-        losses["latent_adversary"] = _real(nets["latent_discriminator"](z))
-        losses["variation"] = _total_variation(made)
-        backward(
-            losses["reconstruction"]
-            + picture_weight * losses["picture_adversary"]
-            + latent_weight * losses["latent_adversary"]
-            + variation_weight * losses["variation"]
-        )
+        losses["picture_adversary"] = picture_weight * _real(nets["picture_discriminator"](made, *label))
+        losses["latent_adversary"] = latent_weight * _real(nets["latent_discriminator"](z))
+        losses["variation"] = variation_weight * _total_variation(made)
+        backward(torch.stack(list(losses.values())).sum())
         optimizers["encoder"].step()
         optimizers["generator"].step()
 

@@ -30,9 +30,10 @@ class Change:
         coarse = _coarse(shifted)
         return coarse + (shifted - coarse) * _scale(self.detail, size).exp() + _scale(self.shade, size)
 
-    def times(self, strength: Tensor) -> Change:
-        """The same change, (B,) times as strong."""
-        strength = strength[:, None, None, None]
+    def times(self, strength: Tensor | float) -> Change:
+        """The same change, so many times as strong: the same for all, or (B,)."""
+        if isinstance(strength, Tensor):
+            strength = strength[:, None, None, None]
         return Change(flow=self.flow * strength, shade=self.shade * strength, detail=self.detail * strength)
 
 

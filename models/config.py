@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from nenrin.ground import UsageError, read_toml, suggest
+from nenrin.models.agecgan import AgeCGAN, AgeCGANConfig
 from nenrin.models.base import AgerModel, ModelConfig
 from nenrin.models.caae import CAAE, CAAEConfig
 from nenrin.models.caae_change import CAAEChange, CAAEChangeConfig
 from nenrin.models.mixed import MixedAger, MixedConfig
+from nenrin.models.prototypes import Prototypes, PrototypesConfig
 
 MODELS: dict[str, tuple[type[AgerModel], type[ModelConfig]]] = {
     "caae": (CAAE, CAAEConfig),
     "caae-change": (CAAEChange, CAAEChangeConfig),
+    "age-cgan": (AgeCGAN, AgeCGANConfig),
+    "prototypes": (Prototypes, PrototypesConfig),
     "mixed": (MixedAger, MixedConfig),
 }
 
@@ -39,11 +43,8 @@ class TrainConfig:
     sample_every: int = 1000  # steps
     checkpoint_every: int = 1000  # steps
     keep_checkpoints: int = 3
+    watch_every: int = 50  # steps between two looks of the watchdog; 0 for none
     model_config: ModelConfig = dataclasses.field(default_factory=MixedConfig)
-
-    @property
-    def steps(self) -> int:
-        return max(self.pictures // self.batch, 1)
 
     def as_table(self) -> dict[str, Any]:
         """Everything as one flat table, for `config.toml`, `--dry-run` and checkpoints."""

@@ -22,8 +22,8 @@ class Faces:
     masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0
     condition: Condition
 
-    def __getitem__(self, index: Tensor) -> Self:
-        """The faces of an index or a mask (B,)."""
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        """The faces of an index, a slice or a mask (B,)."""
         return dataclasses.replace(
             self, **{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)}
         )

@@ -36,7 +36,7 @@ def aged(model: AgerModel, images: Tensor, source: Condition, ages: Sequence[flo
     """The faces at each of the ages, glasses left as they are."""
     keep = torch.full_like(source.glasses, UNKNOWN)
     return [
-        model.transform(images, source, source.replace(age=torch.full_like(source.age, age), glasses=keep))
+        model.preview(images, source, source.replace(age=torch.full_like(source.age, age), glasses=keep))
         for age in ages
     ]
 

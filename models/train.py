@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -22,10 +23,13 @@ from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, computes_bf16, seed_everything, track
 from nenrin.models import checkpoint
-from nenrin.models.config import TrainConfig, build, from_table
+from nenrin.models.base import FittedModel
+from nenrin.models.config import MODELS, TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
+from nenrin.models.parallel import World
 from nenrin.models.run import Run
 from nenrin.models.samples import write_grid, write_history
+from nenrin.models.watchdog import Fault, Watchdog
 
 SAMPLE_FACES = 8
 
@@ -33,95 +37,157 @@ SAMPLE_FACES = 8
 def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
     """Train a fresh model on the `train` split of `sets`; returns the run folder, new under `runs`.
 
-    Interrupted, it saves where it is and raises `KeyboardInterrupt`; `resume` goes on from there.
+    Started by `torchrun`, each process takes its part of batches as many times as large. Interrupted, it
+    saves where it is and raises `KeyboardInterrupt`; `resume` goes on from there.
     """
-    faces = pack(sets, size=config.model_config.size, splits=["train"])
+    world = World()
+    faces = _pack(sets, config, world)
     config.model_config.domains = faces.domains
-    run = Run.create(runs, name="-".join(part for part in (config.model, config.label) if part))
-    run.describe(config.as_table(), [str(s.path.resolve()) for s in sets], faces.ids)
-    return _loop(config, faces, sets, run, start=None)
+    name = "-".join(part for part in (config.model, config.label) if part)
+    run = Run(world.share(Run.create(runs, name=name).path if world.first else runs))
+    if world.first:
+        run.describe(config.as_table(), [str(s.path.resolve()) for s in sets], faces.ids)
+    if issubclass(MODELS[config.model][0], FittedModel):
+        return _fit(config, faces, sets, run)
+    return _loop(config, faces, sets, run, world, start=None)
 
 
 def resume(path: Path) -> Path:
     """Go on with a run from its newest checkpoint, exactly as it would have gone on."""
+    world = World()
     run = Run.open(path)
     start = run.latest()
     config = from_table(checkpoint.read_state(start)["config"])
+    if issubclass(MODELS[config.model][0], FittedModel):
+        return run.path  # its only checkpoint is its last
     sets = [FaceSet.open(Path(name)) for name in run.sets()]
-    faces = pack(sets, size=config.model_config.size, splits=["train"])
+    faces = _pack(sets, config, world)
     if run.faces() != faces.ids:
         raise UsageError(f"{path} was trained on other faces: its sets have changed since")
-    return _loop(config, faces, sets, run, start=start)
+    return _loop(config, faces, sets, run, world, start=start)
+
+
+def _pack(sets: Sequence[FaceSet], config: TrainConfig, world: World) -> FaceArray:
+    """The faces to train on; one process writes the array, the others map it."""
+    if not world.first:
+        world.wait()
+    faces = pack(sets, size=config.model_config.size, splits=["train"])
+    if world.first:
+        world.wait()
+    return faces
+
+
+def _fit(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet], run: Run) -> Path:
+    seed_everything(config.seed)
+    model = build(config)
+    assert isinstance(model, FittedModel)
+    began = time.perf_counter()
+    row = model.fit(faces)
+    run.log({"step": 1, "pictures": len(faces), "seconds": time.perf_counter() - began} | row)
+    shown = _shown(config, sets, faces, torch.device("cpu"))
+    write_grid(run.samples / f"{1:07d}.png", model, *shown)
+    checkpoint.save(run.checkpoint(1), model.nets, {}, {"step": 1, "config": config.as_table()})
+    return run.path
 
 
 def _loop(
-    config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet], run: Run, start: Path | None
+    config: TrainConfig,
+    faces: FaceArray,
+    sets: Sequence[FaceSet],
+    run: Run,
+    world: World,
+    start: Path | None,
 ) -> Path:
     # Reproducibility, device and precision.
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
-    fabric = Fabric(accelerator="auto", devices=1, precision=_precision(config))  # type: ignore[arg-type]
+    fabric = Fabric(
+        accelerator="auto",
+        devices=[world.local_rank] if torch.cuda.is_available() else 1,
+        precision=_precision(config),  # type: ignore[arg-type]
+        plugins=LightningEnvironment(),  # several processes are `World`'s
+    )
 
     # Model, optimizers, data.
     model = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = model.optimizers()
-    step = 0
+    batch_size = config.batch * world.size
+    steps, step = max(config.pictures // batch_size, 1), 0
     if start is not None:
         checkpoint.load_nets(start, model.nets)
         step = int(checkpoint.read_state(start)["step"])
-        run.rewind(step)
+        if world.first:
+            run.rewind(step)
+    for optimizer in optimizers.values():
+        world.average_gradients(optimizer)
     for name, net in list(model.nets.items()):
         if name in optimizers:
             model.nets[name], optimizers[name] = fabric.setup(net, optimizers[name])
         else:
             model.nets[name] = net.to(fabric.device)
     model.train()
-    sampler = Sampler(faces, batch=config.batch, seed=config.seed)
+    sampler = Sampler(faces, batch=batch_size, seed=config.seed)
     shown = _shown(config, sets, faces, fabric.device)
+    watchdog = Watchdog(*shown, optimizers, step or None) if config.watch_every and world.first else None
     if start is not None:
         checkpoint.load_training(start, optimizers)  # last, as it sets the random state
+    if not world.first:
+        torch.manual_seed(config.seed + world.rank + step)  # else all processes would draw the same noise
 
     # Train.
-    writer = SummaryWriter(str(run.path), purge_step=step)
+    writer = SummaryWriter(str(run.path), purge_step=step) if world.first else None
     seen: dict[str, list[Tensor]] = {}
     began, began_step = time.perf_counter(), step
-    with _interruptible() as interrupted, _prefetch(sampler, step) as batches, writer:
-        for _ in track(range(step, config.steps), f"train {run.path.name}"):
-            batch = next(batches).to(fabric.device)
+    with _interruptible() as interrupted, _prefetch(sampler, step) as batches, writer or nullcontext():
+        for _ in track(range(step, steps), f"train {run.path.name}"):
+            batch = world.part_of(next(batches)).to(fabric.device)
             batch.images = batch.images.contiguous(memory_format=torch.channels_last)
             with fabric.autocast():
-                losses = model.step(batch, optimizers, fabric.backward, step / config.steps)
+                losses = model.step(batch, optimizers, fabric.backward, step / steps)
             step += 1
             for name, value in losses.items():
                 seen.setdefault(name, []).append(value)
-            finished = step == config.steps or interrupted.is_set()
+            stop = world.any(interrupted.is_set())
+            finished = step == steps or stop
+
+            # Watch.
+            row: dict[str, float] = {}
+            if config.watch_every and step % config.watch_every == 0:
+                fault = None
+                if watchdog is not None:
+                    recent = _means(seen, last=config.watch_every)
+                    look, fault = watchdog.look(model, optimizers, recent, step)
+                    row |= look.scalars()
+                if fault := world.share(fault):
+                    raise NenrinError(_explain(fault, step, run, watchdog))
 
             # Log.
             if step % config.log_every == 0 or finished:
-                row = {name: torch.stack(values).float().mean().item() for name, values in seen.items()}
-                row["pictures_per_second"] = (
-                    (step - began_step) * config.batch / (time.perf_counter() - began)
-                )
-                _check_finite(row, step, run)
-                run.log({"step": step, "pictures": step * config.batch} | row)
-                for name, scalar in row.items():
-                    writer.add_scalar(name, scalar, step)
+                names = list(seen)
+                means = world.mean(torch.tensor(list(_means(seen).values())))
+                row |= dict(zip(names, means.tolist(), strict=True))
+                row["pictures_per_second"] = (step - began_step) * batch_size / (time.perf_counter() - began)
                 seen = {}
+                if writer is not None:
+                    run.log({"step": step, "pictures": step * batch_size} | row)
+                    for name, scalar in row.items():
+                        writer.add_scalar(name, scalar, step)
 
             # Draw samples.
-            if step % config.sample_every == 0 or finished:
+            if world.first and (step % config.sample_every == 0 or finished):
                 state = torch.get_rng_state()  # looking must not change what is trained
                 write_grid(run.samples / f"{step:07d}.png", model, *shown)
                 write_history(run.samples, len(shown[0]))
                 torch.set_rng_state(state)
 
             # Save.
-            if step % config.checkpoint_every == 0 or finished:
+            if world.first and (step % config.checkpoint_every == 0 or finished):
                 state_row: dict[str, Any] = {"step": step, "config": config.as_table()}
                 checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row)
-                checkpoint.prune(run.checkpoints, config.keep_checkpoints)
-            if interrupted.is_set():
+                if watchdog is None or not watchdog.suspects:  # else the last healthy one may be the oldest
+                    checkpoint.prune(run.checkpoints, config.keep_checkpoints)
+            if stop:
                 raise KeyboardInterrupt(f"stopped at step {step}; go on with --resume {run.path}")
     return run.path
 
@@ -152,12 +218,17 @@ def _shown(
     return images.to(device), conditions(faces, rows).to(device)
 
 
-def _check_finite(row: dict[str, float], step: int, run: Run) -> None:
-    strange = [name for name, value in row.items() if not np.isfinite(value)]
-    if strange:
-        healthy = checkpoint.list_checkpoints(run.checkpoints)
-        last = healthy[-1] if healthy else "none was written"
-        raise NenrinError(f"{strange[0]} is no longer finite at step {step}; last healthy checkpoint: {last}")
+def _means(seen: dict[str, list[Tensor]], last: int = 0) -> dict[str, float]:
+    """The mean of each loss, over its `last` values where so many are asked for."""
+    return {name: torch.stack(values[-last:]).float().mean().item() for name, values in seen.items()}
+
+
+def _explain(fault: Fault, step: int, run: Run, watchdog: Watchdog | None) -> str:
+    """The line that ends a collapsed run: what is wrong, since when, and where to go back to."""
+    healthy = watchdog.healthy_step if watchdog is not None else None
+    saved = checkpoint.list_checkpoints(run.checkpoints)
+    last = max((path for path in saved if int(path.name) <= (healthy or -1)), default="none was written")
+    return f"collapsed at step {step} ({fault.name}): {fault.explanation}; last healthy checkpoint: {last}"
 
 
 @contextmanager

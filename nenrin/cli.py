@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import nenrin
-from nenrin.commands import age, build, evaluate, find, pairs, scrape, stylize, train, twins
+from nenrin.commands import age, build, evaluate, export, find, pairs, scrape, stylize, train, twins
 from nenrin.ground import NenrinError
 
 GO_ON = "what was written is kept; the same command goes on from there"
@@ -87,6 +87,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("pairs", pairs.pairs, GO_ON),
     ("train", train.train, "the last checkpoint is kept; go on with nenrin train --resume RUN"),
     ("age", age.age, "the faces aged so far are kept; the same command starts again"),
+    ("export", export.export, "no file was written; the same command starts again"),
     ("eval", evaluate.evaluate, "no report was written; the same command starts again"),
 )
 

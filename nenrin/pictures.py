@@ -1,4 +1,4 @@
-"""Pictures that people look at: a strip of ages with captions, boxes and points, a face put back in place."""
+"""Pictures that people look at: a strip of ages with captions, and boxes and points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from nenrin.ground import atomic_path
 
@@ -52,23 +52,3 @@ def mark_faces(
         for x, y in five.tolist():
             pen.ellipse((x - 1.5 * line, y - 1.5 * line, x + 1.5 * line, y + 1.5 * line), fill=MARK)
     return marked
-
-
-def paste_face(
-    whole: Image.Image, face: Image.Image, matrix: NDArray[np.float32], *, reach: float = 0.86
-) -> Image.Image:
-    """Put an aligned face back into its picture, with a soft oval edge.
-
-    `matrix` (2, 3) takes pixels of `whole` to pixels of `face` (`nenrin.domains.align.similarity`); `reach`
-    is the oval's share of the square.
-    """
-    size = face.size[0]
-    oval = Image.new("L", face.size, 0)
-    margin = (1 - reach) * size / 2
-    ImageDraw.Draw(oval).ellipse((margin, margin, size - margin, size - margin), fill=255)
-    oval = oval.filter(ImageFilter.GaussianBlur(margin / 2))
-    # PIL's affine takes output pixels (the whole picture's) to input pixels (the face's), as the matrix does.
-    place = tuple(np.asarray(matrix, dtype=float).reshape(-1).tolist())
-    affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
-    warped = face.transform(whole.size, affine, place, bicubic)
-    return Image.composite(warped, whole, oval.transform(whole.size, affine, place, bicubic))

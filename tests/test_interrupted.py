@@ -97,7 +97,12 @@ def test_training_goes_on(number: signal.Signals, command: Start, tiny_set: Path
     assert main(["train", "--resume", str(run)]) == 0
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 101))
-    assert (run / "checkpoints" / "0000100" / "state.json").is_file()
+    # Bit for bit what an uninterrupted training ends with.
+    assert main([*words[:-1], str(tmp_path / "whole")]) == 0
+    (whole,) = (tmp_path / "whole").iterdir()
+    for file in ("nets.safetensors", "training.safetensors"):
+        ours, theirs = (folder / "checkpoints" / "0000100" / file for folder in (run, whole))
+        assert ours.read_bytes() == theirs.read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from nenrin.models.ager import Strip
+    from nenrin.models.ager import Ager, Strip
 
 
 def age(
@@ -62,7 +62,7 @@ def age(
                 stems = names.take(file.stem, len(strips))
                 rows += _write(out, file, strips, stems, glasses)
                 if paste:
-                    _write_pasted(out / stems[0], picture, strips)
+                    _write_pasted(ager, out / stems[0], picture, strips)
             except NenrinError as error:
                 if str(file) not in str(error):
                     error = NenrinError(f"{file}: {error}")
@@ -110,15 +110,10 @@ def _write(
     return rows
 
 
-def _write_pasted(stem: Path, picture: Image.Image, strips: Sequence[Strip]) -> None:
+def _write_pasted(ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip]) -> None:
     """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place."""
-    from nenrin.pictures import paste_face, write_picture
+    from nenrin.pictures import write_picture
 
     for years in strips[0].outputs:
-        whole = picture
-        for strip in strips:
-            aged = strip.outputs[years]
-            whole = (
-                aged.resize(picture.size) if strip.matrix is None else paste_face(whole, aged, strip.matrix)
-            )
+        whole = ager.paste(picture, strips, years)
         write_picture(whole, stem.with_name(f"{stem.name}_to{years:g}_pasted.png"))

@@ -1,0 +1,72 @@
+"""An ager as one ONNX file that needs nothing of ours: a face and what it shall be in, the aged face out."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from nenrin.ground import NenrinError, UsageError, atomic_path
+from nenrin.models.ager import Ager, merge
+from nenrin.models.base import AgerModel
+from nenrin.models.condition import Condition
+
+OPSET = 18  # the first that can shrink a picture without aliasing
+# Inputs beside the face: years, or an index; NaN and -1 leave it to the ager.
+LABELS = ("to_age", "from_age", "domain", "glasses", "gender")
+
+
+class Exported(nn.Module):
+    """What `Ager.age` does to an aligned face, as tensors in and out."""
+
+    def __init__(self, model: AgerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, face: Tensor, to_age: Tensor, from_age: Tensor, domain: Tensor, glasses: Tensor, gender: Tensor
+    ) -> Tensor:
+        """A face (1, 3, S, S) in [-1, 1] and its labels (1,) to the same."""
+        given = Condition(age=from_age, domain=domain, glasses=glasses, gender=gender)
+        source = merge(self.model.estimate(face), given)
+        return self.model.transform(face, source, given.replace(age=to_age, domain=source.domain))
+
+
+def export(ager: Ager, path: Path) -> None:
+    """Write the ONNX file; it ages one face at a time, and its metadata names the domains.
+
+    Raises `UsageError` for an ager that searches while it ages, `NenrinError` where the exporter is missing.
+    """
+    if not ager.model.exports:
+        raise UsageError(f"{ager.name} cannot be exported: it searches for each face while it ages it")
+    if importlib.util.find_spec("onnxscript") is None:
+        raise NenrinError("exporting needs onnxscript: pip install nenrin[export]")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's, about its own parts
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            Exported(ager.model).eval(),
+            example(ager.size),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["face", *LABELS],
+            output_names=["aged"],
+        )
+    assert program is not None
+    program.model.metadata_props.update(
+        {"ager": ager.name, "domains": ",".join(ager.domains), "size": str(ager.size)}
+    )
+    with atomic_path(path) as part:
+        program.save(part, external_data=False)
+
+
+def example(size: int, to_age: float = 40.0) -> tuple[Tensor, ...]:
+    """Inputs of the right shapes: noise for a face, of which nothing is known."""
+    face = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    unknown = [torch.tensor([-1]) for _ in range(3)]
+    return face, torch.tensor([to_age]), torch.tensor([torch.nan]), *unknown

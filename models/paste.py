@@ -1,0 +1,87 @@
+"""Ageing a face inside its picture, at the picture's own resolution.
+
+What the model changed is added to the picture's own pixels, not its small face pasted over them: where age
+touches nothing, the picture stays as it was to the last bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from nenrin.domains.align import align, similarity
+from nenrin.models.change import Change
+from nenrin.models.samples import to_tensor
+
+FINER = 1.25  # pixels of the aligned face for each of the picture's: turning it costs some sharpness
+LARGEST = 2048  # pixels of the aligned face's side
+REACH = 0.92  # the oval's share of the aligned square
+SOFT = 0.12  # of the square: how wide the oval's edge is
+
+
+def side_of(points: NDArray[np.float32] | None, picture: Image.Image) -> int:
+    """The side in pixels at which a face of a picture, or the whole of it, is aligned without loss."""
+    if points is None:
+        return min(max(picture.size), LARGEST)
+    per_pixel = float(np.hypot(*similarity(points[None], 1)[0, :, 0]))  # of the aligned square's side
+    return min(max(round(FINER / per_pixel), 16), LARGEST)
+
+
+def aligned(picture: Image.Image, points: NDArray[np.float32] | None) -> Tensor:
+    """The face at that side, (1, 3, R, R) in [-1, 1]."""
+    side = side_of(points, picture)
+    if points is None:
+        return to_tensor(np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))[None])
+    return to_tensor(align([picture], points[None], side)[0])
+
+
+def difference(face: Tensor, change: Change | Tensor) -> NDArray[np.float32]:
+    """What is to be added to a face (1, 3, R, R): (R, R, 3) in grey levels.
+
+    `change` is the model's, or what it added at its own resolution (1, 3, S, S), which is enlarged.
+    """
+    if isinstance(change, Change):
+        added = change.apply(face).clamp(-1, 1) - face
+    else:
+        added = F.interpolate(change, face.shape[-2:], mode="bicubic", align_corners=False)
+    grey: NDArray[np.float32] = added[0].permute(1, 2, 0).mul(127.5).numpy()
+    return grey
+
+
+def add(
+    picture: Image.Image, differences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]]
+) -> Image.Image:
+    """The picture with what changed in each of its faces, under a soft oval.
+
+    Each is the answer of `difference` and the face's points (5, 2) in pixels of the picture, None where the
+    whole picture is the face.
+    """
+    pixels = np.asarray(picture.convert("RGB")).astype(np.float32)
+    height, width = pixels.shape[:2]
+    for added, points in differences:
+        side = len(added)
+        if points is None:
+            pixels += cv2.resize(added, (width, height), interpolation=cv2.INTER_CUBIC)
+            continue
+        matrix = similarity(points[None], side)[0].astype(np.float64)
+        matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # OpenCV counts from pixel centres
+        pixels += cv2.warpAffine(
+            added * _oval(side), matrix, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        )
+    return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+
+
+def _oval(side: int) -> NDArray[np.float32]:
+    """(side, side, 1): 1 in the middle, 0 from the oval on, a smooth step between."""
+    at = torch.linspace(-1, 1, side)
+    radius = (at[:, None] ** 2 + at**2).sqrt()
+    inside = ((REACH - radius) / (2 * SOFT)).clamp(0, 1)
+    smooth: NDArray[np.float32] = (inside * inside * (3 - 2 * inside))[..., None].numpy()
+    return smooth

@@ -1,0 +1,49 @@
+"""`nenrin export`: onnxruntime ages as the ager does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from nenrin.domains.faceset import FaceSet
+from nenrin.models.ager import Ager
+from nenrin.models.config import build, from_table, resolve
+from nenrin.models.export import LABELS, Exported, example, export
+from nenrin.models.train import train
+
+SMALL = {"caae": {"width": 0.125}, "prototypes": {}, "mixed": {"width": 8}}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_onnxruntime_agrees(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build(from_table({"model": name, "size": 32, "domains": ["photo", "manga"], **SMALL[name]}))
+    for buffer in model.buffers():  # mean faces, which nobody fitted here
+        if buffer.is_floating_point():
+            buffer.uniform_(-0.2, 0.2)
+    ager = Ager(model, name=name)
+    export(ager, tmp_path / "ager.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "ager.onnx", providers=["CPUExecutionProvider"])
+    assert session.get_modelmeta().custom_metadata_map["domains"] == "photo,manga"
+    made = []
+    for years in (5.0, 70.0):
+        inputs = example(32, years)
+        with torch.no_grad():
+            wanted = Exported(model)(*inputs).numpy()
+        feed = {key: value.numpy() for key, value in zip(["face", *LABELS], inputs, strict=True)}
+        made.append(session.run(None, feed)[0])
+        np.testing.assert_allclose(made[-1], wanted, atol=1e-3)
+    assert np.abs(made[0] - made[1]).max() > 0.02  # it listens to the age
+
+
+def test_what_cannot_be_exported_says_so(tiny_set: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    words = ["size=32", "width=0.125", "batch=4", "pictures=8", "threads=1", "iterations=0"]
+    run = train(resolve("age-cgan", None, words), [FaceSet.open(tiny_set)], tmp_path)
+    said = fails("export", run, "-o", tmp_path / "x.onnx", code=2)
+    assert "cannot be exported" in said
+    assert not (tmp_path / "x.onnx").exists()

@@ -1,0 +1,74 @@
+"""Two processes train as one with the doubled batch does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nenrin.domains.faceset import FaceSet
+from nenrin.models.config import resolve
+from nenrin.models.train import train
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = [
+    "size=32",
+    "width=0.125",
+    "threads=1",
+    "precision=32-true",
+    "log_every=1",
+    "pictures=160",
+    "watch_every=10",
+]
+
+
+@pytest.fixture(scope="module")
+def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, float]]]:
+    """The metrics of one process with 16 faces a step, and of two with 8 each."""
+    folder = tmp_path_factory.mktemp("parallel")
+    one = train(resolve("caae", None, [*SMALL, "batch=16"]), [FaceSet.open(tiny_set)], folder / "one")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+    subprocess.run(
+        [
+            *torchrun,
+            "-m",
+            "nenrin",
+            "train",
+            str(tiny_set),
+            "--model",
+            "caae",
+            *SMALL,
+            "batch=8",
+            "-o",
+            "two",
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    (two,) = (folder / "two").iterdir()  # one run folder, not one for each process
+    return [
+        [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (one, two)
+    ]
+
+
+def test_the_loss_curve_is_the_same(curves: list[list[dict[str, float]]]) -> None:
+    one, two = curves
+    assert [row["step"] for row in one] == [row["step"] for row in two] == list(range(1, 11))
+    assert [row["pictures"] for row in two] == list(range(16, 161, 16))
+    reconstruction, others = (
+        np.array([[row[name] for row in rows] for rows in curves])
+        for name in ("reconstruction", "picture_discriminator")
+    )
+    assert reconstruction[0, 0] > reconstruction[0, -1]
+    np.testing.assert_allclose(reconstruction[1], reconstruction[0], rtol=2e-3)
+    # Batch normalisation sees each process's half of the batch, so that its nets differ a little.
+    np.testing.assert_allclose(others[1], others[0], rtol=0.15)

@@ -1,0 +1,135 @@
+"""The prototype ager: mean faces of drawn people, whose ageing is known, and the change they make."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nenrin.domains.array import FaceArray, pack
+from nenrin.domains.face import GENDERS
+from nenrin.domains.faceset import FaceSet
+from nenrin.domains.twins import build_twins, sample_people
+from nenrin.ground import UsageError
+from nenrin.models.ager import Ager
+from nenrin.models.config import build, from_table, resolve
+from nenrin.models.data import conditions, load
+from nenrin.models.prototypes import Prototypes
+from nenrin.models.run import Run
+from nenrin.models.train import resume, train
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[FaceSet, FaceSet]:
+    folder = tmp_path_factory.mktemp("prototypes")
+    people = sample_people(60, seed=0)
+    return build_twins(
+        folder / "photo", folder / "manga", people=people, ages_per_person=4, size=SIZE, seed=0, workers=0
+    )
+
+
+@pytest.fixture(scope="module")
+def run(sets: tuple[FaceSet, FaceSet], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = resolve("prototypes", None, [f"size={SIZE}"])
+    return train(config, sets, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> Prototypes:
+    fitted = Ager.load(run).model
+    assert isinstance(fitted, Prototypes)
+    return fitted
+
+
+def mean_of(faces: FaceArray, chosen: np.ndarray) -> torch.Tensor:
+    rows = np.flatnonzero(chosen)
+    return load(faces, rows, np.zeros(len(rows), bool))[0].mean(0)
+
+
+def test_a_run_like_any_other(run: Path) -> None:
+    folder = Run.open(run)
+    assert folder.latest() == folder.checkpoint(1)
+    assert all(
+        torch.isfinite(value).all() for value in load_file(folder.latest() / "nets.safetensors").values()
+    )
+    assert (run / "metrics.jsonl").read_text().count("\n") == 1
+    assert (run / "samples" / "0000001.png").is_file()
+    assert resume(run) == run
+
+
+def test_means_are_of_the_group_they_name(sets: tuple[FaceSet, FaceSet], model: Prototypes) -> None:
+    faces = pack(sets, size=SIZE, splits=["train"])
+    old = torch.tensor([70.0])
+    for domain, gender in ((0, 0), (1, 1)):
+        picture, _ = model.nets["means"](old, torch.tensor([domain]), torch.tensor([gender]))
+        near = (faces.domain == domain) & (abs(faces.age - 70) < 12)
+        own = mean_of(faces, near & (faces.gender == gender))
+        others = (mean_of(faces, (faces.domain != domain)), mean_of(faces, near & (faces.gender != gender)))
+        upright = (picture[0] + picture[0].flip(-1)) / 2
+        distances = [(upright - (each + each.flip(-1)) / 2).abs().mean() for each in (own, *others)]
+        assert distances[0] == min(distances), (GENDERS[gender], distances)
+
+
+def test_own_age_leaves_the_face_and_another_moves_it_there(
+    sets: tuple[FaceSet, FaceSet], model: Prototypes
+) -> None:
+    faces = pack(sets[:1], size=SIZE, splits=["train"])
+    rows = np.flatnonzero((faces.age > 10) & (faces.age < 30))[:32]
+    images, _ = load(faces, rows, np.zeros(len(rows), bool))
+    source = conditions(faces, rows)
+    torch.testing.assert_close(model.transform(images, source, source), images, atol=1e-4, rtol=0)
+    aged = model.transform(images, source, source.replace(age=torch.full_like(source.age, 80)))
+    truth = mean_of(faces, faces.age > 70)
+    before, after = ((each.mean(0) - truth).square().mean() for each in (images, aged))
+    assert after < 0.6 * before
+
+
+def test_the_change_is_the_same_at_twice_the_resolution(
+    sets: tuple[FaceSet, FaceSet], model: Prototypes
+) -> None:
+    faces = pack(sets[:1], size=SIZE, splits=["train"])
+    images, _ = load(faces, np.arange(4), np.zeros(4, bool))
+    source = conditions(faces, np.arange(4))
+    change = model.change(images, source, source.replace(age=torch.full_like(source.age, 80)))
+    large = torch.nn.functional.interpolate(images, scale_factor=2, mode="bicubic", antialias=True)
+    small = torch.nn.functional.interpolate(
+        change.apply(large), scale_factor=0.5, mode="bilinear", antialias=True
+    )
+    assert (small - change.apply(images)).abs().mean() < 0.25 * (change.apply(images) - images).abs().mean()
+
+
+def test_ages_are_read_off_faces_not_seen(sets: tuple[FaceSet, FaceSet], model: Prototypes) -> None:
+    faces = pack(sets, size=SIZE, splits=["val", "test", "judge"])
+    rows = np.arange(len(faces))
+    read = model.estimate(load(faces, rows, np.zeros(len(rows), bool))[0])
+    assert (read.domain.numpy() == faces.domain).mean() > 0.95
+    assert np.corrcoef(read.age.numpy(), faces.age)[0, 1] > 0.7
+
+
+def test_a_domain_without_ages_borrows_them(sets: tuple[FaceSet, FaceSet]) -> None:
+    faces = pack(sets, size=SIZE, splits=["train"])
+    faces = dataclasses.replace(faces, age=np.where(faces.domain == 1, np.nan, faces.age).astype(np.float32))
+    model = build(from_table({"model": "prototypes", "size": SIZE, "domains": list(faces.domains)}))
+    assert isinstance(model, Prototypes)
+    model.fit(faces)
+    ages, everybody = torch.tensor([10.0, 70.0]), torch.tensor([2, 2])
+    changes = [
+        torch.diff(model.nets["means"](ages, torch.full((2,), domain), everybody)[0], dim=0)
+        for domain in range(2)
+    ]
+    torch.testing.assert_close(*changes, atol=5e-3, rtol=0)
+
+
+def test_faces_without_any_age_are_refused(sets: tuple[FaceSet, FaceSet]) -> None:
+    faces = pack(sets[:1], size=SIZE, splits=["train"])
+    nameless = dataclasses.replace(faces, age=np.full(len(faces), np.nan, np.float32))
+    model = build(from_table({"model": "prototypes", "size": SIZE, "domains": ["photo"]}))
+    assert isinstance(model, Prototypes)
+    with pytest.raises(UsageError, match="known age"):
+        model.fit(nameless)
