@@ -26,6 +26,7 @@ from nenrin.models.config import build, from_table
 from nenrin.models.run import Run
 from nenrin.models.samples import to_pixels, to_tensor
 
+SHIPPED = Path(__file__).parent / "weights" / "mixed"  # its README.md is the model card
 CHUNK = 64  # faces at a time, so that memory stays flat
 
 
@@ -55,14 +56,12 @@ class Ager:
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, finder: Finder | None = None) -> Ager:
-        """Open a run folder (its newest checkpoint) or one checkpoint folder.
+        """Open a run folder (its newest checkpoint) or one checkpoint folder; without one, what is shipped.
 
         Raises `UsageError` where there is none or it is of another architecture, `NenrinError` where it
         is damaged.
         """
-        if path is None:
-            raise UsageError("no weights are shipped yet: name a run folder with --checkpoint RUN")
-        path = Path(path)
+        path = SHIPPED if path is None else Path(path)
         if not path.is_dir():
             raise UsageError(f"{path} does not exist: name a run folder")
         folder = path if (path / "state.json").exists() else Run.open(path).latest()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nenrin.ground import NenrinError, UsageError, write_text
+from nenrin.ground import NenrinError, UsageError, atomic_path, write_text
 
 _RANDOM = "random.cpu"
 
@@ -44,6 +44,15 @@ def save(
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def save_compact(folder: Path, nets: nn.ModuleDict, state: dict[str, Any]) -> None:
+    """Write a checkpoint to pass on: weights in half precision, nothing to resume with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: value.half() for name, value in _plain(nets.state_dict()).items()}
+    with atomic_path(folder / "nets.safetensors") as part:
+        save_file(weights, part)
+    write_text(folder / "state.json", json.dumps(state, indent=1) + "\n")
 
 
 def prune(folder: Path, keep: int) -> None:

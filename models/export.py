@@ -1,4 +1,4 @@
-"""An ager as one ONNX file that needs nothing of ours: a face and what it shall be in, the aged face out."""
+"""An ager to pass on: as a small checkpoint, or as an ONNX file that needs nothing of ours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from nenrin.ground import NenrinError, UsageError, atomic_path
+from nenrin.models import checkpoint
 from nenrin.models.ager import Ager, merge
 from nenrin.models.base import AgerModel
 from nenrin.models.condition import Condition
+from nenrin.models.config import TrainConfig
 
 OPSET = 18  # the first that can shrink a picture without aliasing
 # Inputs beside the face: years, or an index; NaN and -1 leave it to the ager.
@@ -36,8 +38,15 @@ class Exported(nn.Module):
         return self.model.transform(face, source, given.replace(age=to_age, domain=source.domain))
 
 
-def export(ager: Ager, path: Path) -> None:
-    """Write the ONNX file; it ages one face at a time, and its metadata names the domains.
+def compact(ager: Ager, folder: Path) -> Path:
+    """Write a checkpoint folder of half precision, and return the file of its weights."""
+    table = TrainConfig(model=ager.model.name, model_config=ager.model.config).as_table()
+    checkpoint.save_compact(folder, ager.model.nets, {"config": table})
+    return folder / "nets.safetensors"
+
+
+def export(ager: Ager, path: Path) -> Path:
+    """Write the ONNX file and return it; it ages one face at a time, and its metadata names the domains.
 
     Raises `UsageError` for an ager that searches while it ages, `NenrinError` where the exporter is missing.
     """
@@ -63,6 +72,7 @@ def export(ager: Ager, path: Path) -> None:
     )
     with atomic_path(path) as part:
         program.save(part, external_data=False)
+    return path
 
 
 def example(size: int, to_age: float = 40.0) -> tuple[Tensor, ...]:

@@ -1,4 +1,4 @@
-"""`nenrin export`: a run as one ONNX file."""
+"""`nenrin export`: a run to pass on, as one ONNX file or as a small folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ import typer
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in it.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")] = Path("ager.onnx"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .onnx file, or a folder.")] = Path("ager.onnx"),
 ) -> None:
-    """Write an ager as an ONNX file, for use without nenrin.
+    """Write an ager as an ONNX file, for use without nenrin, or as a small folder, for use with it.
 
-    It takes an aligned face in [-1, 1] (face), years (to_age, from_age) and indices (domain, glasses,
-    gender), NaN and -1 where unknown, and gives the face aged. The file names its domains.
+    A folder holds the weights in half precision, and --checkpoint takes it. The file takes an aligned face in
+    [-1, 1] (face), years (to_age, from_age) and indices (domain, glasses, gender), NaN and -1 where unknown,
+    and gives the face aged; it names its domains.
 
     Example: nenrin export runs/00000-caae -o caae.onnx
     """
     import nenrin
+    from nenrin.models.export import compact
     from nenrin.models.export import export as write
 
     ager = nenrin.load(run)
-    write(ager, out)
-    typer.echo(f"{out}: {ager.size} px, domains {', '.join(ager.domains)}, {out.stat().st_size / 1e6:.1f} MB")
+    file = write(ager, out) if out.suffix == ".onnx" else compact(ager, out)
+    typer.echo(
+        f"{file}: {ager.size} px, domains {', '.join(ager.domains)}, {file.stat().st_size / 1e6:.1f} MB"
+    )
