@@ -78,13 +78,6 @@ class Condition:
             }
         )
 
-    @classmethod
-    def cat(cls, conditions: Sequence[Condition]) -> Condition:
-        """The labels of several batches, one after the other."""
-        return cls(
-            **{f.name: torch.cat([getattr(c, f.name) for c in conditions]) for f in dataclasses.fields(cls)}
-        )
-
 
 def _index(word: str | None, vocabulary: Sequence[str], what: str) -> int:
     if word is None:
