@@ -32,7 +32,7 @@ class CAAEChangeConfig(CAAEConfig):
 
     size: int = 64
     taught: tuple[str, ...] = ("photo",)  # domains that CAAE learns from; the reader learns from all
-    strength: float = 4.0  # how often the difference is added
+    strength: float = 3.0  # how often the difference is added
 
 
 class CAAEChange(CAAE):
@@ -62,6 +62,7 @@ class CAAEChange(CAAE):
 
     @torch.no_grad()
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        source = source.filled(self.estimate(images))
         here = super().transform(images, source, source)
         there = super().transform(images, source, target.filled(source))
         return (images + self.config.strength * (there - here)).clamp(-1, 1)

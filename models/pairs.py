@@ -34,7 +34,7 @@ from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.samples import to_pixels, to_tensor
 
 MADE = "made"  # the attribute that tells a made face from a picture
-STRONGEST = 1.7  # the ager's change is applied with any strength up to this
+STRONGEST = 1.2  # the ager's change is applied with any strength up to this
 WORN, KINDS = 0.5, (0.7, 0.3)  # share of the bare faces that glasses are drawn on; of clear and of dark ones
 _BATCH = 64  # faces at a time
 _VERSION = 1
