@@ -190,7 +190,7 @@ def test_a_refusal_stops_and_keeps(
     web.routes["/data/7.png"] = lambda request, handler: Answer(b"no", "text/plain", 403)
     said = fails(*words(web, tmp_path / "raw"), code=1)
     assert said.startswith(
-        "nenrin: 127.0.0.1 refuses (HTTP 403); 3 pictures are kept, and the same command goes on. A key: https"
+        "nenrin: 127.0.0.1 refuses (HTTP 403); 3 pictures are kept, and the same command goes on. A key: "
     )
     assert len(files(tmp_path / "raw")) == 3
     assert web.count("/data/6.png") == 0  # nothing further was asked
@@ -245,6 +245,8 @@ def test_a_record_that_is_none(web: Web, tmp_path: Path, fails: Callable[..., st
 def test_nothing_found(web: Web, tmp_path: Path, fails: Callable[..., str]) -> None:
     booru(web, 0)
     assert "nothing was found" in fails(*words(web, tmp_path / "raw"), code=1)
+    said = fails("build", str(tmp_path / "raw"), "-o", str(tmp_path / "set"), "--domain", "manga", code=2)
+    assert "holds no pictures yet" in said
 
 
 def test_a_lost_file_is_fetched_again(web: Web, tmp_path: Path) -> None:
@@ -263,8 +265,6 @@ def test_what_a_loss_of_power_left_unwritten_is_fetched_again(web: Web, tmp_path
     emptied, zeroed = files(out)[:2]
     emptied.write_bytes(b"")
     zeroed.write_bytes(bytes(zeroed.stat().st_size))
-    with sqlite3.connect(out / "scrape.sqlite") as db:  # as it stands when a run does not come to its end
-        db.execute("UPDATE asked SET value = 'false' WHERE name = 'ended'")
     assert main(words(web, out)) == 0
     assert held(out) == expected(web, 5)
 
