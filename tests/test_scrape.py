@@ -190,7 +190,7 @@ def test_a_refusal_stops_and_keeps(
     web.routes["/data/7.png"] = lambda request, handler: Answer(b"no", "text/plain", 403)
     said = fails(*words(web, tmp_path / "raw"), code=1)
     assert said.startswith(
-        "nenrin: 127.0.0.1 refuses (HTTP 403); 3 pictures are kept, and the same command goes on. A key: "
+        "nenrin: 127.0.0.1 refuses (HTTP 403); 3 pictures are kept, and the same command goes on. A key:"
     )
     assert len(files(tmp_path / "raw")) == 3
     assert web.count("/data/6.png") == 0  # nothing further was asked
