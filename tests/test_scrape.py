@@ -121,12 +121,15 @@ def only(web: Web, *posts: dict[str, Any]) -> None:
     )
 
 
-def test_the_same_picture_under_two_addresses(web: Web, tmp_path: Path) -> None:
+def test_the_same_picture_under_two_addresses(
+    web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in (1, 2, 3):
         web.serve(f"/data/{number}.png", picture(9))
     only(web, post(web, 1), post(web, 2), post(web, 3, file_url=f"{web.url}/data/1.png"))
     out = tmp_path / "raw"
     assert main(words(web, out)) == 0
+    assert capsys.readouterr().out == f"1 picture in {out}\n2 more are the same as one of them\n"
     assert len(files(out)) == 1
     with sqlite3.connect(out / "scrape.sqlite") as db:
         rows = db.execute("SELECT source_id, state, file FROM items ORDER BY number").fetchall()
@@ -150,7 +153,7 @@ def test_bad_pictures_are_left_out_with_their_reasons(
     out = tmp_path / "raw"
     assert main(words(web, out)) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"1 pictures in {out}"
+    assert said[0] == f"1 picture in {out}"
     assert said[1] == "7 left out:"
     assert sorted(" ".join(line.split()) for line in said[2:]) == [
         "1 has too many pixels",
