@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -328,12 +329,14 @@ def test_ctrl_c(command: Start, web: Web, tmp_path: Path) -> None:
 
 def test_two_at_once(command: Start, web: Web, tmp_path: Path, fails: Callable[..., str]) -> None:
     booru(web, 100)
-    web.routes["/data/90.png"] = lambda request, handler: (time.sleep(3), Answer(picture(90)))[1]
+    go_on = threading.Event()
+    web.routes["/data/90.png"] = lambda request, handler: Answer(picture(90) * go_on.wait(60))
     process = command(*words(web, "raw"), cwd=tmp_path)
     _wait_for(process, lambda: web.count("/data/90.png") > 0)
     out = tmp_path / "raw"
     assert "another scrape is writing to" in fails(*words(web, out), code=2)
     assert "another scrape is writing to" in fails("build", str(out), "-o", str(tmp_path / "s"), code=2)
+    go_on.set()
     process.communicate(timeout=60)
     assert held(out) == expected(web, 100)
 
