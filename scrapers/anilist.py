@@ -15,11 +15,12 @@ from nenrin.scrapers.source import Item, Option, Page, Search, Source
 _PER_PAGE = 25  # the most of a title's characters that one answer holds
 _WHAT = ("title", "character")
 _CHARACTER = "id name { full native } age gender image { large } siteUrl"
-_TITLE = f"""query ($search: String, $page: Int) {{ Page(perPage: 1) {{ media(search: $search) {{
-    id characters(page: $page, perPage: {_PER_PAGE}, sort: [ROLE, RELEVANCE, ID]) {{
-        pageInfo {{ hasNextPage }} nodes {{ {_CHARACTER} }} }} }} }} }}"""
+_TITLE = f"""query ($search: String, $page: Int) {{ Page(perPage: 1) {{
+    media(search: $search, sort: SEARCH_MATCH) {{
+        characters(page: $page, perPage: {_PER_PAGE}, sort: [ROLE, RELEVANCE, ID]) {{
+            pageInfo {{ hasNextPage }} nodes {{ {_CHARACTER} }} }} }} }} }}"""
 _NAME = f"""query ($search: String, $page: Int) {{ Page(page: $page, perPage: {_PER_PAGE}) {{
-    pageInfo {{ hasNextPage }} characters(search: $search) {{ {_CHARACTER} }} }} }}"""
+    pageInfo {{ hasNextPage }} characters(search: $search, sort: SEARCH_MATCH) {{ {_CHARACTER} }} }} }}"""
 _WIDEST = 2  # years between the ends of a range of ages that still is an age
 
 

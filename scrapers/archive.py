@@ -15,7 +15,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from nenrin.scrapers.source import Item, Page
 
 NAME = "scrape.sqlite"
 _FORMAT = 1
+_AT_RISK = timedelta(minutes=2)  # how long Linux may keep written pages in memory, several times over
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS asked (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
@@ -83,16 +84,10 @@ class Archive:
             db.executescript(_SCHEMA)
             archive = cls(folder, db)
             archive._agree({"format": _FORMAT, **asked})
-            archive._forget_lost(thoroughly=archive.asked("ended") is False)
-            archive.set(ended=False)
+            archive._forget_lost()
             try:
                 yield archive
             finally:
-                # Once for all pictures: a sync for each takes longer than fetching it. After a run that did
-                # not come to this, the next one reads the pictures again.
-                os.sync()
-                with contextlib.suppress(sqlite3.Error):
-                    archive.set(ended=True)
                 # One plain file is left, which opens on a disk that cannot be written to.
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("PRAGMA journal_mode = DELETE")
@@ -214,17 +209,26 @@ class Archive:
                 )
             self.set(**{name: value})
 
-    def _forget_lost(self, *, thoroughly: bool) -> None:
-        """Want again what somebody removed or, after a loss of power, what had not reached the disk."""
-        files = self._connection.execute(
-            "SELECT DISTINCT file, sha256 FROM items WHERE state = 'done'"
-        ).fetchall()
-        for file, sha256 in files:
-            path = self.folder / file
-            if not path.is_file() or (thoroughly and sha256_of(path) != sha256):
-                self._connection.execute(
-                    "UPDATE items SET state = 'wanted', file = NULL, sha256 = NULL WHERE file = ?", (file,)
-                )
+    def _forget_lost(self) -> None:
+        """Want again what somebody removed, and what a loss of power kept from reaching the disk.
+
+        To have each picture written through at once takes longer than fetching it. So those that may have
+        been on their way when the last run ended are read again instead.
+        """
+        (last,) = self._connection.execute("SELECT max(retrieved) FROM items").fetchone()
+        safe = (datetime.fromisoformat(last) - _AT_RISK).isoformat() if last else ""
+        rows = self._connection.execute(
+            "SELECT DISTINCT file, sha256, retrieved FROM items WHERE state = 'done'"
+        )
+        lost = [
+            (file,)
+            for file, sha256, retrieved in rows
+            if not (self.folder / file).is_file()
+            or (retrieved > safe and sha256_of(self.folder / file) != sha256)
+        ]
+        self._connection.executemany(
+            "UPDATE items SET state = 'wanted', file = NULL, sha256 = NULL WHERE file = ?", lost
+        )
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:

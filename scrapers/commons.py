@@ -153,7 +153,7 @@ ADVICE = "Its rules: https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foun
 SOURCE = Source(
     name="commons",
     summary="Wikimedia Commons, freely licensed pictures alone",
-    query='"Category:..." or what to search for',
+    query='"Category:...", or what to search for (deepcat:"..." finds the categories below one too)',
     example='"Category:Portrait paintings of women"',
     pages=pages,
     options={**OPTIONS, "base": Option(default=COMMONS, help="another MediaWiki")},

@@ -26,6 +26,7 @@ class Report:
 
     pictures: int  # each counted once
     fetched: int  # of them in this run
+    same: int  # items that show a picture which another one shows
     failed: Counter[str]  # items that can never be had, by reason
     unreachable: int  # items to try again
     complete: bool  # the source has no more
@@ -61,6 +62,7 @@ def scrape(
         return Report(
             pictures=job.pictures,
             fetched=job.pictures - before,
+            same=archive.states()["done"] - job.pictures,
             failed=archive.failures(),
             unreachable=job.unreachable,
             complete=bool(archive.asked("listed")),

@@ -20,7 +20,8 @@ from nenrin.scrapers.errors import Refused, TooMany, Unreachable, Unusable
 from nenrin.scrapers.pace import Pace
 from tests.web import Answer, Handler, Request, Route, Web, picture
 
-LIMITS = Limits(size=100_000, seconds=1.0, connect=2.0, silence=1.0, backoff=0.02)
+LIMITS = Limits(size=100_000, seconds=30.0, connect=10.0, silence=10.0, backoff=0.02)
+LATE = 20.0  # seconds that a busy machine may take where a wait of one or two was asked for
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_waits_as_long_as_it_is_asked_to(web: Web, client: Client, status: int) 
     web.routes["/a"] = times(1, Answer(status=status, headers={"Retry-After": "1"}), Answer(b"[]"))
     start = time.monotonic()
     client.json(f"{web.url}/a")
-    assert 1.0 <= time.monotonic() - start < 3.0
+    assert 1.0 <= time.monotonic() - start < LATE
 
 
 def test_waits_until_a_date(web: Web, client: Client) -> None:
@@ -81,7 +82,7 @@ def test_waits_until_a_date(web: Web, client: Client) -> None:
     web.routes["/a"] = times(1, Answer(status=503, headers={"Retry-After": when}), Answer(b"[]"))
     start = time.monotonic()
     client.json(f"{web.url}/a")
-    assert 0.9 <= time.monotonic() - start < 4.0
+    assert 0.9 <= time.monotonic() - start < LATE
 
 
 def test_a_wait_that_nobody_can_read_is_a_short_one(web: Web, client: Client) -> None:
@@ -295,12 +296,13 @@ def test_a_body_that_never_ends(web: Web, client: Client, tmp_path: Path) -> Non
     [(HEAD + b"\r\n", b"x"), (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n")],
     ids=["plain", "chunked"],
 )
-def test_a_body_that_trickles(web: Web, client: Client, tmp_path: Path, head: bytes, part: bytes) -> None:
+def test_a_body_that_trickles(web: Web, tmp_path: Path, head: bytes, part: bytes) -> None:
     web.routes["/slow"] = endless(head, part, 0.05)
+    client = Client(pace=Pace(0.0), limits=Limits(seconds=1.0), allowed=[web.host])
     start = time.monotonic()
     with pytest.raises(Unusable, match="does not end: after 1 s"):
         client.download(f"{web.url}/slow", tmp_path / "x")
-    assert time.monotonic() - start < 3.0
+    assert time.monotonic() - start < LATE
 
 
 def test_a_refusal_that_never_ends(web: Web, client: Client) -> None:
@@ -423,10 +425,9 @@ def test_the_pace_follows_the_headers(headers: dict[str, str], interval: float) 
 
 
 def test_waits_until_the_count_starts_anew(web: Web, client: Client) -> None:
-    when = f"{time.time() + 1:.3f}"
-    web.serve("/a", {}, **{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": when})
+    when = time.time() + 1
+    web.serve("/a", {}, **{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{when:.3f}"})
     client.json(f"{web.url}/a")
     web.serve("/a", {})
-    start = time.monotonic()
     client.json(f"{web.url}/a")
-    assert 0.8 <= time.monotonic() - start < 2.0
+    assert -0.1 <= time.time() - when < LATE

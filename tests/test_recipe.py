@@ -76,7 +76,7 @@ def test_what_has_changed_is_left_out(web: Web, tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(replay(web, tmp_path / "set.toml", tmp_path / "again")) == 0
     said = capsys.readouterr().out
-    for line in ("1 pictures in", "3 left out:", "has changed", "is not there", "is closed to programs"):
+    for line in ("1 picture in", "3 left out:", "has changed", "is not there", "is closed to programs"):
         assert line in said
     assert [item.source_id for item, _ in rows(tmp_path / "again")] == ["1"]
 

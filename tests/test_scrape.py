@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -121,12 +122,15 @@ def only(web: Web, *posts: dict[str, Any]) -> None:
     )
 
 
-def test_the_same_picture_under_two_addresses(web: Web, tmp_path: Path) -> None:
+def test_the_same_picture_under_two_addresses(
+    web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for number in (1, 2, 3):
         web.serve(f"/data/{number}.png", picture(9))
     only(web, post(web, 1), post(web, 2), post(web, 3, file_url=f"{web.url}/data/1.png"))
     out = tmp_path / "raw"
     assert main(words(web, out)) == 0
+    assert capsys.readouterr().out == f"1 picture in {out}\n2 more are the same as one of them\n"
     assert len(files(out)) == 1
     with sqlite3.connect(out / "scrape.sqlite") as db:
         rows = db.execute("SELECT source_id, state, file FROM items ORDER BY number").fetchall()
@@ -150,7 +154,7 @@ def test_bad_pictures_are_left_out_with_their_reasons(
     out = tmp_path / "raw"
     assert main(words(web, out)) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"1 pictures in {out}"
+    assert said[0] == f"1 picture in {out}"
     assert said[1] == "7 left out:"
     assert sorted(" ".join(line.split()) for line in said[2:]) == [
         "1 has too many pixels",
@@ -245,6 +249,8 @@ def test_a_record_that_is_none(web: Web, tmp_path: Path, fails: Callable[..., st
 def test_nothing_found(web: Web, tmp_path: Path, fails: Callable[..., str]) -> None:
     booru(web, 0)
     assert "nothing was found" in fails(*words(web, tmp_path / "raw"), code=1)
+    said = fails("build", str(tmp_path / "raw"), "-o", str(tmp_path / "set"), "--domain", "manga", code=2)
+    assert "holds no pictures yet" in said
 
 
 def test_a_lost_file_is_fetched_again(web: Web, tmp_path: Path) -> None:
@@ -263,8 +269,6 @@ def test_what_a_loss_of_power_left_unwritten_is_fetched_again(web: Web, tmp_path
     emptied, zeroed = files(out)[:2]
     emptied.write_bytes(b"")
     zeroed.write_bytes(bytes(zeroed.stat().st_size))
-    with sqlite3.connect(out / "scrape.sqlite") as db:  # as it stands when a run does not come to its end
-        db.execute("UPDATE asked SET value = 'false' WHERE name = 'ended'")
     assert main(words(web, out)) == 0
     assert held(out) == expected(web, 5)
 
@@ -325,12 +329,14 @@ def test_ctrl_c(command: Start, web: Web, tmp_path: Path) -> None:
 
 def test_two_at_once(command: Start, web: Web, tmp_path: Path, fails: Callable[..., str]) -> None:
     booru(web, 100)
-    web.routes["/data/90.png"] = lambda request, handler: (time.sleep(3), Answer(picture(90)))[1]
+    go_on = threading.Event()
+    web.routes["/data/90.png"] = lambda request, handler: Answer(picture(90) * go_on.wait(60))
     process = command(*words(web, "raw"), cwd=tmp_path)
     _wait_for(process, lambda: web.count("/data/90.png") > 0)
     out = tmp_path / "raw"
     assert "another scrape is writing to" in fails(*words(web, out), code=2)
     assert "another scrape is writing to" in fails("build", str(out), "-o", str(tmp_path / "s"), code=2)
+    go_on.set()
     process.communicate(timeout=60)
     assert held(out) == expected(web, 100)
 

@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nenrin.domains.importers.base import Importer
+from nenrin.ground import UsageError
 from nenrin.scrapers.archive import NAME, Archive, Row
 from nenrin.scrapers.raw import Raw
 
 
 def read(folder: Path) -> Iterator[Raw]:
-    """Every picture once. Where a recipe says where the faces are, a `Raw` for each of them, and no other."""
+    """Every picture once. Where a recipe says where the faces are, a `Raw` for each of them, and no other.
+
+    Raises `UsageError` where there is no picture yet, or one is being written.
+    """
     with Archive.reading(folder) as archive:
+        if not archive.count():
+            raise UsageError(f"{folder} holds no pictures yet: the command that made it fetches them")
         for row in archive.pictures():
             raw = _raw(folder, row)
             if not row.item.faces:

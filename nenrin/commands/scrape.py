@@ -134,7 +134,9 @@ def _crops(path: Path) -> dict[tuple[str, str], list[Any]]:
 
 def _tell(report: Report, out: Path, limit: int | None) -> None:
     new = f", {report.fetched} of them new" if report.fetched != report.pictures else ""
-    typer.echo(f"{report.pictures} pictures in {out}{new}")
+    typer.echo(f"{report.pictures} {'picture' if report.pictures == 1 else 'pictures'} in {out}{new}")
+    if report.same:
+        typer.echo(f"{report.same} more are the same as one of them")
     if report.failed:
         typer.echo(f"{report.failed.total()} left out:")
         for reason, count in report.failed.most_common():
