@@ -33,6 +33,7 @@ class AgerModel(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    begins_still: ClassVar[bool] = False  # whether, untrained, it leaves faces as they are
     exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
     config: ModelConfig
     nets: nn.ModuleDict

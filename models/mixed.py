@@ -17,6 +17,7 @@ import copy
 import dataclasses
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -37,6 +38,8 @@ from nenrin.models.reading import (
     update_average,
 )
 
+# L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
+BEND = 0.2
 FLOW_SCALE = 0.2  # of the net's answer, which is around 1, to the grid's units: growth moves little
 UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 
@@ -50,7 +53,7 @@ class MixedConfig(ModelConfig):
     ema: float = 0.998  # decay of the average of the generator that is used afterwards
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
 
-    shade: float = 0.05  # L1 of the shade: what can be moved is not to be painted
+    shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
 
 
@@ -76,6 +79,7 @@ class MixedAger(AgerModel):
     """Generator of a change, its average, and reader."""
 
     name = "mixed"
+    begins_still = True
     config: MixedConfig
 
     def __init__(self, config: MixedConfig) -> None:
@@ -128,7 +132,7 @@ class MixedAger(AgerModel):
         partner = batch.partner
         source = batch.condition.withheld(self.config.unknown)
         change: Change = self.nets["generator"](batch.images, source, partner.condition)
-        off = (change.apply(batch.images) - partner.images).abs()
+        off = F.smooth_l1_loss(change.apply(batch.images), partner.images, reduction="none", beta=BEND)
         seen = batch.masks * partner.masks * batch.has_partner[:, None, None, None]
         return {
             "pair": masked_mean(off, seen),

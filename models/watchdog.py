@@ -20,6 +20,7 @@ from nenrin.models.condition import UNKNOWN, Condition
 
 PATIENCE = 3  # looks
 WARM_UP = 3  # looks, from the start of a run, at which nothing is expected yet but finite numbers
+STILL = 2000  # steps within which an ager that begins by leaving faces alone must have begun to age them
 YOUNG, OLD = 8.0, 65.0  # years: the two ages at which the faces are looked at
 BINS = 8  # of each colour channel, for the entropy
 
@@ -101,6 +102,8 @@ class Watchdog:
         sizes = _sizes(optimizers)
         seen = self._see(model, optimizers, losses, sizes)
         faults = find_faults(seen, losses)
+        if model.begins_still and step < STILL:
+            faults = [fault for fault in faults if fault.name != "ignored age"]
         self._looks += 1
         if self._looks <= WARM_UP:
             faults = [fault for fault in faults if fault.name in ("not finite", "learning rate")]

@@ -16,7 +16,7 @@ from nenrin.models.condition import Condition
 from nenrin.models.config import build, resolve
 from nenrin.models.run import Run
 from nenrin.models.train import resume, train
-from nenrin.models.watchdog import Watchdog
+from nenrin.models.watchdog import STILL, Watchdog
 
 WELL, LIMIT = 160, 100  # steps
 SMALL = ["size=32", "width=0.0625", "batch=4", "threads=1", "precision=32-true", "learning_rate=1e-3"]
@@ -85,3 +85,15 @@ def test_a_lost_number_is_an_alarm_at_once() -> None:
     assert "reconstruction is no longer a finite number" in fault.explanation
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
+
+
+def test_an_ager_that_begins_by_doing_nothing_is_given_time() -> None:
+    """A mixed ager leaves faces alone at first: no alarm, until it should have begun to age them."""
+    model = build(resolve("mixed", None, ["size=32", "width=8"]))
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    dog = Watchdog(images, Condition.of(4, domains=("photo",), age=30, glasses="none"), model.optimizers())
+    early = [dog.look(model, model.optimizers(), {}, step)[1] for step in range(100, 1100, 100)]
+    assert early == [None] * 10
+    late = [dog.look(model, model.optimizers(), {}, step)[1] for step in range(STILL, STILL + 500, 100)]
+    assert late[-1] is not None
+    assert late[-1].name == "ignored age"
