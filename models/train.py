@@ -139,7 +139,7 @@ def _loop(
     writer = SummaryWriter(str(run.path), purge_step=step) if world.first else None
     seen: dict[str, list[Tensor]] = {}
     began, began_step = time.perf_counter(), step
-    with _interruptible() as interrupted, _prefetch(sampler, step) as batches, writer or nullcontext():
+    with _interruptible() as interrupted, prefetch(sampler, step) as batches, writer or nullcontext():
         for _ in track(range(step, steps), f"train {run.path.name}"):
             batch = world.part_of(next(batches)).to(fabric.device)
             batch.images = batch.images.contiguous(memory_format=torch.channels_last)
@@ -232,7 +232,7 @@ def _explain(fault: Fault, step: int, run: Run, watchdog: Watchdog | None) -> st
 
 
 @contextmanager
-def _prefetch(sampler: Sampler, step: int) -> Iterator[Iterator[Batch]]:
+def prefetch(sampler: Sampler, step: int) -> Iterator[Iterator[Batch]]:
     """Batches from `step` on, the next one made while the current one is trained on."""
 
     def batches() -> Iterator[Batch]:
