@@ -30,7 +30,7 @@ LEAST_ENTROPY = 0.25  # of the colours
 LEAST_SPREAD = 0.05  # between the pictures of different faces at one age
 LEAST_RESPONSE = 0.01  # between the pictures of one face at two ages
 LEAST_GRADIENT = 1e-3  # of what it was over the last thousand steps
-MOST_GROWTH = 3.0  # of a net's weights, since all was well
+MOST_GROWTH = 5.0  # of a net's weights, since all was well
 MOST_ERROR = 1.0  # of a face asked for its own age, where answering the mean face would give 1
 MOST_ADVERSARY = 10.0  # of what the generator pays for everything else
 

@@ -52,7 +52,7 @@ def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[lis
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=550,
     )
     (two,) = (folder / "two").iterdir()  # one run folder, not one for each process
     return [
