@@ -246,12 +246,12 @@ class _Statistics:
 
     def __init__(self, images: Tensor) -> None:
         images = images.float()
-        self.contrast = float(images.flatten(1).std(1).mean())
+        self.contrast = max(float(images.flatten(1).std(1).mean()), 1e-6)
         self.spread = max(float((images - images.mean(0)).square().mean().sqrt()), 1e-6)
         levels = ((images + 1) * (BINS / 2)).nan_to_num(0).long().clamp(0, BINS - 1)
         colours = (levels[:, 0] * BINS + levels[:, 1]) * BINS + levels[:, 2]
         share = torch.bincount(colours.flatten(), minlength=BINS**3) / colours.numel()
-        self.entropy = float(torch.special.entr(share).sum()) / math.log(2)
+        self.entropy = max(float(torch.special.entr(share).sum()) / math.log(2), 1e-6)
 
 
 def _root_mean_square(values: Tensor) -> float:
