@@ -32,7 +32,7 @@ def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[lis
     """The metrics of one process with 16 faces a step, and of two with 8 each."""
     folder = tmp_path_factory.mktemp("parallel")
     one = train(resolve("caae", None, [*SMALL, "batch=16"]), [FaceSet.open(tiny_set)], folder / "one")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     subprocess.run(
         [
             *torchrun,
