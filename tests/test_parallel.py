@@ -68,7 +68,6 @@ def test_the_loss_curve_is_the_same(curves: list[list[dict[str, float]]]) -> Non
         np.array([[row[name] for row in rows] for rows in curves])
         for name in ("reconstruction", "picture_discriminator")
     )
-    assert reconstruction[0, 0] > reconstruction[0, -1]
-    np.testing.assert_allclose(reconstruction[1], reconstruction[0], rtol=2e-3)
+    np.testing.assert_allclose(reconstruction[1], reconstruction[0], rtol=5e-4)
     # Batch normalisation sees each process's half of the batch, so that its nets differ a little.
-    np.testing.assert_allclose(others[1], others[0], rtol=0.15)
+    np.testing.assert_allclose(others[1], others[0], rtol=0.03)
