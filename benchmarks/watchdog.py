@@ -83,7 +83,7 @@ class Case:
 
 NETS = ("encoder", "generator", "picture_discriminator", "latent_discriminator")
 CASES = (
-    Case(fault="learning rate", rates=dict.fromkeys(NETS, 0.03)),
+    Case(fault="learning rate", rates=dict.fromkeys(NETS, 0.1)),
     Case(fault="adversary too strong", settings={"picture_adversary": 30.0}),
     Case(fault="one colour", settings={"variation": 100.0}),
     Case(fault="ignored age", nets=silence_age, data=forget_ages),

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import logging
+import mmap
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from nenrin.domains.face import DOMAINS, GENDERS, GLASSES, SPLITS, Face, Split
 from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, track
 
+HELD = 2**28  # bytes of a map that a process may hold
 _log = logging.getLogger(__name__)
 _LABELS = ("age", "domain", "glasses", "gender", "identity", "view", "split", "source", "source_id")
 _VERSION = "1"  # of the cache's layout and of the way pictures are resized
@@ -31,11 +33,16 @@ _STRONGEST: tuple[Split, ...] = ("test", "judge", "val", "train")  # where two s
 
 
 class Rows:
-    """Some rows of a memory map. Indexing gives a NumPy array of the rows asked for; nothing else is read."""
+    """Some rows of a memory map. Indexing gives a NumPy array of the rows asked for; nothing else is read.
+
+    What was read is given back to the system every `HELD` bytes, so that a process does not grow to the size
+    of its set; the system keeps the pages as long as it has room for them.
+    """
 
     def __init__(self, base: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
         self._base = base
         self._rows = rows
+        self._read = 0  # bytes since pages were last given back
         self.shape = (len(rows), *base.shape[1:])
         self.dtype = base.dtype
 
@@ -43,7 +50,12 @@ class Rows:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> NDArray[np.uint8]:
-        return np.asarray(self._base[self._rows[index]])
+        found = np.asarray(self._base[self._rows[index]])
+        self._read += found.nbytes
+        if self._read > HELD and isinstance(self._base.base, mmap.mmap):
+            self._base.base.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
+        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self._base[self._rows], dtype=dtype)

@@ -128,8 +128,10 @@ def _loop(
             model.nets[name] = net.to(fabric.device)
     model.train()
     sampler = Sampler(faces, batch=batch_size, seed=config.seed)
-    shown = _shown(config, sets, faces, fabric.device)
-    watchdog = Watchdog(*shown, optimizers, step or None) if config.watch_every and world.first else None
+    shown = _shown(config, sets, faces, fabric.device) if world.first else None
+    watchdog = None
+    if shown is not None and config.watch_every and len(shown[0]) > 1:
+        watchdog = Watchdog(*shown, optimizers, step or None)
     if start is not None:
         checkpoint.load_training(start, optimizers)  # last, as it sets the random state
     if not world.first:
@@ -139,7 +141,7 @@ def _loop(
     writer = SummaryWriter(str(run.path), purge_step=step) if world.first else None
     seen: dict[str, list[Tensor]] = {}
     began, began_step = time.perf_counter(), step
-    with _interruptible() as interrupted, _prefetch(sampler, step) as batches, writer or nullcontext():
+    with _interruptible() as interrupted, prefetch(sampler, step) as batches, writer or nullcontext():
         for _ in track(range(step, steps), f"train {run.path.name}"):
             batch = world.part_of(next(batches)).to(fabric.device)
             batch.images = batch.images.contiguous(memory_format=torch.channels_last)
@@ -154,13 +156,14 @@ def _loop(
             # Watch.
             row: dict[str, float] = {}
             if config.watch_every and step % config.watch_every == 0:
-                fault = None
+                end = None
                 if watchdog is not None:
                     recent = _means(seen, last=config.watch_every)
                     look, fault = watchdog.look(model, optimizers, recent, step)
                     row |= look.scalars()
-                if fault := world.share(fault):
-                    raise NenrinError(_explain(fault, step, run, watchdog))
+                    end = _explain(fault, step, run, watchdog.healthy_step) if fault else None
+                if end := world.share(end):
+                    raise NenrinError(end)
 
             # Log.
             if step % config.log_every == 0 or finished:
@@ -175,7 +178,7 @@ def _loop(
                         writer.add_scalar(name, scalar, step)
 
             # Draw samples.
-            if world.first and (step % config.sample_every == 0 or finished):
+            if shown is not None and (step % config.sample_every == 0 or finished):
                 state = torch.get_rng_state()  # looking must not change what is trained
                 write_grid(run.samples / f"{step:07d}.png", model, *shown)
                 write_history(run.samples, len(shown[0]))
@@ -223,16 +226,15 @@ def _means(seen: dict[str, list[Tensor]], last: int = 0) -> dict[str, float]:
     return {name: torch.stack(values[-last:]).float().mean().item() for name, values in seen.items()}
 
 
-def _explain(fault: Fault, step: int, run: Run, watchdog: Watchdog | None) -> str:
+def _explain(fault: Fault, step: int, run: Run, healthy: int | None) -> str:
     """The line that ends a collapsed run: what is wrong, since when, and where to go back to."""
-    healthy = watchdog.healthy_step if watchdog is not None else None
     saved = checkpoint.list_checkpoints(run.checkpoints)
     last = max((path for path in saved if int(path.name) <= (healthy or -1)), default="none was written")
     return f"collapsed at step {step} ({fault.name}): {fault.explanation}; last healthy checkpoint: {last}"
 
 
 @contextmanager
-def _prefetch(sampler: Sampler, step: int) -> Iterator[Iterator[Batch]]:
+def prefetch(sampler: Sampler, step: int) -> Iterator[Iterator[Batch]]:
     """Batches from `step` on, the next one made while the current one is trained on."""
 
     def batches() -> Iterator[Batch]:

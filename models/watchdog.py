@@ -31,7 +31,7 @@ LEAST_ENTROPY = 0.25  # of the colours
 LEAST_SPREAD = 0.05  # between the pictures of different faces at one age
 LEAST_RESPONSE = 0.01  # between the pictures of one face at two ages
 LEAST_GRADIENT = 1e-3  # of what it was over the last thousand steps
-MOST_GROWTH = 3.0  # of a net's weights, since all was well
+MOST_GROWTH = 5.0  # of a net's weights, since all was well
 MOST_ERROR = 1.0  # of a face asked for its own age, where answering the mean face would give 1
 MOST_ADVERSARY = 10.0  # of what the generator pays for everything else
 
@@ -249,12 +249,12 @@ class _Statistics:
 
     def __init__(self, images: Tensor) -> None:
         images = images.float()
-        self.contrast = float(images.flatten(1).std(1).mean())
+        self.contrast = max(float(images.flatten(1).std(1).mean()), 1e-6)
         self.spread = max(float((images - images.mean(0)).square().mean().sqrt()), 1e-6)
         levels = ((images + 1) * (BINS / 2)).nan_to_num(0).long().clamp(0, BINS - 1)
         colours = (levels[:, 0] * BINS + levels[:, 1]) * BINS + levels[:, 2]
         share = torch.bincount(colours.flatten(), minlength=BINS**3) / colours.numel()
-        self.entropy = float(torch.special.entr(share).sum()) / math.log(2)
+        self.entropy = max(float(torch.special.entr(share).sum()) / math.log(2), 1e-6)
 
 
 def _root_mean_square(values: Tensor) -> float:

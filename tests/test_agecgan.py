@@ -65,7 +65,7 @@ def test_the_embedding_learns_to_know_a_face_again_and_its_age(model: AgeCGAN) -
     rows = [model.step(batch, optimizers, torch.Tensor.backward, 0.9) for _ in range(60)]
     for name in ("embedder", "reader", "encoder"):
         first, last = (sum(row[name].item() for row in part) for part in (rows[:5], rows[-5:]))
-        assert last < 0.8 * first, name
+        assert last < 0.9 * first, name
     years = model.estimate(batch.images).age
     assert years[batch.condition.age > 40].mean() > years[batch.condition.age < 40].mean() + 10
 

@@ -7,10 +7,11 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
-from nenrin.domains.array import pack
+from nenrin.domains.array import Rows, pack
 from nenrin.domains.face import Face, Split, face_id
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.ground import UsageError
@@ -58,6 +59,21 @@ def test_selection_reads_only_what_is_asked(tmp_path: Path) -> None:
     assert old.pixels[:][:, 0, 0, 0].tolist() == [13, 11]
     assert old.pixels.shape == (2, 32, 32, 3)
     assert not isinstance(old.pixels, np.ndarray)
+
+
+def test_what_was_read_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map of 64 MB, read twice over, takes little of it into the process."""
+    file = tmp_path / "pixels.npy"
+    np.save(file, np.arange(256, dtype=np.uint8).repeat(2**18).reshape(256, 512, 512))
+    monkeypatch.setattr("nenrin.domains.array.HELD", 2**22)
+    rows = Rows(np.load(file, mmap_mode="r"), np.arange(256))
+    process = psutil.Process()
+    before = process.memory_info().rss
+    for _ in range(2):
+        for start in range(0, 256, 4):
+            read = rows[np.arange(start, start + 4)]
+            assert read[:, 0, 0].tolist() == list(range(start, start + 4))
+    assert process.memory_info().rss - before < 2**24
 
 
 def test_a_person_on_two_sides_leaves_the_weaker_one(

@@ -17,9 +17,8 @@ from PIL import Image
 
 from nenrin.cli import COMMANDS, main
 from nenrin.commands.words import Names, list_pictures, parse_ages, split_overrides
-from nenrin.domains.align import similarity, transform
 from nenrin.ground import UsageError
-from nenrin.pictures import draw_strip, mark_faces, paste_face
+from nenrin.pictures import draw_strip, mark_faces
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [name for name, _, _ in COMMANDS]
@@ -144,27 +143,6 @@ def test_marks_lie_on_the_box_and_the_points() -> None:
     assert (np.asarray(picture) == 255).all()  # the original is left alone
     for x, y in [*points.astype(int), (20, 60), (80, 60), (50, 30), (50, 90)]:
         assert marked[y, x].tolist() == [255, 64, 32]
-
-
-def test_pasted_face_returns_to_its_place() -> None:
-    rng = np.random.default_rng(0)
-    noise = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
-    whole = noise.resize((240, 240), Image.Resampling.BICUBIC)
-    points = np.array([[100, 100], [130, 104], [114, 118], [101, 132], [125, 135]], np.float32)
-    matrix = similarity(points[None], 64)
-    # Seen through the matrix by hand: the colour of an aligned pixel is that of the place it came from.
-    inverse = np.linalg.inv(np.vstack([matrix[0], [0, 0, 1]]))
-    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
-    places = transform(inverse[None, :2].astype(np.float32), np.stack([x, y], -1).reshape(1, -1, 2))[0]
-    columns, rows = np.clip(np.floor(places).astype(int), 0, 239).T
-    aligned = Image.fromarray(np.asarray(whole)[rows, columns].reshape(64, 64, 3))
-    back = np.asarray(paste_face(whole, aligned, matrix[0])).astype(int)
-    error = np.abs(back - np.asarray(whole))
-    assert error.max() < 24  # resampled once; a shift by one pixel would give 40 and more
-    far = np.hypot(*(np.indices((240, 240)) - 118)) > 110
-    assert (error[far] == 0).all()
-    changed = np.asarray(paste_face(whole, Image.new("RGB", (64, 64), "black"), matrix[0]))
-    assert changed[115, 114].max() == 0
 
 
 def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:

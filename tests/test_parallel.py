@@ -32,7 +32,7 @@ def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[lis
     """The metrics of one process with 16 faces a step, and of two with 8 each."""
     folder = tmp_path_factory.mktemp("parallel")
     one = train(resolve("caae", None, [*SMALL, "batch=16"]), [FaceSet.open(tiny_set)], folder / "one")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     subprocess.run(
         [
             *torchrun,
@@ -52,7 +52,7 @@ def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[lis
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=550,
     )
     (two,) = (folder / "two").iterdir()  # one run folder, not one for each process
     return [
@@ -68,7 +68,6 @@ def test_the_loss_curve_is_the_same(curves: list[list[dict[str, float]]]) -> Non
         np.array([[row[name] for row in rows] for rows in curves])
         for name in ("reconstruction", "picture_discriminator")
     )
-    assert reconstruction[0, 0] > reconstruction[0, -1]
-    np.testing.assert_allclose(reconstruction[1], reconstruction[0], rtol=2e-3)
+    np.testing.assert_allclose(reconstruction[1], reconstruction[0], rtol=5e-4)
     # Batch normalisation sees each process's half of the batch, so that its nets differ a little.
-    np.testing.assert_allclose(others[1], others[0], rtol=0.15)
+    np.testing.assert_allclose(others[1], others[0], rtol=0.03)

@@ -15,7 +15,9 @@ def train(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="SET|key=value", help="Sets, and settings of the run.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="mixed (unless the file says otherwise) or caae.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="mixed unless the file says otherwise; caae, age-cgan, prototypes.")
+    ] = None,
     config: Annotated[Path | None, typer.Option("-c", "--config", help="Settings in a TOML file.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where run folders go.")] = Path("runs"),
     resume: Annotated[Path | None, typer.Option(help="Go on with this run, exactly, on its sets.")] = None,
