@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 
-from nenrin.eval.protocols.ages import RANK, SAME, SLOPE
-from nenrin.eval.protocols.base import Result, Score
-from nenrin.eval.protocols.towards import GAIN, PERCEPTUAL_RECOVERY
+from nenrin.eval.metrics import GAIN, PERCEPTUAL_RECOVERY, RANK, SAME, SLOPE
 from nenrin.eval.protocols.twins import SAME_VIEW
-from nenrin.eval.stats import Estimate
-
-
-def number(estimate: Estimate, *, percent: bool = False) -> str:
-    """A value with its interval: "0.81 [0.78, 0.84]", "92% [88, 95]"; a dash where undefined."""
-    if not estimate.defined:
-        return "–"
-    value, low, high = (
-        f"{100 * v:.0f}" if percent else f"{v:.2f}" for v in (estimate.value, estimate.low, estimate.high)
-    )
-    interval = "no interval" if math.isnan(estimate.low) else f"{low}, {high}"
-    return minus(f"{value}{'%' * percent} [{interval}]")
-
-
-def minus(text: str) -> str:
-    """Hyphens before digits as minus signs; a zero has none."""
-    return re.sub(r"(?<!\w)-(?=\d)", "−", re.sub(r"(?<!\w)-(?=0(\.0+)?(?![\d.]))", "", text))
-
+from nenrin.eval.results import Result, Score
+from nenrin.eval.wording import number
 
 WELL = 0.75  # rank correlation, and share taken for the same person, from which words are kind
 MOVES = 0.5  # judged years for each asked one: less is the right order of hardly different faces
