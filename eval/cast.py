@@ -103,14 +103,14 @@ def from_sets(bench: Bench, domain: str) -> list[Role]:
 class Strangers:
     """Others of the character's domain, gender and age, as far as they can be had."""
 
-    faces: Batch
+    rows: NDArray[np.intp]  # of the pool
     furthest: float  # years by which the age of one differs; NaN where the ages are unknown
 
 
-def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers | None:
-    """`STRANGERS` faces of other people, the nearest in age; None without a face of the domain."""
-    if pool is None or role.domain not in pool.domains:
-        return None
+def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers:
+    """Up to `STRANGERS` faces of other people, the nearest in age; none without a face of the domain."""
+    if pool is None or role.domain not in pool.domains or not len(role.goal):
+        return Strangers(rows=np.zeros(0, np.intp), furthest=float("nan"))
     mine = pool.identities.index(role.name) if role.name in pool.identities else -2
     rows = np.flatnonzero((pool.domain == pool.domains.index(role.domain)) & (pool.identity != mine))
     gender = int(role.start.gender[0])
@@ -120,11 +120,9 @@ def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers | None
     lots = np.random.default_rng(seed).permutation(len(rows))
     order = np.lexsort((lots, np.where(np.isfinite(off), off, np.inf), other, far))
     chosen = _one_of_each(pool, rows[order])[:STRANGERS]
-    if not len(chosen):
-        return None
     differ = np.abs(pool.age[chosen] - role.age)
     furthest = float(np.nanmax(differ)) if np.isfinite(differ).any() else float("nan")
-    return Strangers(faces=Batch.of(pool.select(chosen)), furthest=furthest)
+    return Strangers(rows=chosen, furthest=furthest)
 
 
 def _one_of_each(pool: FaceArray, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -69,7 +69,11 @@ class Evaluation:
     def rows(self) -> list[dict[str, Any]]:
         """One flat row a score, with `COLUMNS`."""
         return [
-            {**_without(score, "estimate", "sample"), "better": score.better, "percent": score.percent}
+            {
+                **_without(score, "estimate", "sample", "members"),
+                "better": score.better,
+                "percent": score.percent,
+            }
             | _plain(score.estimate)
             for result in self.results
             for score in result.scores

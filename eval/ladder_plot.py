@@ -24,10 +24,10 @@ def ladder(metric: str, scores: Sequence[Score], series: dict[str, Series]) -> M
     values = [
         v for s in means for v in (s.estimate.low, s.estimate.high, s.estimate.value) if math.isfinite(v)
     ]
-    low, high = min(0.0, *values), max(1.0, *values) * 1.04
+    low, high = min(0.0, *values), max(1.0, *values) * 1.18  # room for the steps
     said = "; ".join(f"{s.subject} {s.domain} {s.estimate.value:.2f}" for s in means)
     axes = Axes((-0.35, len(rungs) - 0.65), (low, high), f"ladder, {metric}", said)
-    axes.values(_ticks(low, high), metric)
+    axes.values(_ticks(low, high), metric.partition(",")[0])
     axes.words(rungs)
     subjects = [s for s in dict.fromkeys(s.subject for s in means) if s in series]
     for place, subject in enumerate(subjects):

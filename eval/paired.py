@@ -132,6 +132,7 @@ def pool(scores: Sequence[Score], seeds: Mapping[str, str], *, seed: int, resamp
             subject=f"{name} ({len(rows)} seeds)",
             estimate=_over_seeds([s.sample for s in rows if s.sample], seed=seed, resamples=resamples),
             sample=None,
+            members=tuple(s.subject for s in rows),
         )
         for (name, *_), rows in places.items()
         if len(rows) > 1 and all(_same_faces(rows[0], other) for other in rows)

@@ -49,6 +49,7 @@ class Score:
     backend: str  # which judge, embedder or distance made it
     estimate: Estimate
     sample: Sample | None = None  # None where the number is not a mean
+    members: tuple[str, ...] = ()  # the agers that it pools, which differ by their seed alone
 
     @property
     def better(self) -> int:

@@ -95,7 +95,8 @@ def _rows(scores: Sequence[Score], columns: Mapping[tuple[str, str], Column]) ->
 def _best(scores: Sequence[Score]) -> Score | None:
     """The best of several agers, where more or less is better."""
     agers = [s for s in scores if s.role in ("ager", "embedder") and s.estimate.defined and s.better]
-    return max(agers, key=lambda s: s.better * s.estimate.value) if len(agers) > 1 else None
+    merits = [s.better * s.estimate.value for s in agers]
+    return agers[merits.index(max(merits))] if len(set(merits)) > 1 else None
 
 
 def _column(scores: Sequence[Score]) -> Column:

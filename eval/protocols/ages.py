@@ -88,7 +88,8 @@ def _strips(bench: Bench, result: Result, ground: Ground, answers: dict[str, Ans
     first = [c.name for c in bench.contenders if c.name != "copy"]
     people = next(iter(answers.values())).people
     for i in range(min(bench.shown, len(people))):
-        result.strips.append(_strip(ground, i, {name: answers[name] for name in (agers if i else first)}))
+        if names := agers if i else first:
+            result.strips.append(_strip(ground, i, {name: answers[name] for name in names}))
     for name in agers:
         answer = answers[name]
         for judged in list(answer.judged.values())[:1]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from nenrin.eval.bench import Bench, Sheet
-from nenrin.eval.cast import STRANGERS, Role, from_manifests, from_sets, strangers
-from nenrin.eval.protocols.scenes import Scene, identity, likeness
+from nenrin.eval.cast import STRANGERS, Role, Strangers, from_manifests, from_sets, strangers
+from nenrin.eval.protocols.scenes import FEW, Scene, identity, likeness
 from nenrin.eval.results import Result, Strip, StripRow
+from nenrin.eval.subjects import Batch, Pixels
 from nenrin.eval.wording import minus
 from nenrin.ground import NenrinError
 
@@ -55,38 +56,43 @@ class Canon:
 
 
 def _answer(bench: Bench, result: Result, domain: str, case: str, cast: Sequence[Role]) -> None:
-    scenes = []
-    for role in cast:
-        count = len(role.start)
-        glasses = np.full(count, role.glasses) if role.glasses >= 0 else None
-        made = {
-            c.name: bench.aged(c, role.start, np.full(count, role.age), glasses) for c in bench.contenders
-        }
-        others = strangers(bench.gather(), role, bench.seed) if len(role.goal) else None
-        scenes.append(Scene(role=role, others=others, outputs=made))
+    pool = bench.gather()
+    found = [strangers(pool, role, bench.seed) for role in cast]
+    rows = np.unique(np.concatenate([other.rows for other in found]))
+    scenes = [
+        Scene(role=role, others=np.searchsorted(rows, other.rows), outputs=_played(bench, role))
+        for role, other in zip(cast, found, strict=True)
+    ]
     scored = [scene for scene in scenes if len(scene.role.goal)]
     if scored:
         sheet = Sheet(bench, result, domain, case)
-        identity(bench, sheet, scored)
+        crowd = Batch.empty(bench.size) if pool is None else Batch.of(pool.select(rows))
+        identity(bench, sheet, scored, crowd.pixels)
         likeness(bench, sheet, scored)
-        result.notes += _said_of_strangers(domain, case, scored)
+        said = [o for role, o in zip(cast, found, strict=True) if len(role.goal)]
+        result.notes += [f"{domain}, {case}: {text}" for text in _said_of_strangers(said)]
     shown = scenes[: bench.shown if case == AS_IF else ALL_SHOWN]
     result.strips += [_strip(bench, domain, scene) for scene in shown]
 
 
-def _said_of_strangers(domain: str, case: str, scenes: Sequence[Scene]) -> list[str]:
-    found = [scene.others for scene in scenes if scene.others is not None]
-    if len(found) < len(scenes):
-        return [
-            f"{domain}, {case}: the sets have no face of that domain, so nobody is ranked among strangers"
-        ]
+def _played(bench: Bench, role: Role) -> dict[str, Pixels]:
+    """The character as each contender ages it."""
+    age = np.full(len(role.start), role.age)
+    glasses = np.full(len(role.start), role.glasses) if role.glasses >= 0 else None
+    return {c.name: bench.aged(c, role.start, age, glasses) for c in bench.contenders}
+
+
+def _said_of_strangers(found: Sequence[Strangers]) -> list[str]:
+    few = min(len(other.rows) for other in found)
+    if few < FEW:
+        return [f"the sets have {few} strangers of that domain, {FEW} are needed to rank anybody among them"]
     ages = [other.furthest for other in found]
-    few = min(len(other.faces) for other in found)
-    said = [f"{domain}, {case}: strangers differ in age by up to {np.nanmax(ages):.0f} years"]
-    if np.isnan(ages).any():
-        said = [f"{domain}, {case}: the strangers' ages are not known"]
+    if np.isnan(ages).all():
+        said = ["the strangers' ages are not known"]
+    else:
+        said = [f"strangers differ in age by up to {np.nanmax(ages):.0f} years"]
     if few < STRANGERS:
-        said.append(f"{domain}, {case}: only {few} strangers; ranks are given as if there were {STRANGERS}")
+        said.append(f"only {few} strangers; ranks are given as if there were {STRANGERS}")
     return said
 
 

@@ -28,7 +28,7 @@ class _Rung:
 
 
 class Ladder:
-    """The questions of `ages` in every domain, and the difference of each domain to the one before."""
+    """The questions of ages in every domain, and the difference of each domain to the one before."""
 
     name = "ladder"
     question = "How much is lost at each step away from photographs?"
@@ -40,7 +40,7 @@ class Ladder:
             protocol=self.name,
             question=self.question,
             method=(
-                f"The questions of `ages`, domain by domain in the order {' → '.join(rungs)}. A step is the "
+                f"The questions of ages, domain by domain in the order {' → '.join(rungs)}. A step is the "
                 "mean in a domain less that in the one before it, judged by the judge that learned from all "
                 "domains, and by the first embedder. People who are in both domains (a photograph and its "
                 "own drawing) come first, and count as paired. The step of the real faces is the judge's "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nenrin.eval import metrics
 from nenrin.eval.bench import Bench, Floats, Sheet
-from nenrin.eval.cast import STRANGERS, Role, Strangers
+from nenrin.eval.cast import STRANGERS, Role
 from nenrin.eval.results import Who
 from nenrin.eval.subjects import Pixels
 
@@ -25,19 +25,20 @@ class Scene:
     """One character with what each contender made of it."""
 
     role: Role
-    others: Strangers | None
+    others: NDArray[np.intp]  # the strangers, rows of the crowd
     outputs: dict[str, Pixels]  # by contender: (I, H, H, 3)
     gains: dict[str, Floats] = dataclasses.field(default_factory=dict)  # by contender: (I,)
 
 
-def identity(bench: Bench, sheet: Sheet, scenes: Sequence[Scene]) -> None:
-    """Gains, recovery and ranks by every embedder; the first embedder's gains are kept with the scenes."""
+def identity(bench: Bench, sheet: Sheet, scenes: Sequence[Scene], crowd: Pixels) -> None:
+    """Gains, recovery and ranks by every embedder; the first embedder's gains are kept with the scenes.
+
+    `crowd` (C, H, H, 3) holds the strangers of all scenes, each once.
+    """
     for embedder in bench.embedders:
         goals = [bench.embed(embedder, s.role.goal.pixels).astype(np.float64) for s in scenes]
-        faces = [
-            bench.embed(embedder, s.others.faces.pixels).astype(np.float64) if s.others else np.zeros((0, 1))
-            for s in scenes
-        ]
+        everybody = bench.embed(embedder, crowd).astype(np.float64).reshape(len(crowd), -1)
+        faces = [everybody[s.others] for s in scenes]
         persons = [np.full(len(s.role.start), s.role.name) for s in scenes]
         copies = [
             _alike(bench.embed(embedder, s.role.start.pixels), g) for s, g in zip(scenes, goals, strict=True)

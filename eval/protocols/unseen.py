@@ -34,13 +34,13 @@ class Unseen:
             protocol=self.name,
             question=self.question,
             method=(
-                "Each ager is put the questions of `ages` on faces that it was trained on itself, on people "
+                "Each ager is put the questions of ages on faces that it was trained on itself, on people "
                 "that it never saw, and, where a set has them, on people from sources of which it saw "
                 "nothing at all. Judges and thresholds are the same throughout; no judge saw either kind. "
                 "What is lost is the mean on new people less that on trained ones. The floors have no "
                 "training and are put to the first ager's faces: what they lose is a difference between the "
                 "faces and not between having seen them or not. A domain in which an ager had no training "
-                "faces is not here but in `ladder`."
+                "faces is not here but in the ladder."
             ),
         )
         pool = bench.gather()
