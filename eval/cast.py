@@ -18,7 +18,7 @@ from nenrin.ground import NenrinError
 
 GAP = 10  # years at least between the two ages of a person of the sets
 NEAR = 5  # years between pictures that count as of one age
-PICTURES = 4  # of a person of the sets at one age
+PICTURES, PEOPLE = 2, 40  # of a person of the sets at one age; and how many persons, at most
 STRANGERS = 100
 ABOUT = 10  # years by which a stranger may differ, as long as there are enough of them
 
@@ -96,7 +96,7 @@ def from_sets(bench: Bench, domain: str) -> list[Role]:
             )
         )
     lots = {role.name: hashlib.sha256(f"{bench.seed} {role.name}".encode()).digest() for role in cast}
-    return sorted(cast, key=lambda role: lots[role.name])[: bench.people]
+    return sorted(cast, key=lambda role: lots[role.name])[: min(bench.people, PEOPLE)]
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -78,6 +78,20 @@ def ratio(
     return bootstrap_sums(columns, groups, lambda s: s[:, 0] / s[:, 1], seed=seed, resamples=resamples)
 
 
+def slope(
+    x: ArrayLike, y: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """The least-squares slope of y over x, both (N,); undefined where x does not vary."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    columns = np.stack([np.ones(len(x)), x, y, x * y, x * x], axis=1)
+
+    def fitted(s: Floats) -> Floats:
+        spread = s[:, 0] * s[:, 4] - s[:, 1] ** 2
+        return np.where(spread > 0, (s[:, 0] * s[:, 3] - s[:, 1] * s[:, 2]) / spread, np.nan)
+
+    return bootstrap_sums(columns, groups, fitted, seed=seed, resamples=resamples)
+
+
 def bootstrap_sums(
     columns: ArrayLike,
     groups: ArrayLike,

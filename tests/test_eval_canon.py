@@ -336,7 +336,7 @@ def test_people_of_fgnet_play_characters(shared_data: Path, tmp_path: Path) -> N
     raw = tmp_path / "fgnet"
     raw.mkdir()
     source = shared_data / "drawn" / "cartoonised-fgnet"
-    shutil.copy(source / "landmarks.csv", raw)
+    shutil.copy(shared_data / "photo" / "fgnet" / "landmarks.csv", raw)
     for path in sorted(source.glob("*.jpg")):
         if int(path.name[:3]) <= 12:
             shutil.copy(path, raw)

@@ -23,8 +23,8 @@ def _features(n: int, shift: float = 0.0) -> np.ndarray:
     return RNG.normal(size=(n, 24)) @ mixing + shift
 
 
-def _persons(n: int) -> np.ndarray:
-    return np.arange(n)
+def _persons(n: int, prefix: str = "p") -> np.ndarray:
+    return np.array([f"{prefix}{i:03d}" for i in range(n)])
 
 
 def test_fid_is_torch_fidelitys_and_the_formula() -> None:
@@ -153,7 +153,7 @@ def test_difference_is_paired_where_persons_are_shared_and_unpaired_where_not() 
     assert (together.value, together.low, together.high) == pytest.approx(
         (alone.value, alone.low, alone.high), abs=1e-9
     )
-    apart = stats.difference(a, _persons(80), b, _persons(80) + 1000, seed=0, resamples=4000)
+    apart = stats.difference(a, _persons(80), b, _persons(80, "q"), seed=0, resamples=4000)
     theirs = scipy_stats.bootstrap(
         (b, a),
         lambda x, y, axis: x.mean(axis) - y.mean(axis),
@@ -173,6 +173,16 @@ def test_calibration_error_by_hand() -> None:
     found = stats.calibration_error(confidence, right, _persons(6), seed=0, resamples=50)
     assert found.value == pytest.approx(expected)
     assert stats.calibration_error([1.0] * 5, [1] * 5, _persons(5), seed=0, resamples=20).high == 0
+
+
+def test_slope_is_scipys() -> None:
+    x = RNG.uniform(5, 75, 60)
+    y = 20 + 0.4 * x + RNG.normal(size=60)
+    found = stats.slope(x, y, _persons(60), seed=0, resamples=500)
+    theirs = scipy_stats.linregress(x, y)
+    assert found.value == pytest.approx(theirs.slope)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * theirs.stderr, rel=0.3)
+    assert not stats.slope([30.0] * 5, y[:5], _persons(5), seed=0, resamples=10).defined
 
 
 def _score(subject: str, values: np.ndarray, persons: np.ndarray) -> Score:

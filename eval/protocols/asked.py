@@ -203,5 +203,23 @@ def write_ceilings(bench: Bench, sheet: Sheet, ground: Ground) -> None:
     """Put the ceilings of a domain onto a sheet, and what each embedder's AUC is there."""
     for measure, persons in ceilings(bench, ground):
         sheet.mean(REAL, measure.metric, measure.backend, measure.values, persons[measure.rows])
+    known = ground.real.take(np.isfinite(ground.real.age))
+    for judge in ground.judges if len(known) else ():
+        years, drawn = bench.judged(judge, known.pixels), {"seed": bench.seed, "resamples": bench.resamples}
+        sheet.put(REAL, metrics.SLOPE, judge.name, stats.slope(known.age, years, known.person, **drawn))
+    told = ground.real.take(ground.real.gender >= 0)
+    if ground.gender is not None and len(told):
+        write_calibration(bench, sheet, ground.gender, told, told.gender)
     for name, checked in ground.verified.items():
         sheet.put(REAL, metrics.AUC, name, checked.auc)
+
+
+def write_calibration(
+    bench: Bench, sheet: Sheet, judge: LabelJudge, faces: Batch, truth: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Put onto a sheet how well the judge's sureness is founded on real faces; returns where it is right."""
+    p = bench.labelled(judge, faces.pixels)
+    right: NDArray[np.float64] = (p.argmax(1) == truth).astype(np.float64)
+    error = stats.calibration_error(p.max(1), right, faces.person, seed=bench.seed, resamples=bench.resamples)
+    sheet.put(REAL, metrics.CALIBRATION, judge.name, error)
+    return right

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.face import GLASSES
-from nenrin.eval import metrics, stats
+from nenrin.eval import metrics
 from nenrin.eval.bench import Bench, Contender, Sheet
 from nenrin.eval.labels import LabelJudge
-from nenrin.eval.protocols.asked import REAL
+from nenrin.eval.protocols.asked import REAL, write_calibration
 from nenrin.eval.results import Confusion, Result, Strip, StripRow, Who
 from nenrin.eval.subjects import Batch, Pixels
 from nenrin.ground import NenrinError
@@ -62,14 +62,9 @@ class Glasses:
 def _answer(bench: Bench, result: Result, domain: str, real: Batch, judges: list[LabelJudge]) -> None:
     sheet = Sheet(bench, result, domain, KEEP)
     for judge in judges:
-        p = bench.labelled(judge, real.pixels)
-        right = (p.argmax(1) == real.glasses).astype(np.float64)
+        right = write_calibration(bench, sheet, judge, real, real.glasses)
         sheet.mean(REAL, metrics.AS_ASKED, judge.name, right, real.person)
-        error = stats.calibration_error(
-            p.max(1), right, real.person, seed=bench.seed, resamples=bench.resamples
-        )
-        sheet.put(REAL, metrics.CALIBRATION, judge.name, error)
-        _confuse(result, domain, REAL, judge, real.glasses, p.argmax(1))
+        _confuse(result, domain, REAL, judge, real.glasses, bench.labelled(judge, real.pixels).argmax(1))
     faces = real.take(_choose(real, bench.people, bench.seed))
     tries = _Tries(faces)
     outputs = {}

@@ -8,7 +8,7 @@ from nenrin.eval import distributions, metrics, stats
 from nenrin.eval.bench import Bench, Floats, Sheet
 from nenrin.eval.distributions import FeatureNet
 from nenrin.eval.nets import crop
-from nenrin.eval.protocols.asked import REAL, choose
+from nenrin.eval.protocols.asked import REAL, choose, write_calibration
 from nenrin.eval.results import Result, Who
 from nenrin.eval.subjects import Batch, Pixels
 from nenrin.ground import NenrinError
@@ -68,6 +68,10 @@ def _answer(bench: Bench, result: Result, domain: str, net: FeatureNet | None) -
     spread = np.random.default_rng(bench.seed).uniform(*AGES, half)
     asked = np.where(np.isfinite(others.age), others.age, spread)
     sheet = Sheet(bench, result, domain)
+    for judge in bench.labels.of("domain", domain):
+        if domain in judge.words:
+            truth = np.full(len(inputs), judge.words.index(domain))
+            write_calibration(bench, sheet, judge, inputs, truth)
     _score(bench, sheet, REAL, inputs.pixels, inputs, others, net)
     for contender in bench.contenders:
         _score(bench, sheet, contender.who, bench.aged(contender, inputs, asked), inputs, others, net)
