@@ -340,7 +340,11 @@ def test_people_of_fgnet_play_characters(shared_data: Path, tmp_path: Path) -> N
     for path in sorted(source.glob("*.jpg")):
         if int(path.name[:3]) <= 12:
             shutil.copy(path, raw)
-    build([raw], tmp_path / "set", size=SIZE, domain="cartoon", workers=0)
+    others = tmp_path / "utkface"
+    others.mkdir()
+    for path in sorted((shared_data / "drawn" / "cartoonised-utkface").rglob("*.jpg"))[::30]:
+        shutil.copy(path, others)
+    build([raw, others], tmp_path / "set", size=SIZE, domain="cartoon", workers=0)
     faces = pack([FaceSet.open(tmp_path / "set")], size=SIZE)
     bench = _bench(tmp_path, faces, CanonOptions())
     bench.faces = Batch.of(faces)  # of every split: the persons of one alone are too few
