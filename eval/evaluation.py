@@ -50,8 +50,8 @@ class Evaluation:
         resampled), `better` (1 higher, -1 lower, 0 neither) and `percent` (the value is a share); `curves`:
         judged age, mean `y` and quartiles `low` and `high`, at the asked ages `x`; `confusions`: `counts` of
         asked (or true) against judged `words`; `comparisons`: ager `a` less ager `b` on the same faces, with
-        `difference` and its interval, `effect` (Cohen's d over persons), `p` (sign flips, corrected by Holm)
-        and which is `better`. An undefined number is null.
+        `difference` and its interval, `effect` (Cohen's d over persons), `p` (sign flips, corrected by Holm
+        within the protocol) and which is `better`. An undefined number is null.
         """
         return {
             "schema": SCHEMA_VERSION,
@@ -68,16 +68,12 @@ class Evaluation:
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat row a score, with `COLUMNS`."""
-        return [
-            {
-                **_without(score, "estimate", "sample", "members"),
-                "better": score.better,
-                "percent": score.percent,
-            }
-            | _plain(score.estimate)
+        rows = (
+            _plain(score) | {"better": score.better, "percent": score.percent} | _plain(score.estimate)
             for result in self.results
             for score in result.scores
-        ]
+        )
+        return [{name: row[name] for name in COLUMNS} for row in rows]
 
     def json(self) -> str:
         """metrics.json."""

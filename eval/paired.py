@@ -28,7 +28,7 @@ class Comparison:
     b: str
     difference: Estimate
     effect: float  # Cohen's d of the paired differences, over persons
-    p: float  # sign-flip test over persons, two-sided, corrected by Holm over the whole report
+    p: float  # sign-flip test over persons, two-sided, corrected by Holm within the protocol
     better: str  # which of the two is better, "" where the corrected test cannot tell
 
 
@@ -44,10 +44,12 @@ def compare(scores: Sequence[Score], *, seed: int, resamples: int) -> list[Compa
         for a, b in itertools.combinations(rows, 2)
         if _same_faces(a, b)
     ]
-    for comparison, p in zip(found, holm([c.p for c in found]), strict=True):
-        comparison.p = p
-        if not p < 0.05:
-            comparison.better = ""
+    for protocol in dict.fromkeys(c.protocol for c in found):
+        family = [c for c in found if c.protocol == protocol]
+        for comparison, p in zip(family, holm([c.p for c in family]), strict=True):
+            comparison.p = p
+            if not p < 0.05:
+                comparison.better = ""
     return found
 
 

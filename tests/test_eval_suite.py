@@ -132,7 +132,8 @@ def test_agers_are_compared_with_each_other(report: tuple[Evaluation, Path]) -> 
             assert one.difference.value * (1 if one.better == "lazy" else -1) * better(one.metric) > 0
     similar = [c for c in comparisons if c.metric == known.SIMILARITY]
     assert similar
-    assert all(c.better == "lazy" for c in similar)  # nothing is more like the input than the input
+    # Nothing is more like the input than the input, even where eight people are too few to be sure of it.
+    assert all(c.difference.value > 0 and c.better in ("", "lazy") for c in similar)
 
 
 def test_every_ager_stands_between_floors_and_ceilings(report: tuple[Evaluation, Path]) -> None:
