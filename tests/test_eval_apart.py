@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +32,10 @@ def _with_copies(source: list[Path], folder: Path) -> Path:
     folder.mkdir(parents=True)
     for i, path in enumerate(source):
         picture = Image.open(path).convert("RGB")
-        picture.save(folder / path.name.replace(".chip.jpg", ".chip.png"))
+        shutil.copy(path, folder)
         if i < COPIES:
             brighter = ImageEnhance.Color(ImageEnhance.Brightness(picture).enhance(1.12)).enhance(0.7)
-            brighter.save(folder / path.name.replace(".jpg.chip.jpg", "9.jpg.chip.png"))
+            brighter.save(folder / path.name.replace(".jpg.chip", "9.jpg.chip"), quality=95)
     return folder
 
 

@@ -307,7 +307,7 @@ def test_unseen_finds_what_was_learned_by_rote(faces: Batch, pool: FaceArray, tm
     only_photo = train.select(train.domain == train.domains.index("photo"))
     result = Unseen().run(_bench(faces, pool, tmp_path, rote, trained_on={"rote": only_photo.ids}))
     assert {s.domain for s in result.scores} == {"photo"}
-    assert "manga: rote was trained on 0 of these faces" in result.notes
+    assert "manga: 0 faces that rote was trained on, 12 are needed" in result.notes
     with pytest.raises(NenrinError, match="not known"):
         Unseen().run(_bench(faces, pool, tmp_path, rote))
     assert unseen.LEAST < 24

@@ -54,11 +54,10 @@ class Unseen:
             for contender in (*agers, *floors):
                 ids = trained.get(contender.name, trained[agers[0].name])
                 seen = _seen(pool, domain, ids, bench)
-                if len(seen) < LEAST:
+                if len(seen) < min(LEAST, bench.people):
                     if contender.role == "ager":
-                        result.notes.append(
-                            f"{domain}: {contender.name} was trained on {len(seen)} of these faces"
-                        )
+                        held = f"{len(seen)} faces that {contender.name} was trained on"
+                        result.notes.append(f"{domain}: {held}, {LEAST} are needed")
                     continue
                 foreign = _foreign(bench, pool, domain, ids)
                 _answer(bench, result, ground, contender, seen, new, foreign)

@@ -19,29 +19,24 @@ if TYPE_CHECKING:
 
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, or checkpoints in them.")],
-    sets: Annotated[list[Path], typer.Option("--set", help="A set to score on; give it more than once.")],
-    protocol: Annotated[
-        str, typer.Option(help="Questions: all, or some of canon, longitudinal, twins, ages, glasses ...")
-    ] = "ages,twins",
+    sets: Annotated[list[Path], typer.Option("--set", help="A set to score on; repeatable.")],
+    protocol: Annotated[str, typer.Option(help="all, or canon, ages, glasses ...")] = "ages,twins",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the report.")] = Path("reports/eval"),
-    embedder: Annotated[
-        list[str] | None, typer.Option(help="twins, pixels, facenet or FILE.onnx; more than once.")
-    ] = None,
-    perceptual: Annotated[str, typer.Option(help="auto, lpips-alex, unweighted-mtcnn ...")] = "auto",
-    features: Annotated[str, typer.Option(help="Of FID and KID: auto, inception, clip, dinov2 ...")] = "auto",
-    pictures: Annotated[
-        Path | None, typer.Option(help="Pictures of characters for canon, a folder for each pair.")
-    ] = None,
-    manifest: Annotated[
-        list[Path] | None, typer.Option(help="Characters of your own for canon (TOML); more than once.")
-    ] = None,
+    embedder: Annotated[list[str] | None, typer.Option(help="pixels, facenet, FILE.onnx ...")] = None,
+    perceptual: Annotated[
+        str, typer.Option(help="auto, lpips-alex, lpips-vgg ...", show_default=False)
+    ] = "auto",
+    features: Annotated[
+        str, typer.Option(help="Of KID: auto, inception, clip.", show_default=False)
+    ] = "auto",
+    pictures: Annotated[Path | None, typer.Option(help="Of characters, for canon.")] = None,
+    manifest: Annotated[list[Path] | None, typer.Option(help="Your own characters (TOML).")] = None,
     people: Annotated[int, typer.Option(min=2, help="How many people of each domain.")] = 160,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap and of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
 ) -> None:
     """Score agers on people they never saw.
 
-    Each score stands beside its floor and ceiling, with an interval. Writes report.html, metrics.json and
-    scores.csv.
+    Each score stands beside its floor and ceiling. Writes report.html, metrics.json, scores.csv.
 
     Example: nenrin eval runs/00001-mixed --set data/sets/photo --protocol ages,longitudinal -o reports/first
     """
