@@ -78,7 +78,9 @@ def test_judges_do_not_change_with_the_faces_of_other_splits(
     assert len(before) == 3 + 1 + 4
     assert _files(tmp_path / "after") == before
     # That a judge face of another age does show proves that the comparison sees anything at all.
-    other = _rewritten(twins[0], tmp_path / "other", {"judge": {"age": 90.0}})
+    other = _rewritten(
+        twins[0], tmp_path / "other", {"judge": {"age": 90.0, "gender": None, "glasses": None}}
+    )
     _convene([other], tmp_path / "of-other")
     assert not set(_files(tmp_path / "of-other")) & set(before)
 

@@ -53,7 +53,7 @@ class Quality:
         for domain in bench.domains():
             _answer(bench, result, domain, net)
         if not result.scores:
-            raise NenrinError(f"no domain has {2 * LEAST} test people")
+            raise NenrinError("; ".join(result.notes) or "the sets have no test faces of a known domain")
         return result
 
 
