@@ -78,7 +78,7 @@ def test_nor_is_one_of_real_faces(shared_data: Path, tmp_path: Path) -> None:
     raw = _with_copies(some, tmp_path / "raw" / "twice")
     build([raw], tmp_path / "set", size=64, finder="nominal", workers=0)
     faces = FaceSet.open(tmp_path / "set")
-    run = train(resolve("caae", None, [*TINY, "width=0.05"]), [faces], tmp_path / "runs")
+    run = train(resolve("caae", None, [*TINY, "width=0.1"]), [faces], tmp_path / "runs")
     _assert_apart(faces, run)
 
 
@@ -96,7 +96,7 @@ print(json.dumps({"run": str(run), "modules": sorted(sys.modules), "opened": ope
 """
 
 
-@pytest.mark.parametrize(("model", "width"), [("mixed", "width=8"), ("caae", "width=0.05")])
+@pytest.mark.parametrize(("model", "width"), [("mixed", "width=8"), ("caae", "width=0.1")])
 def test_a_training_opens_no_judge_and_imports_no_evaluation(
     tiny_set: Path, tmp_path: Path, model: str, width: str
 ) -> None:
