@@ -42,15 +42,19 @@ class LabelPanel:
         """Who reads this attribute here: first the network across domains, then the linear judge."""
         if self.faces is None:
             return []
-        labels = getattr(self.faces, attribute)
-        judges: list[LabelJudge] = []
-        if _enough(labels):
-            net, key = self._trained()
-            judges.append(NetJudge(net, attribute, f"CNN ({self._domains()})", key))
+        across, labels = self.across(attribute), getattr(self.faces, attribute)
+        judges = [] if across is None else [across]
         here = self.faces.domain == (self.faces.domains.index(domain) if domain in self.faces.domains else -2)
         if attribute != "domain" and _enough(labels[here]):
             judges.append(self._linear(attribute, domain, here & (labels >= 0)))
         return judges
+
+    def across(self, attribute: str) -> LabelJudge | None:
+        """The network that learned from all domains together, if they taught it this attribute."""
+        if self.faces is None or not _enough(getattr(self.faces, attribute)):
+            return None
+        net, key = self._trained()
+        return NetJudge(net, attribute, f"CNN ({self._domains()})", key)
 
     def features(self) -> FaceFeatures | None:
         """The network's 192 features, for distances between distributions; None without a judge split."""

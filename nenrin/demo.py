@@ -75,7 +75,7 @@ def demo(out: Path, *, minutes: float, seed: int) -> Path:
         sets,
         ["canon", "twins", "ages"],
         out / "report",
-        people=48,
+        people=40,
         judge_epochs=8,
         seed=seed,
         canon=CanonOptions(pictures=characters.parent, manifests=[characters]),

@@ -61,7 +61,6 @@ def survey(bench: Bench, domain: str) -> Ground:
     real, judges = bench.of_domain(domain), bench.panel.of(domain)
     known = real.take(np.isfinite(real.age))
     errors = {j.name: np.abs(bench.judged(j, known.pixels) - known.age) for j in judges}
-    readers = bench.labels.of("gender", domain)
     return Ground(
         domain=domain,
         real=real,
@@ -73,7 +72,7 @@ def survey(bench: Bench, domain: str) -> Ground:
             )
             for e in bench.embedders
         },
-        gender=readers[0] if readers else None,
+        gender=bench.labels.across("gender"),
     )
 
 
