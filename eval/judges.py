@@ -154,8 +154,8 @@ class SVRJudge:
         return self._arrays
 
 
-def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
-    """Histograms of oriented gradients of the 64 px face (Dalal and Triggs 2005), and the embedding."""
+def hog_features(images: Tensor) -> NDArray[np.float64]:
+    """Histograms of oriented gradients of the 64 px face (Dalal and Triggs 2005): (N, `HOG_CELLS`)."""
     from skimage.feature import hog
 
     small = nets.to_pixels(nets.crop(images, nets.CENTRE))
@@ -163,9 +163,15 @@ def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
         hog(face, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(2, 2), channel_axis=-1)
         for face in small
     ]
+    return np.asarray(rows)
+
+
+def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
+    """The histograms, and the embedding beside them."""
+    gradients = hog_features(images)
     if embedder is None:
-        return np.asarray(rows)
-    return np.concatenate([np.asarray(rows), embedder.embed(images).numpy().astype(np.float64)], axis=1)
+        return gradients
+    return np.concatenate([gradients, embedder.embed(images).numpy().astype(np.float64)], axis=1)
 
 
 def _balance(faces: FaceArray) -> NDArray[np.float64]:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
 from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.face import Split
 from nenrin.domains.faceset import FaceSet
 from nenrin.eval.identity import Embedder
 from nenrin.eval.judges import CNNJudge, Judge, SVRJudge
-from nenrin.ground import NenrinError, write_bytes
+from nenrin.eval.keep import Tensors, kept, key_of
+from nenrin.eval.label_panel import LabelPanel
+from nenrin.ground import NenrinError
 
 LEAST = 60  # faces of known age without which a judge is not worth training
-J = TypeVar("J", CNNJudge, SVRJudge)
-_VERSION = "3"  # of everything in `judges` and `nets` that changes what a judge learns
+SOONER = 3  # glasses, gender and domain are learned in a third of the passes that ages take
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -40,21 +36,35 @@ class Panel:
 
 
 def convene(
-    sets: Sequence[FaceSet], *, size: int, embedder: Embedder | None, folder: Path, seed: int, epochs: int
+    faces: FaceArray | None, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int
 ) -> Panel:
-    """The judges that the judge split of these sets can teach, and no other face of them; see `seat`."""
-    faces = split_faces(sets, size=size, split="judge")
+    """The judges of age that these faces of the judge split can teach, if there are any; see `seat`."""
     if faces is None:
         note = "no face is in the judge split of these sets: no age is read"
         return Panel(across=None, own={}, notes=[note])
     return seat(faces, embedder=embedder, folder=folder, seed=seed, epochs=epochs)
 
 
-def split_faces(sets: Sequence[FaceSet], *, size: int, split: Split) -> FaceArray | None:
-    """The kept faces of one split, None where the sets have none."""
+def label_panel(faces: FaceArray | None, folder: Path, *, seed: int, epochs: int) -> LabelPanel:
+    """The judges of glasses, gender and domain that the same faces can teach."""
+    if faces is not None:
+        _only_judge(faces)
+        faces = faces.select(faces.domain >= 0)
+    passes = max(epochs // SOONER, 1)
+    return LabelPanel(faces=faces, folder=folder, seed=seed, epochs=passes)
+
+
+def split_faces(
+    sets: Sequence[FaceSet], *, size: int, split: Split, cache: Path | None = None
+) -> FaceArray | None:
+    """The kept faces of one split, None where the sets have none; see `pack`."""
     tables = [faces.table(["split", "verdict"]) for faces in sets]
     held = {row for t in tables for row in zip(t["split"].to_pylist(), t["verdict"].to_pylist(), strict=True)}
-    return pack(sets, size=size, splits=(split,)) if (split, "keep") in held else None
+    return pack(sets, size=size, splits=(split,), cache=cache) if (split, "keep") in held else None
+
+
+def _only_judge(faces: FaceArray) -> None:
+    assert set(faces.split) <= {"judge"}, "a judge may learn from the judge split alone"
 
 
 def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int) -> Panel:
@@ -63,7 +73,7 @@ def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int
     A convolutional judge across all domains and a support vector judge for each domain that has at
     least `LEAST` faces of known age.
     """
-    assert set(faces.split) <= {"judge"}, "a judge may learn from the judge split alone"
+    _only_judge(faces)
     faces = faces.select(np.isfinite(faces.age) & (faces.domain >= 0))
     if len(faces) < LEAST:
         note = f"{len(faces)} faces of known age in the judge split, {LEAST} are needed: no age is read"
@@ -80,38 +90,19 @@ def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int
             )
             continue
         name = f"SVR ({domain})"
-        key = _key("svr", rows, embedder.key if embedder else "")
-        own[domain] = _kept(
-            folder / f"{key}.safetensors",
-            opened=partial(SVRJudge, name=name, key=key, embedder=embedder),
-            trained=partial(SVRJudge.train, rows, name, key, embedder=embedder),
-        )
+        key = key_of("svr", rows, [rows.age], embedder.key if embedder else "")
+        train = partial(SVRJudge.train, rows, name, key, embedder=embedder)
+        arrays = kept(folder / f"{key}.safetensors", _tensors_of(train))
+        own[domain] = SVRJudge(arrays, name, key, embedder)
     seen = [d for i, d in enumerate(faces.domains) if (faces.domain == i).any()]
-    name, key = f"CNN ({' + '.join(seen)})", _key("cnn", faces, f"{seed} {epochs}")
-    across = _kept(
-        folder / f"{key}.safetensors",
-        opened=partial(CNNJudge.of, name=name, key=key),
-        trained=partial(CNNJudge.train, faces, name, key, seed=seed, epochs=epochs),
-    )
-    return Panel(across=across, own=own, notes=notes)
+    name, key = f"CNN ({' + '.join(seen)})", key_of("cnn", faces, [faces.age], f"{seed} {epochs}")
+    trained = partial(CNNJudge.train, faces, name, key, seed=seed, epochs=epochs)
+    tensors = kept(folder / f"{key}.safetensors", _tensors_of(trained))
+    return Panel(across=CNNJudge.of(tensors, name, key), own=own, notes=notes)
 
 
-def _kept(path: Path, *, opened: Callable[[dict[str, NDArray[Any]]], J], trained: Callable[[], J]) -> J:
-    """The judge in this file; trained and written there if there is none or it is torn."""
-    if path.is_file():
-        try:
-            return opened(load_file(path))
-        except SafetensorError:
-            path.unlink()
-    write_bytes(path, save({k: np.ascontiguousarray(v) for k, v in trained().tensors().items()}))
-    return opened(load_file(path))  # not the judge just trained: a second evaluation must meet the same one
-
-
-def _key(kind: str, faces: FaceArray, more: str) -> str:
-    digest = hashlib.sha256(f"{_VERSION} {faces.pixels.shape[1:]} {more}".encode())
-    for id_, age, domain in zip(faces.ids, faces.age, faces.domain, strict=True):
-        digest.update(f"{id_} {age:.2f} {faces.domains[domain]}\n".encode())
-    return f"{kind}-{digest.hexdigest()[:16]}"
+def _tensors_of(train: Callable[[], CNNJudge | SVRJudge]) -> Callable[[], Tensors]:
+    return lambda: train().tensors()
 
 
 def check_apart(sets: Sequence[FaceSet], trained_on: Mapping[str, Collection[str]]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from nenrin.eval.protocols.base import Curve
+from nenrin.eval.results import Curve
 from nenrin.eval.stats import Estimate
 from nenrin.eval.subjects import Role
 
@@ -67,9 +67,12 @@ class Series:
         )
 
 
-class _Axes:
+class Axes:
+    """A frame that turns data into places of the picture, and collects what is drawn."""
+
     def __init__(self, x: tuple[float, float], y: tuple[float, float], title: str, description: str) -> None:
         self._x, self._y = x, y
+        self.top = y[1]
         self.parts = [
             Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
                 WIDTH, HEIGHT, f"{title}: {description}"
@@ -92,32 +95,38 @@ class _Axes:
     def ticks(
         self, x: Sequence[float], y: Sequence[float], x_text: str, y_text: str, show: Callable[[float], str]
     ) -> None:
-        """Grid, numbers and names of the axes."""
+        """Grid, numbers and names of both axes."""
         for value in x:
             self.line((value, self._y[0]), (value, self._y[1]), 'class="grid"')
             px, py = self.at(value, self._y[0])
-            self.parts.append(
-                Markup(f'<text x="{px:.1f}" y="{py + 15:.1f}" text-anchor="middle">{value:g}</text>')
-            )
+            self._text(px, py + 15, f"{value:g}")
+        self._text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_text, "axis")
+        self.values(y, y_text, show)
+
+    def values(self, y: Sequence[float], text: str, show: Callable[[float], str] = "{:g}".format) -> None:
+        """Grid, numbers and name of the upright axis."""
         for value in y:
             self.line((self._x[0], value), (self._x[1], value), 'class="grid"')
             px, py = self.at(self._x[0], value)
-            self.parts.append(
-                Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>').format(
-                    px - 6, py + 4, show(value)
-                )
-            )
-        middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-        self.parts.append(
-            Markup('<text class="axis" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-                middle_x, HEIGHT - 6, x_text
-            )
-        )
+            self._text(px - 6, py + 4, show(value), anchor="end")
         self.parts.append(
             Markup(
                 '<text class="axis" transform="translate(11 {:.1f}) rotate(-90)" '
                 'text-anchor="middle">{}</text>'
-            ).format(middle_y, y_text)
+            ).format((TOP + HEIGHT - BOTTOM) / 2, text)
+        )
+
+    def words(self, names: Sequence[str]) -> None:
+        """Names under the places 0, 1, ... of the lying axis."""
+        for i, name in enumerate(names):
+            px, py = self.at(i, self._y[0])
+            self._text(px, py + 17, name, "axis")
+
+    def _text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "middle") -> None:
+        self.parts.append(
+            Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
+                kind, x, y, anchor, words
+            )
         )
 
     def done(self) -> Markup:
@@ -127,7 +136,7 @@ class _Axes:
 
 def asked_judged(domain: str, curves: Sequence[Curve], series: dict[str, Series]) -> Markup:
     """Asked age against mean judged age, the ideal dashed; bars span the middle half of the faces."""
-    axes = _Axes((0, 80), (0, 80), f"asked and judged age, {domain}", "; ".join(map(_say, curves)))
+    axes = Axes((0, 80), (0, 80), f"asked and judged age, {domain}", "; ".join(map(_say, curves)))
     ticks = range(0, 81, 20)
     axes.ticks(ticks, ticks, "asked age (years)", "judged age (years)", lambda v: f"{v:g}")
     axes.line((0, 0), (80, 80), 'class="ideal"')
@@ -157,7 +166,7 @@ def asked_judged(domain: str, curves: Sequence[Curve], series: dict[str, Series]
 def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series: dict[str, Series]) -> Markup:
     """Does it age (rank correlation, to the right) and is it still the person (share, up)? With intervals."""
     said = "; ".join(f"{name}: {a.value:.2f}, {b.value:.0%}" for name, a, b in points)
-    axes = _Axes((-0.25, 1.05), (-0.05, 1.05), f"age against identity, {domain}", said)
+    axes = Axes((-0.25, 1.05), (-0.05, 1.05), f"age against identity, {domain}", said)
     (x0, y1), (x1, y0) = axes.at(0.75, 0.75), axes.at(1.05, 1.05)
     axes.parts.append(
         Markup(f'<rect class="goal" x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}"/>')

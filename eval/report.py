@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from nenrin.eval import plots
+from nenrin.eval import metrics, plots
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
+from nenrin.eval.confusion_plot import confusion
+from nenrin.eval.evaluation import Evaluation
 from nenrin.eval.identity import PixelEmbedder
+from nenrin.eval.ladder_plot import ladder
 from nenrin.eval.perceptual import UnweightedMTCNN
-from nenrin.eval.protocols.ages import RANK, SAME
-from nenrin.eval.protocols.base import Result, Score, Strip
+from nenrin.eval.protocols.ladder import Ladder
+from nenrin.eval.results import Confusion, Result, Score, Strip
 from nenrin.eval.subjects import Pixels
-from nenrin.eval.suite import Evaluation
+from nenrin.eval.tables import tables
 from nenrin.eval.twin_embedder import PEOPLE, TwinEmbedder
-from nenrin.eval.verdict import minus, verdict
+from nenrin.eval.verdict import verdict
+from nenrin.eval.wording import minus, number
 from nenrin.ground import write_text
 
 PICTURE = 128  # px at most in the report
@@ -37,53 +39,7 @@ BACKENDS = {
     UnweightedMTCNN.name: "the LPIPS formula without its weights on a face finder's network: it orders agers "
     "within one report and is not LPIPS",
 }
-ORDER = {"ceiling": 0, "ager": 1, "floor": 2}
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Cell:
-    """One number of a table, as text."""
-
-    value: str
-    interval: str
-    count: str  # empty where the column says it
-    best: bool = False
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Column:
-    """A metric by one backend."""
-
-    metric: str
-    backend: str
-    arrow: str
-    count: str  # n and persons, where all rows share them
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Row:
-    """One subject's numbers."""
-
-    subject: str
-    role: str
-    cells: list[Cell | None]
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Group:
-    """The rows of one case."""
-
-    title: str
-    rows: list[Row]
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Table:
-    """All scores of one protocol in one domain."""
-
-    title: str
-    columns: list[Column]
-    groups: list[Group]
+Plots = list[tuple[str, list[tuple[Markup, str]]]]  # for each heading its pictures, with a caption each
 
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
@@ -105,7 +61,13 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         plots={r.protocol: _plots(r, series) for r in evaluation.results},
         tables={r.protocol: tables(r.scores) for r in evaluation.results},
         grouped={r.protocol: _grouped(r.strips) for r in evaluation.results},
+        comparisons={
+            r.protocol: [c for c in evaluation.comparisons if c.protocol == r.protocol]
+            for r in evaluation.results
+        },
         picture=data_uri,
+        number=number,
+        minus=minus,
         floors=FLOORS,
         backends=BACKENDS,
         judges=list(dict.fromkeys(c.backend for r in evaluation.results for c in r.curves)),
@@ -130,9 +92,9 @@ def data_uri(pixels: Pixels) -> str:
 
 def _series(results: Sequence[Result]) -> dict[str, plots.Series]:
     """One look for each ager and floor, the same in all plots."""
-    found = {s.subject: s.role for r in results for s in r.scores if s.role != "ceiling"}
+    found = {s.subject: s.role for r in results for s in r.scores if s.sample is not None}
     agers = [name for name, role in found.items() if role == "ager"]
-    floors = [name for name, role in found.items() if role == "floor"]
+    floors = [name for name in FLOORS if found.get(name) == "floor"]
     return {
         name: plots.Series(name=name, role=found[name], index=i)
         for names in (agers, floors)
@@ -140,32 +102,68 @@ def _series(results: Sequence[Result]) -> dict[str, plots.Series]:
     }
 
 
-def _plots(result: Result, series: dict[str, plots.Series]) -> list[tuple[str, list[tuple[Markup, str]]]]:
-    """For each domain its plots, with a caption each."""
-    shown = []
+def _plots(result: Result, series: dict[str, plots.Series]) -> Plots:
+    """The pictures of a protocol, by heading."""
+    if result.protocol == Ladder.name:
+        return _ladders(result, series)
+    shown: Plots = []
     for domain in dict.fromkeys(s.domain for s in result.scores):
-        pictures: list[tuple[Markup, str]] = []
-        curves = [c for c in result.curves if c.domain == domain]
-        if curves:
-            first = [c for c in curves if c.backend == curves[0].backend]
-            caption = (
-                f"Asked age and the mean of what {curves[0].backend} judged. Bars span the middle half of "
-                "the faces; on the dashed line the age is the one that was asked for."
-            )
-            pictures.append((plots.asked_judged(domain, first, series), caption))
-        here = [s for s in result.scores if s.domain == domain and s.role != "ceiling"]
-        age, same = _by_subject(here, RANK), _by_subject(here, SAME)
-        points = [(name, age[name].estimate, same[name].estimate) for name in age if name in same]
-        if points:
-            judge, embedder = age[points[0][0]].backend, same[points[0][0]].backend
-            caption = (
-                f"To the right it ages ({judge}), upwards it stays the person ({embedder}): an ager belongs "
-                "into the tinted corner. Crosses are 95% intervals."
-            )
-            pictures.append((plots.plane(domain, points, series), caption))
+        pictures = [*_curves(result, domain, series), *_planes(result, domain, series)]
+        pictures += [
+            (confusion(one), f"{one.subject}, judged by {one.backend}: {_asked(one.role)} in the rows.")
+            for one in _first_confusions(result, domain)
+        ]
         if pictures:
             shown.append((domain, pictures))
     return shown
+
+
+def _asked(role: str) -> str:
+    return "what they truly wear" if role == "ceiling" else "what was asked"
+
+
+def _first_confusions(result: Result, domain: str) -> list[Confusion]:
+    """By the first judge of the domain."""
+    here = [c for c in result.confusions if c.domain == domain]
+    return [c for c in here if c.backend == here[0].backend]
+
+
+def _curves(result: Result, domain: str, series: dict[str, plots.Series]) -> list[tuple[Markup, str]]:
+    curves = [c for c in result.curves if c.domain == domain]
+    if not curves:
+        return []
+    caption = (
+        f"Asked age and the mean of what {curves[0].backend} judged. Bars span the middle half of "
+        "the faces; on the dashed line the age is the one that was asked for."
+    )
+    first = [c for c in curves if c.backend == curves[0].backend]
+    return [(plots.asked_judged(domain, first, series), caption)]
+
+
+def _planes(result: Result, domain: str, series: dict[str, plots.Series]) -> list[tuple[Markup, str]]:
+    here = [s for s in result.scores if s.domain == domain and not s.case and s.subject in series]
+    age, same = _by_subject(here, metrics.RANK), _by_subject(here, metrics.SAME)
+    points = [(name, age[name].estimate, same[name].estimate) for name in age if name in same]
+    if not points:
+        return []
+    judge, embedder = age[points[0][0]].backend, same[points[0][0]].backend
+    caption = (
+        f"To the right it ages ({judge}), upwards it stays the person ({embedder}): an ager belongs "
+        "into the tinted corner. Crosses are 95% intervals."
+    )
+    return [(plots.plane(domain, points, series), caption)]
+
+
+def _ladders(result: Result, series: dict[str, plots.Series]) -> Plots:
+    """A ladder for each metric that means something without knowing the metric's unit."""
+    shown = [m for m in (metrics.RANK, metrics.SAME, metrics.SLOPE) if _drawn(result, m)]
+    caption = "The steps from domain to domain stand above, in each ager's colour. Bars are 95% intervals."
+    pictures = [(ladder(m, result.scores, series), caption) for m in shown]
+    return [("", pictures)] if pictures else []
+
+
+def _drawn(result: Result, metric: str) -> bool:
+    return any(s.metric == metric and s.estimate.defined and not s.case for s in result.scores)
 
 
 def _by_subject(scores: Sequence[Score], metric: str) -> dict[str, Score]:
@@ -184,78 +182,3 @@ def _grouped(strips: Sequence[Strip]) -> dict[str, dict[str, list[Strip]]]:
         sides = groups.setdefault(strip.domain, {"seeded": [], "worst": []})
         sides["worst" if strip.worst else "seeded"].append(strip)
     return groups
-
-
-def tables(scores: Sequence[Score]) -> list[Table]:
-    """Pivot scores: a table a domain, in it a group a case, in it ceilings above agers above floors."""
-    made = []
-    for domain in dict.fromkeys(s.domain for s in scores):
-        here = [s for s in scores if s.domain == domain]
-        columns = {
-            (metric, backend): _column([s for s in here if (s.metric, s.backend) == (metric, backend)])
-            for metric, backend in dict.fromkeys((s.metric, s.backend) for s in here)
-        }
-        groups = [
-            Group(title=case, rows=_rows([s for s in here if s.case == case], columns))
-            for case in dict.fromkeys(s.case for s in here)
-        ]
-        made.append(Table(title=domain, columns=list(columns.values()), groups=groups))
-    return made
-
-
-def _rows(scores: Sequence[Score], columns: Mapping[tuple[str, str], Column]) -> list[Row]:
-    subjects = sorted(dict.fromkeys((s.role, s.subject) for s in scores), key=lambda p: ORDER[p[0]])
-    found = {(s.subject, (s.metric, s.backend)): s for s in scores}
-    best = {key: _best([s for s in scores if (s.metric, s.backend) == key]) for key in columns}
-    return [
-        Row(
-            subject=name,
-            role=role,
-            cells=[
-                _cell(score, column, best=score is best[key]) if (score := found.get((name, key))) else None
-                for key, column in columns.items()
-            ],
-        )
-        for role, name in subjects
-    ]
-
-
-def _best(scores: Sequence[Score]) -> Score | None:
-    """The best of several agers, where more or less is better."""
-    agers = [s for s in scores if s.role == "ager" and s.estimate.defined and s.better]
-    return max(agers, key=lambda s: s.better * s.estimate.value) if len(agers) > 1 else None
-
-
-def _column(scores: Sequence[Score]) -> Column:
-    counts = [_count(s) for s in scores]
-    return Column(
-        metric=scores[0].metric,
-        backend=scores[0].backend,
-        arrow={1: "↑", -1: "↓", 0: ""}[scores[0].better],
-        count=max(dict.fromkeys(counts), key=counts.count),  # the n of most rows stands in the head
-    )
-
-
-def _count(score: Score) -> str:
-    estimate = score.estimate
-    people = "person" if estimate.identities == 1 else "persons"
-    return f"n {estimate.n:,}, {estimate.identities:,} {people}"
-
-
-def _cell(score: Score, column: Column, *, best: bool) -> Cell | None:
-    estimate = score.estimate
-    if not estimate.n:
-        return None
-    count = "" if _count(score) == column.count else _count(score)
-    if not estimate.defined:
-        return Cell(value="undefined", interval="the ceiling does not beat the copy", count=count)
-
-    def said(value: float) -> str:
-        if score.percent:
-            return f"{100 * value:.0f}"
-        return f"{value:.{1 if abs(estimate.value) >= 10 else 2}f}"
-
-    value, interval = said(estimate.value), f"{said(estimate.low)} to {said(estimate.high)}"
-    if math.isnan(estimate.low):
-        interval = "no interval: the ceiling hardly beats the copy"
-    return Cell(value=minus(value + "%" * score.percent), interval=minus(interval), count=count, best=best)

@@ -1,4 +1,4 @@
-"""Numbers with their intervals: bootstrap over identities, rank correlation, recovery, verification.
+"""Numbers with their intervals: bootstrap over identities, rank correlation, recovery.
 
 Pictures of one person are not independent, so it is persons that are resampled, never pictures
 (the cluster bootstrap of Davison and Hinkley 1997, section 3.8). Everything here is a pure function of
@@ -18,6 +18,7 @@ from scipy import stats as scipy_stats
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
+_BINS = 10  # of confidence
 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
@@ -41,6 +42,17 @@ class Estimate:
         return math.isfinite(self.value)
 
 
+def scaled(estimate: Estimate, factor: float) -> Estimate:
+    """The same number in another unit."""
+    value, low, high = (factor * v for v in (estimate.value, estimate.low, estimate.high))
+    return dataclasses.replace(estimate, value=value, low=low, high=high)
+
+
+def alone(value: float, n: int) -> Estimate:
+    """A number without an interval."""
+    return Estimate(value=value, low=math.nan, high=math.nan, n=n, identities=n)
+
+
 def _members(groups: ArrayLike) -> tuple[NDArray[np.intp], int]:
     _, members = np.unique(np.asarray(groups), return_inverse=True)
     members = members.reshape(-1)
@@ -50,6 +62,34 @@ def _members(groups: ArrayLike) -> tuple[NDArray[np.intp], int]:
 def _draws(count: int, *, resamples: int, seed: int) -> NDArray[np.int64]:
     """How often each of `count` persons is drawn in each resample, (resamples, count)."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+
+
+def row_draws(groups: ArrayLike, *, resamples: int, seed: int) -> Floats:
+    """How often each row is drawn in each resample of its persons, (resamples, N)."""
+    members, count = _members(groups)
+    return _draws(count, resamples=resamples, seed=seed)[:, members].astype(np.float64)
+
+
+def ratio(
+    top: ArrayLike, bottom: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """The mean of `top` over the mean of `bottom`, both (N,), row by row of the same faces."""
+    columns = np.stack([np.asarray(top, np.float64), np.asarray(bottom, np.float64)], axis=1)
+    return bootstrap_sums(columns, groups, lambda s: s[:, 0] / s[:, 1], seed=seed, resamples=resamples)
+
+
+def slope(
+    x: ArrayLike, y: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """The least-squares slope of y over x, both (N,); undefined where x does not vary."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    columns = np.stack([np.ones(len(x)), x, y, x * y, x * x], axis=1)
+
+    def fitted(s: Floats) -> Floats:
+        spread = s[:, 0] * s[:, 4] - s[:, 1] ** 2
+        return np.where(spread > 0, (s[:, 0] * s[:, 3] - s[:, 1] * s[:, 2]) / spread, np.nan)
+
+    return bootstrap_sums(columns, groups, fitted, seed=seed, resamples=resamples)
 
 
 def bootstrap_sums(
@@ -74,7 +114,7 @@ def bootstrap_sums(
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
         resampled = statistic(_draws(count, resamples=resamples, seed=seed) @ sums)
-    return _interval(value, resampled, n=len(columns), identities=count)
+    return interval(value, resampled, n=len(columns), identities=count)
 
 
 def bootstrap_by_index(
@@ -96,10 +136,11 @@ def bootstrap_by_index(
         drawn = generator.integers(count, size=count)
         resampled.append(statistic(np.concatenate([rows[starts[g] : starts[g + 1]] for g in drawn])))
     value = statistic(np.arange(len(members)))
-    return _interval(value, np.asarray(resampled), n=len(members), identities=count)
+    return interval(value, np.asarray(resampled), n=len(members), identities=count)
 
 
-def _interval(value: float, resampled: Floats, *, n: int, identities: int) -> Estimate:
+def interval(value: float, resampled: Floats, *, n: int, identities: int) -> Estimate:
+    """A value with the 95% percentile interval of its resamples; those that are not finite do not count."""
     finite = resampled[np.isfinite(resampled)]
     low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (math.nan, math.nan)
     return Estimate(value=value, low=float(low), high=float(high), n=n, identities=identities)
@@ -118,6 +159,36 @@ def paired_difference(
 ) -> Estimate:
     """The mean of a - b, row by row: the interval excludes 0 where the two differ on the same pictures."""
     return mean(np.subtract(a, b), groups, seed=seed, resamples=resamples)
+
+
+def difference(
+    a: ArrayLike,
+    a_groups: ArrayLike,
+    b: ArrayLike,
+    b_groups: ArrayLike,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """mean(b) - mean(a) of two lists of rows. Persons are resampled once for both lists.
+
+    Whoever is in both counts as paired, whoever is in one alone does not. `n` counts the rows of both.
+    """
+    columns, groups = [], []
+    for side, (values, names) in enumerate(((a, a_groups), (b, b_groups))):
+        values, names = np.asarray(values, dtype=np.float64), np.asarray(names)
+        known = np.isfinite(values)
+        rows = np.zeros((int(known.sum()), 4))
+        rows[:, 2 * side], rows[:, 2 * side + 1] = values[known], 1
+        columns.append(rows)
+        groups.append(names[known].astype(str))
+    return bootstrap_sums(
+        np.concatenate(columns),
+        np.concatenate(groups),
+        lambda s: s[:, 2] / s[:, 3] - s[:, 0] / s[:, 1],
+        seed=seed,
+        resamples=resamples,
+    )
 
 
 def recovery(
@@ -153,6 +224,27 @@ def recovery(
     return estimate
 
 
+def calibration_error(
+    confidence: ArrayLike, right: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
+) -> Estimate:
+    """Expected calibration error (Naeini et al. 2015): how far sureness lies from being right, 0 to 1.
+
+    `confidence` (N,) in [0, 1] of the answers given, `right` (N,) 1 where they are; 10 equal bins.
+    """
+    confidence, right = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    columns = np.zeros((len(confidence), _BINS + 1))
+    columns[np.arange(len(confidence)), place] = confidence - right
+    columns[:, -1] = 1
+    return bootstrap_sums(
+        columns,
+        groups,
+        lambda s: np.abs(s[:, :-1]).sum(1) / s[:, -1],
+        seed=seed,
+        resamples=resamples,
+    )
+
+
 def within_person_spearman(asked: ArrayLike, judged: ArrayLike) -> Floats:
     """Rank correlation of asked and judged ages within each person, (P, A) and (P, A) -> (P,).
 
@@ -168,22 +260,3 @@ def within_person_spearman(asked: ArrayLike, judged: ArrayLike) -> Floats:
 def spearman(a: ArrayLike, b: ArrayLike) -> float:
     """Rank correlation of two (N,) arrays, ties averaged; 0 where one of them is constant."""
     return float(within_person_spearman(np.asarray(a)[None], np.asarray(b)[None])[0])
-
-
-def auc(genuine: ArrayLike, impostor: ArrayLike) -> float:
-    """Chance that a genuine pair scores above an impostor pair, ties one half (Mann-Whitney U / mn)."""
-    genuine, impostor = np.asarray(genuine, float), np.asarray(impostor, float)
-    if not len(genuine) or not len(impostor):
-        return math.nan
-    ranks = scipy_stats.rankdata(np.concatenate([genuine, impostor]))
-    m, n = len(genuine), len(impostor)
-    return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
-
-
-def threshold_at_far(impostor: ArrayLike, rate: float = 0.01) -> float:
-    """The lowest similarity at or above which at most `rate` of impostor pairs are accepted."""
-    ordered = np.sort(np.asarray(impostor, dtype=np.float64))[::-1]
-    if not len(ordered):
-        return math.nan
-    allowed = math.floor(rate * len(ordered))
-    return float(np.nextafter(ordered[allowed], np.inf)) if allowed < len(ordered) else float(ordered[-1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -12,13 +14,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+import nenrin.models
 from nenrin.domains.array import FaceArray
 from nenrin.eval.nets import chunks, to_pixels, to_tensor
 from nenrin.ground import track
 from nenrin.models.condition import UNKNOWN, Condition
 
 Pixels = NDArray[np.uint8]
-Role = Literal["ceiling", "ager", "floor"]
+Role = Literal["ceiling", "ager", "floor", "embedder"]
 
 
 class Subject(Protocol):
@@ -48,11 +51,14 @@ class Batch:
     glasses: NDArray[np.int64]
     gender: NDArray[np.int64]
     person: NDArray[np.str_]  # (N,) identity where known, else a name of its own
+    picture: NDArray[np.str_]  # (N,) "source/name": a photograph and its drawing share it
+    source: NDArray[np.str_]  # (N,)
 
     @classmethod
     def of(cls, faces: FaceArray) -> Batch:
         """Read the pixels of a (small) array."""
         known = [faces.identities[i] if i >= 0 else "" for i in faces.identity]
+        pictures = [f"{source}/{name}" for source, name in zip(faces.source, faces.source_id, strict=True)]
         return cls(
             pixels=np.asarray(faces.pixels),
             masks=np.asarray(faces.masks),
@@ -61,21 +67,40 @@ class Batch:
             glasses=faces.glasses,
             gender=faces.gender,
             person=np.array([name or f"face/{id_}" for name, id_ in zip(known, faces.ids, strict=True)]),
+            picture=np.array(pictures, dtype=np.str_),
+            source=faces.source,
+        )
+
+    @classmethod
+    def drawn(
+        cls,
+        pixels: Pixels,
+        *,
+        age: NDArray[np.floating],
+        domain: str,
+        person: Sequence[str],
+        glasses: NDArray[np.integer] | None = None,
+        gender: NDArray[np.integer] | None = None,
+    ) -> Batch:
+        """Whole pictures (N, H, H, 3) that come from no set."""
+        unknown = np.full(len(pixels), UNKNOWN)
+        return cls(
+            pixels=pixels,
+            masks=np.full(pixels.shape[:3], 255, np.uint8),
+            age=np.asarray(age, dtype=np.float32),
+            domain=np.full(len(pixels), domain),
+            glasses=np.asarray(unknown if glasses is None else glasses, dtype=np.int64),
+            gender=np.asarray(unknown if gender is None else gender, dtype=np.int64),
+            person=np.asarray(person, dtype=np.str_),
+            picture=np.array([f"{name}/{i}" for i, name in enumerate(person)], dtype=np.str_),
+            source=np.full(len(pixels), "drawn"),
         )
 
     @classmethod
     def empty(cls, size: int) -> Batch:
         """No faces."""
-        none = np.zeros(0, np.int64)
-        return cls(
-            pixels=np.zeros((0, size, size, 3), np.uint8),
-            masks=np.zeros((0, size, size), np.uint8),
-            age=np.zeros(0, np.float32),
-            domain=np.zeros(0, np.str_),
-            glasses=none,
-            gender=none,
-            person=np.zeros(0, np.str_),
-        )
+        none = np.zeros(0, np.float32)
+        return cls.drawn(np.zeros((0, size, size, 3), np.uint8), age=none, domain="", person=[])
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -83,6 +108,26 @@ class Batch:
     def take(self, index: Any) -> Batch:
         """These rows (integers, with repeats if wanted, or a mask)."""
         return Batch(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
+
+    def labels(self) -> tuple[NDArray[Any], ...]:
+        """What an ager is told of these faces, for the cache's key."""
+        return self.age, self.glasses, self.gender, np.char.encode(self.domain, "utf-8")
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Asked:
+    """What each of N faces is to become."""
+
+    age: NDArray[np.float32]  # (N,) years; NaN: its own
+    glasses: NDArray[np.int64]  # (N,) index into GLASSES; unknown: as they are
+
+
+def asked_of(batch: Batch, to: NDArray[np.floating], glasses: NDArray[np.integer] | None) -> Asked:
+    """The ages `to` (N,), and these glasses or those that each face wears."""
+    worn = batch.glasses if glasses is None else glasses
+    return Asked(
+        age=np.ascontiguousarray(to, dtype=np.float32), glasses=np.ascontiguousarray(worn, dtype=np.int64)
+    )
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -92,23 +137,43 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(-1, 1)
 
 
-def age_faces(subject: Subject, batch: Batch, to: NDArray[np.floating]) -> Pixels:
-    """Every face of the batch at the age asked for it, `to` (N,) years: (N, H, H, 3) at the batch's size.
+def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
+    """Every face of the batch as asked: (N, H, H, 3) at the batch's size.
 
-    What is known of a face is told to the ager, the rest it estimates itself. It is asked to keep
-    glasses, gender and domain.
+    What is known of a face is told to the ager, the rest it estimates itself. It is asked to keep gender
+    and domain.
     """
     size, out = batch.pixels.shape[1], np.empty_like(batch.pixels)
     for rows in track(list(chunks(len(batch), 64)), f"ageing with {subject.name}"):
         images = resize(to_tensor(batch.pixels[rows]), subject.size)
         known = _condition(batch.take(rows), subject.domains)
+        age = torch.from_numpy(asked.age[rows])
         with torch.no_grad():
             source = _filled(known, subject.estimate(images))
             target = known.replace(
-                age=torch.from_numpy(np.ascontiguousarray(to[rows], dtype=np.float32)), domain=source.domain
+                age=torch.where(age.isnan(), source.age.to(age), age),
+                domain=source.domain,
+                glasses=torch.from_numpy(asked.glasses[rows]),
             )
             out[rows] = to_pixels(resize(subject.transform(images, source, target), size))
     return out
+
+
+def fingerprint(subject: Subject) -> str:
+    """Names what a trained ager computes: its weights, its configuration and the code of its room.
+
+    "" for anything else, whose outputs are not worth a file.
+    """
+    model = getattr(subject, "model", None)
+    if not isinstance(model, torch.nn.Module):
+        return ""
+    digest = hashlib.sha256(repr(getattr(model, "config", "")).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for file in sorted(Path(nenrin.models.__path__[0]).glob("*.py")):
+        digest.update(file.read_bytes())
+    return f"outputs {digest.hexdigest()}"
 
 
 def _condition(batch: Batch, domains: Sequence[str]) -> Condition:

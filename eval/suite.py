@@ -2,63 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import importlib
-import json
-import math
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nenrin.domains.array import pack
 from nenrin.domains.face import Split
 from nenrin.domains.faceset import FaceSet
-from nenrin.eval import panel
+from nenrin.eval import paired, panel
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
+from nenrin.eval.bench import Bench, CanonOptions, Contender, EvalProtocol
+from nenrin.eval.evaluation import Evaluation
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import Embedder, PixelEmbedder, embedder
+from nenrin.eval.perceptual import Perceptual, UnweightedMTCNN
 from nenrin.eval.perceptual import perceptual as perceptual_of
-from nenrin.eval.protocols.base import Bench, Contender, EvalProtocol, Result
-from nenrin.eval.subjects import Batch, Subject
+from nenrin.eval.results import Result
+from nenrin.eval.subjects import Batch, Subject, fingerprint
 from nenrin.eval.twin_embedder import TwinEmbedder
 from nenrin.ground import NenrinError, UsageError, suggest, write_text
 
-PROTOCOLS = {"ages": "Ages", "longitudinal": "Longitudinal", "twins": "Twins"}
-SCHEMA_VERSION = 1
-
-
-@dataclasses.dataclass(kw_only=True, slots=True)
-class Evaluation:
-    """What an evaluation found, and the facts needed to find it again."""
-
-    results: list[Result]
-    notes: list[str]
-    facts: dict[str, Any]  # command, seed, sets, backends, software, time
-
-    def metrics(self) -> dict[str, Any]:
-        """The content of metrics.json.
-
-        `schema` (int); `facts` as above; `notes` (list of text); `scores`: a list of flat rows with
-        `protocol`, `domain`, `case`, `subject`, `role` (ager, floor, ceiling), `metric`, `backend`, `value`,
-        `low` and `high` (the 95% interval), `n` (pictures or pairs), `identities` (persons resampled),
-        `better` (1 higher, -1 lower, 0 neither) and `percent` (the value is a share); `curves`: judged age,
-        mean `y` and quartiles `low` and `high`, at the asked ages `x`. An undefined number is null.
-        """
-        scores = [
-            {
-                **{k: v for k, v in _plain(score).items() if k != "estimate"},
-                **_plain(score.estimate),
-            }
-            for result in self.results
-            for score in result.scores
-        ]
-        return {
-            "schema": SCHEMA_VERSION,
-            "facts": self.facts,
-            "notes": self.notes + [note for result in self.results for note in result.notes],
-            "scores": scores,
-            "curves": [_plain(curve) for result in self.results for curve in result.curves],
-        }
+PROTOCOLS = {
+    "canon": "Canon",
+    "longitudinal": "Longitudinal",
+    "twins": "Twins",
+    "ages": "Ages",
+    "glasses": "Glasses",
+    "unseen": "Unseen",
+    "ladder": "Ladder",
+    "quality": "Quality",
+    "audit": "Audit",
+}
+ALL = "all"
 
 
 def evaluate(
@@ -69,6 +47,8 @@ def evaluate(
     *,
     embedders: Sequence[str] = (),
     perceptual: str = "auto",
+    features: str = "auto",
+    canon: CanonOptions | None = None,
     seed: int = 0,
     size: int | None = None,
     people: int = 160,
@@ -76,51 +56,49 @@ def evaluate(
     resamples: int = 1000,
     judge_epochs: int = 30,
     trained_on: Mapping[str, Collection[str]] | None = None,
+    seeds: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
     cache: Path | None = None,
     command: str = "",
 ) -> Evaluation:
-    """Ask the protocols of all agers side by side; writes `out`/report.html and `out`/metrics.json.
+    """Ask the protocols ("all" for every one) of all agers side by side.
 
-    `embedders` are words for `identity.embedder`, or "twins"; without any, the twins' own and pixels serve.
-    `size` is the pixels at which faces are compared (the largest of the agers'), `people` how many of each
-    domain are asked, `trained_on` the ids of the faces that each ager, by name, was trained on. Judges and
-    features are kept in `cache` (by default beside `out`). Raises `UsageError` for an unknown protocol and
-    `NenrinError` if an ager saw faces that it would be scored by; a protocol that these sets cannot answer
-    is reported as such, and the others go on.
+    Writes report.html, metrics.json and scores.csv into `out`. `embedders` are words for
+    `identity.embedder`, or "twins"; without any, the twins' own and pixels serve. `size` is the pixels at
+    which faces are compared (the largest of the agers'), `people` how many of each domain are asked,
+    `trained_on` the ids of the faces that each ager, by name, was trained on, `seeds` the common name of
+    agers that differ by their seed alone, `notes` what the caller has to say of the agers. Judges, aged faces
+    and features are kept in `cache` (by default beside `out`), so an evaluation that was killed goes on.
+
+    Raises `UsageError` for a word that is not known and `NenrinError` if an ager saw faces that it would be
+    scored by. What these sets cannot answer, and a backend that cannot be had, is reported in a line, and the
+    rest goes on.
     """
     from nenrin.eval.report import write_report
 
-    asked = [_protocol(name) for name in dict.fromkeys(protocols)]
-    if not agers:
-        raise UsageError("no ager to score: name at least one run")
-    if not sets:
-        raise UsageError("no set to score on: name at least one")
-    names = [*(ager.name for ager in agers), CopyAger.name, MeanFaceAger.name]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UsageError(f"two agers are called {twice.pop()!r}: rename one of the run folders")
+    asked = [_protocol(name) for name in dict.fromkeys(PROTOCOLS if ALL in protocols else protocols)]
+    _check_names(agers, sets)
     panel.check_apart(sets, trained_on or {})
     cache = cache or out.parent / "cache"
     size = size or max(ager.size for ager in agers)
-    words = embedders or ("twins", PixelEmbedder.name)
-    chosen: list[Embedder] = [_embedder(word, cache) for word in words]
-    distance, missing = perceptual_of(perceptual)
+    said = list(notes)
+    chosen = _embedders(embedders or ("twins", PixelEmbedder.name), cache, said)
+    distance = _perceptual(perceptual, said)
+    arrays = cache / "arrays"
+    judge_faces = panel.split_faces(sets, size=size, split="judge", cache=arrays)
     judges = panel.convene(
-        sets,
-        size=size,
-        embedder=chosen[0],
+        judge_faces,
+        embedder=chosen[0] if chosen else None,
         folder=cache / "judges",
         seed=seed,
         epochs=judge_epochs,
     )
-    test = panel.split_faces(sets, size=size, split="test")
-    floors, floorless = _floors(sets, size)
+    test = panel.split_faces(sets, size=size, split="test", cache=arrays)
     bench = Bench(
-        contenders=[
-            *(Contender(subject=ager, role="ager") for ager in agers),
-            *(Contender(subject=floor, role="floor") for floor in floors),
-        ],
+        contenders=_contenders(agers, sets, size, arrays, said),
         faces=Batch.empty(size) if test is None else Batch.of(test),
         panel=judges,
+        labels=panel.label_panel(judge_faces, cache / "judges", seed=seed, epochs=judge_epochs),
         embedders=chosen,
         perceptual=distance,
         store=FeatureStore(cache / "features"),
@@ -129,13 +107,23 @@ def evaluate(
         shown=shown,
         seed=seed,
         resamples=resamples,
+        gather=functools.cache(functools.partial(_gather, sets, size, arrays)),
+        trained_on=trained_on or {},
+        canon=canon or CanonOptions(),
+        distribution_features=features,
     )
+    results = [_answer(protocol, bench) for protocol in asked]
+    scores = [score for result in results for score in result.scores]
+    for pooled in paired.pool(scores, seeds or {}, seed=seed, resamples=resamples):
+        next(r for r in results if r.protocol == pooled.protocol).scores.append(pooled)
     evaluation = Evaluation(
-        results=[_answer(protocol, bench) for protocol in asked],
-        notes=[*filter(None, (missing, floorless)), *judges.notes],
+        results=results,
+        comparisons=paired.compare(scores, seed=seed, resamples=resamples),
+        notes=[*said, *judges.notes],
         facts=_facts(agers, sets, bench, command),
     )
-    write_text(out / "metrics.json", json.dumps(evaluation.metrics(), indent=1, allow_nan=False))
+    write_text(out / "metrics.json", evaluation.json())
+    write_text(out / "scores.csv", evaluation.csv())
     write_report(evaluation, out / "report.html")
     return evaluation
 
@@ -143,6 +131,8 @@ def evaluate(
 def _answer(protocol: EvalProtocol, bench: Bench) -> Result:
     try:
         return protocol.run(bench)
+    except UsageError:
+        raise
     except NenrinError as error:
         return Result(
             protocol=protocol.name,
@@ -154,28 +144,69 @@ def _answer(protocol: EvalProtocol, bench: Bench) -> Result:
 
 def _protocol(name: str) -> EvalProtocol:
     if name not in PROTOCOLS:
-        raise UsageError(f"unknown protocol {name!r}; {suggest(name, PROTOCOLS)}")
+        raise UsageError(f"unknown protocol {name!r}; {suggest(name, [*PROTOCOLS, ALL])}")
     module = importlib.import_module(f"nenrin.eval.protocols.{name}")
     protocol: EvalProtocol = getattr(module, PROTOCOLS[name])()
     return protocol
 
 
-def _embedder(word: str, cache: Path) -> Embedder:
-    return TwinEmbedder.kept(cache / "judges") if word == "twins" else embedder(word)
+def _check_names(agers: Sequence[Subject], sets: Sequence[FaceSet]) -> None:
+    if not agers:
+        raise UsageError("no ager to score: name at least one run")
+    if not sets:
+        raise UsageError("no set to score on: name at least one")
+    names = [*(ager.name for ager in agers), CopyAger.name, MeanFaceAger.name]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UsageError(f"two agers are called {twice.pop()!r}: rename one of the run folders")
 
 
-def _floors(sets: Sequence[FaceSet], size: int) -> tuple[list[Subject], str | None]:
-    """Copy and mean face, or a line that says why there is no mean face.
+def _embedders(words: Sequence[str], cache: Path, notes: list[str]) -> list[Embedder]:
+    """Those that can be had; a note for each other. A word that is not known is wrong use."""
+    found: list[Embedder] = []
+    for word in dict.fromkeys(words):
+        try:
+            found.append(TwinEmbedder.kept(cache / "judges") if word == "twins" else embedder(word))
+        except UsageError:
+            raise
+        except NenrinError as error:
+            notes.append(f"an embedder was left out: {error}")
+    return found
+
+
+def _perceptual(name: str, notes: list[str]) -> Perceptual:
+    try:
+        distance, missing = perceptual_of(name)
+    except UsageError:
+        raise
+    except NenrinError as error:
+        distance, missing = UnweightedMTCNN(), f"{error}; {UnweightedMTCNN.name} took its place"
+    notes += [missing] if missing else []
+    return distance
+
+
+def _gather(sets: Sequence[FaceSet], size: int, cache: Path) -> Any:
+    try:
+        return pack(sets, size=size, cache=cache)
+    except UsageError:  # not one face in any split
+        return None
+
+
+def _contenders(
+    agers: Sequence[Subject], sets: Sequence[FaceSet], size: int, cache: Path, notes: list[str]
+) -> list[Contender]:
+    """The agers, then the floors: copy, and the mean face if there is something to average.
 
     What is averaged is the val split, on which nobody trains, or train where a set has no other.
     """
-    copy = CopyAger(size)
+    found = [Contender(subject=ager, role="ager", key=fingerprint(ager)) for ager in agers]
+    found.append(Contender(subject=CopyAger(size), role="floor"))
     splits: tuple[Split, ...] = ("val", "train")
     for split in splits:
-        faces = panel.split_faces(sets, size=size, split=split)
+        faces = panel.split_faces(sets, size=size, split=split, cache=cache)
         if faces is not None:
-            return [copy, MeanFaceAger.fit(faces)], None
-    return [copy], "no face is in the val or train split of these sets: there is no mean face to compare with"
+            return [*found, Contender(subject=MeanFaceAger.fit(faces), role="floor")]
+    notes.append("no face is in the val or train split of these sets: there is no mean face to compare with")
+    return found
 
 
 def _facts(agers: Sequence[Subject], sets: Sequence[FaceSet], bench: Bench, command: str) -> dict[str, Any]:
@@ -195,14 +226,3 @@ def _facts(agers: Sequence[Subject], sets: Sequence[FaceSet], bench: Bench, comm
         "embedders": [e.name for e in bench.embedders],
         "perceptual": bench.perceptual.name,
     }
-
-
-def _plain(item: Any) -> dict[str, Any]:
-    """A dataclass as JSON can hold it: NaN and infinity become null."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, float):
-            return value if math.isfinite(value) else None
-        return [clean(v) for v in value] if isinstance(value, list) else value
-
-    return {f.name: clean(getattr(item, f.name)) for f in dataclasses.fields(item)}

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
 
-from nenrin.eval.protocols.ages import RANK, SAME, SLOPE
-from nenrin.eval.protocols.base import Result, Score
-from nenrin.eval.protocols.towards import GAIN, PERCEPTUAL_RECOVERY
+from nenrin.eval.cast import STRANGERS
+from nenrin.eval.metrics import GAIN, PERCEPTUAL_RECOVERY, RANK, SAME, SLOPE, TRUE_RANK
+from nenrin.eval.protocols.canon import CHANCE, CHARACTERS, Canon
 from nenrin.eval.protocols.twins import SAME_VIEW
-from nenrin.eval.stats import Estimate
-
-
-def number(estimate: Estimate, *, percent: bool = False) -> str:
-    """A value with its interval: "0.81 [0.78, 0.84]", "92% [88, 95]"; a dash where undefined."""
-    if not estimate.defined:
-        return "–"
-    value, low, high = (
-        f"{100 * v:.0f}" if percent else f"{v:.2f}" for v in (estimate.value, estimate.low, estimate.high)
-    )
-    interval = "no interval" if math.isnan(estimate.low) else f"{low}, {high}"
-    return minus(f"{value}{'%' * percent} [{interval}]")
-
-
-def minus(text: str) -> str:
-    """Hyphens before digits as minus signs; a zero has none."""
-    return re.sub(r"(?<!\w)-(?=\d)", "−", re.sub(r"(?<!\w)-(?=0(\.0+)?(?![\d.]))", "", text))
-
+from nenrin.eval.results import Result, Score
+from nenrin.eval.wording import number
 
 WELL = 0.75  # rank correlation, and share taken for the same person, from which words are kind
 MOVES = 0.5  # judged years for each asked one: less is the right order of hardly different faces
@@ -35,22 +17,50 @@ MOVES = 0.5  # judged years for each asked one: less is the right order of hardl
 
 def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
     """A headline, and the sentences that qualify it."""
-    scores = [score for result in results for score in result.scores]
+    every = [score for result in results for score in result.scores]
+    pooled = {name for score in every for name in score.members}
+    scores = [score for score in every if score.subject not in pooled]
     agers = list(dict.fromkeys(s.subject for s in scores if s.role == "ager"))
     if not agers:
         return "Nothing could be measured.", []
     ages = _first_backend([s for s in scores if s.protocol == "ages" and s.estimate.defined])
     best = max(agers, key=lambda name: _merit(ages, name))
     told = [t for name in agers for t in (_closer(scores, name), _recovered(scores, name)) if t]
+    famous, ranks = _became(scores)
     mine = [s for s in ages if s.subject == best and s.role == "ager"]
     follows, moves = _weakest(mine, RANK), _weakest(mine, SLOPE)
     kept = _weakest(mine, SAME)
     ages_well = None if follows is None or moves is None else follows >= WELL and moves >= MOVES
     how = _HOW.get((ages_well, None if kept is None else kept >= WELL))
-    if how is None:
-        return (told[0], told[1:]) if told else ("Nothing could be measured.", [])
     among = f"The best of {len(agers)}, {best}," if len(agers) > 1 else best
-    return f"{among} {how}.", [*_by_domain(mine), *told]
+    about = [] if how is None else [f"{among} {how}.", *_by_domain(mine)]
+    headline, *rest = [*famous, *about, *told] or ["Nothing could be measured."]
+    return headline, [*ranks, *rest]
+
+
+def _became(scores: Sequence[Score]) -> tuple[list[str], list[str]]:
+    """Do young characters become the official older ones? A sentence of the best ager, and its rank."""
+    mine = [s for s in scores if s.protocol == Canon.name and s.case == CHARACTERS]
+    gains = [s for s in mine if s.metric == GAIN and s.role == "ager" and s.estimate.defined]
+    if not gains:
+        return [], []
+    first = [s for s in gains if s.place == gains[0].place]
+    best = max(first, key=lambda s: s.estimate.value)
+    gain = best.estimate
+    nearer = "closer to" if gain.low > 0 else ("further from" if gain.high < 0 else "no closer to")
+    said = (
+        f"Aged by {best.subject}, {gain.identities} characters in {best.domain} are {nearer} their "
+        f"official other selves than left alone: {number(gain)} in similarity by {best.backend}."
+    )
+    ranks = {s.subject: s.estimate for s in mine if s.metric == TRUE_RANK and s.backend == best.backend}
+    if best.subject not in ranks:
+        return [said], []
+    alone = f", {number(ranks['copy'])} for the face left alone" if "copy" in ranks else ""
+    among = (
+        f"Among {STRANGERS} strangers the true face ranks {number(ranks[best.subject])} on average{alone}; "
+        f"chance would give {CHANCE:.0f}."
+    )
+    return [said], [among]
 
 
 _HOW = {  # (follows the age, keeps the person), None where that could not be measured

@@ -1,4 +1,4 @@
-"""What an embedder is worth on real faces of one domain: strangers set the threshold, persons the ceiling."""
+"""What an embedder is worth on real faces: strangers set the threshold, persons the ceiling."""
 
 from __future__ import annotations
 
@@ -7,54 +7,118 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from nenrin.eval import stats
-from nenrin.eval.stats import Estimate
+from nenrin.eval import matching, stats
+from nenrin.eval.stats import Estimate, Floats
 from nenrin.eval.subjects import Batch
 
 FAR = 0.01  # share of pairs of strangers that may be taken for one person
 YEARS = 20  # up to which one is still asked to recognise a person
 IMPOSTORS = 50_000
+_STEPS = 400  # thresholds on which the equal error rate is resampled
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Verification:
-    """One embedder on the real faces of one domain."""
+    """One embedder on pairs of faces of which some are of one person."""
 
     threshold: float  # similarity that at most `FAR` of strangers reach; NaN with fewer than two persons
     strangers: int  # pairs
     auc: Estimate  # same person against strangers; undefined where nobody has two pictures
-    accepted: Estimate  # share of same-person pairs up to `YEARS` apart at or above the threshold
+    eer: Estimate  # equal error rate
+    tar: Estimate  # share of same-person pairs at or above the threshold
+    accepted: Estimate  # the same, of the pairs up to `YEARS` apart
+    near: NDArray[np.float64]  # (N,) 1 where such a pair is accepted, else 0
+    near_persons: NDArray[np.str_]  # (N,)
 
 
 def verify(vectors: NDArray[np.float32], faces: Batch, *, seed: int, resamples: int) -> Verification:
-    """Compare `faces` by their (N, D) unit vectors.
+    """Compare `faces` with each other by their (N, D) unit vectors.
 
-    The AUC is resampled over persons: a resample keeps the genuine pairs of the persons drawn against all
+    Everything is resampled over persons: a resample keeps the genuine pairs of the persons drawn against all
     strangers.
     """
-    rng = np.random.default_rng(seed)
     _, person = np.unique(faces.person, return_inverse=True)
-    i, j = rng.integers(len(vectors), size=(2, IMPOSTORS)) if len(vectors) else np.zeros((2, 0), int)
-    apart = person[i] != person[j]
-    impostor = _similarity(vectors[i[apart]], vectors[j[apart]])
-    threshold = stats.threshold_at_far(impostor, FAR)
     first, second = _same(person)
-    genuine = _similarity(vectors[first], vectors[second])
-    if not len(impostor):
-        nothing = Estimate.undefined()
-        return Verification(threshold=threshold, strangers=0, auc=nothing, accepted=nothing)
-    # The chance that one genuine pair beats a stranger pair; the AUC is its mean over genuine pairs.
-    ordered = np.sort(impostor)
-    beaten = (np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")) / 2
-    near = np.abs(faces.age[first] - faces.age[second]) <= YEARS
+    return _verify(vectors, faces, vectors, faces, first, second, seed=seed, resamples=resamples)
+
+
+def verify_across(
+    a: NDArray[np.float32],
+    a_faces: Batch,
+    b: NDArray[np.float32],
+    b_faces: Batch,
+    *,
+    seed: int,
+    resamples: int,
+) -> Verification:
+    """Compare faces of one domain with those of another; a picture and its own drawing are no pair."""
+    same = a_faces.person[:, None] == b_faces.person
+    first, second = np.nonzero(same & (a_faces.picture[:, None] != b_faces.picture))
+    return _verify(a, a_faces, b, b_faces, first, second, seed=seed, resamples=resamples)
+
+
+def _verify(
+    a: NDArray[np.float32],
+    a_faces: Batch,
+    b: NDArray[np.float32],
+    b_faces: Batch,
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+    *,
+    seed: int,
+    resamples: int,
+) -> Verification:
+    rng = np.random.default_rng(seed)
+    count = IMPOSTORS if len(a) and len(b) else 0
+    i, j = (rng.integers(max(len(v), 1), size=count) for v in (a, b))
+    apart = a_faces.person[i] != b_faces.person[j]
+    impostor = np.sort(_similarity(a[i[apart]], b[j[apart]]))
+    genuine, person = _similarity(a[first], b[second]), a_faces.person[first]
+    near = np.abs(a_faces.age[first] - b_faces.age[second]) <= YEARS
+    threshold = matching.threshold_at_far(impostor, FAR)
+    accepted = (genuine >= threshold).astype(np.float64)
+    if not len(impostor):  # nobody to be taken for
+        genuine, accepted, person, near = genuine[:0], accepted[:0], person[:0], near[:0]
+
+    def mean(values: Floats, groups: NDArray[np.str_]) -> Estimate:
+        return stats.mean(values, groups, seed=seed, resamples=resamples)
+
     return Verification(
         threshold=threshold,
-        strangers=int(apart.sum()),
-        auc=stats.mean(beaten / len(ordered), person[first], seed=seed, resamples=resamples),
-        accepted=stats.mean(
-            (genuine >= threshold)[near], person[first][near], seed=seed, resamples=resamples
-        ),
+        strangers=len(impostor),
+        auc=mean(_beaten(genuine, impostor), person),
+        eer=_equal_error(genuine, impostor, person, seed=seed, resamples=resamples),
+        tar=mean(accepted, person),
+        accepted=mean(accepted[near], person[near]),
+        near=accepted[near],
+        near_persons=person[near],
     )
+
+
+def _beaten(genuine: Floats, ordered: Floats) -> Floats:
+    """The chance that each genuine pair beats a pair of strangers; its mean is the AUC."""
+    both = np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")
+    return both / (2 * max(len(ordered), 1))
+
+
+def _equal_error(
+    genuine: Floats, ordered: Floats, person: NDArray[np.str_], *, seed: int, resamples: int
+) -> Estimate:
+    """The equal error rate; its interval from thresholds at fixed shares of strangers."""
+    if not len(genuine):
+        return Estimate.undefined()
+    thresholds = np.unique(np.quantile(ordered, np.linspace(0, 1, _STEPS)))
+    thresholds = np.append(thresholds, np.nextafter(max(ordered[-1], genuine.max()), np.inf))
+    refused = np.column_stack([genuine[:, None] < thresholds, np.ones(len(genuine))])
+    accepted = matching.accepted_at(ordered, thresholds)
+    estimate = stats.bootstrap_sums(
+        refused,
+        person,
+        lambda s: matching.crossing(s[:, :-1] / s[:, -1:], accepted),
+        seed=seed,
+        resamples=resamples,
+    )
+    return dataclasses.replace(estimate, value=matching.equal_error_rate(genuine, ordered))
 
 
 def _similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:

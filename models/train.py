@@ -86,7 +86,7 @@ def _fit(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet], run: Ru
     run.log({"step": 1, "pictures": len(faces), "seconds": time.perf_counter() - began} | row)
     shown = _shown(config, sets, faces, torch.device("cpu"))
     write_grid(run.samples / f"{1:07d}.png", model, *shown)
-    checkpoint.save(run.checkpoint(1), model.nets, {}, {"step": 1, "config": config.as_table()})
+    checkpoint.save(run.checkpoint(1), model.nets, {}, {"step": 1, "steps": 1, "config": config.as_table()})
     return run.path
 
 
@@ -186,7 +186,11 @@ def _loop(
 
             # Save.
             if world.first and (step % config.checkpoint_every == 0 or finished):
-                state_row: dict[str, Any] = {"step": step, "config": config.as_table()}
+                state_row: dict[str, Any] = {
+                    "step": step,
+                    "steps": steps,
+                    "config": config.as_table(),
+                }
                 checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row)
                 if watchdog is None or not watchdog.suspects:  # else the last healthy one may be the oldest
                     checkpoint.prune(run.checkpoints, config.keep_checkpoints)

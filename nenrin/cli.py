@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import nenrin
-from nenrin.commands import age, build, evaluate, export, find, pairs, scrape, stylize, train, twins
+from nenrin.commands import age, build, canon, evaluate, export, find, pairs, scrape, stylize, train, twins
 from nenrin.ground import NenrinError
 
 GO_ON = "what was written is kept; the same command goes on from there"
@@ -89,6 +89,12 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("age", age.age, "the faces aged so far are kept; the same command starts again"),
     ("export", export.export, "no file was written; the same command starts again"),
     ("eval", evaluate.evaluate, "no report was written; the same command starts again"),
+    (
+        "eval",
+        evaluate.evaluate,
+        "no report was written; faces aged and read so far are kept, and the same command goes on",
+    ),
+    ("canon", canon.canon, "the same command starts again"),
 )
 
 

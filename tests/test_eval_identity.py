@@ -148,14 +148,11 @@ def test_mobilefacenet_tells_people_of_fgnet_apart(shared_data: Path) -> None:
     pictures = [Image.open(shared_data / "photo/fgnet/images" / row["file"]).convert("RGB") for row in rows]
     pixels, _ = align(pictures, points, 128)
     n = len(rows)
-    faces = Batch(
-        pixels=pixels,
-        masks=np.full(pixels.shape[:3], 255, np.uint8),
-        age=np.array([int(row["file"][4:6]) for row in rows], np.float32),
-        domain=np.full(n, "photo"),
-        glasses=np.zeros(n, np.int64),
-        gender=np.zeros(n, np.int64),
-        person=np.array([row["file"][:3] for row in rows]),
+    faces = Batch.drawn(
+        pixels,
+        age=np.array([int(row["file"][4:6]) for row in rows]),
+        domain="photo",
+        person=[row["file"][:3] for row in rows],
     )
     found = {}
     for word in ("pixels", str(shared_data / "weights/mobilefacenet.onnx")):

@@ -15,7 +15,7 @@ from nenrin.domains.twins import build_twins, sample_people
 from nenrin.eval import nets, stats
 from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.judges import CNNJudge, SVRJudge
-from nenrin.eval.panel import Panel, check_apart, convene, seat
+from nenrin.eval.panel import Panel, check_apart, convene, label_panel, seat, split_faces
 from nenrin.eval.subjects import Batch
 from nenrin.eval.twin_embedder import TwinEmbedder, drawings
 from nenrin.eval.verification import verify
@@ -41,7 +41,12 @@ def judge_faces(twins: tuple[FaceSet, FaceSet]) -> FaceArray:
 
 
 def _convene(sets: tuple[FaceSet, ...] | list[FaceSet], folder: Path, seed: int = 0) -> Panel:
-    return convene(sets, size=48, embedder=PixelEmbedder(), folder=folder, seed=seed, epochs=1)
+    faces = split_faces(sets, size=48, split="judge")
+    labels = label_panel(faces, folder, seed=seed, epochs=1)
+    for attribute in ("glasses", "gender", "domain"):
+        for domain in ("photo", "manga"):
+            labels.of(attribute, domain)
+    return convene(faces, embedder=PixelEmbedder(), folder=folder, seed=seed, epochs=1)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -68,10 +73,14 @@ def test_judges_do_not_change_with_the_faces_of_other_splits(
     ]
     _convene(changed, tmp_path / "after")
     before = _files(tmp_path / "before")
-    assert len(before) == 3  # a support vector judge for each domain and a network for both
+    # Ages: a support vector judge for each domain and a network for both. Glasses, gender, domain: a network
+    # for both, and for the first two a linear judge for each domain.
+    assert len(before) == 3 + 1 + 4
     assert _files(tmp_path / "after") == before
     # That a judge face of another age does show proves that the comparison sees anything at all.
-    other = _rewritten(twins[0], tmp_path / "other", {"judge": {"age": 90.0}})
+    other = _rewritten(
+        twins[0], tmp_path / "other", {"judge": {"age": 90.0, "gender": None, "glasses": None}}
+    )
     _convene([other], tmp_path / "of-other")
     assert not set(_files(tmp_path / "of-other")) & set(before)
 
@@ -82,6 +91,8 @@ def test_a_train_face_among_the_judges_own_stops_everything(
     faces = pack(twins, size=48, splits=("judge", "train"))
     with pytest.raises(AssertionError, match="judge split alone"):
         seat(faces, embedder=None, folder=tmp_path, seed=0, epochs=1)
+    with pytest.raises(AssertionError, match="judge split alone"):
+        label_panel(faces, tmp_path, seed=0, epochs=1)
 
 
 def test_judges_are_the_same_for_a_seed_and_from_the_disk(

@@ -16,19 +16,19 @@ from nenrin.domains.array import pack
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.domains.twins.drawing import draw
 from nenrin.domains.twins.people import sample_views
-from nenrin.eval import nets
+from nenrin.eval import metrics, nets
 from nenrin.eval.baselines import BANDWIDTH, CopyAger, MeanFaceAger
+from nenrin.eval.bench import Bench, Contender
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import UnweightedMTCNN
-from nenrin.eval.protocols import ages, towards
 from nenrin.eval.protocols.ages import Ages
-from nenrin.eval.protocols.base import Bench, Contender, Result, Score
 from nenrin.eval.protocols.longitudinal import GAP, NEAR, PAIRS, Longitudinal, _pairs
 from nenrin.eval.protocols.towards import Task, compare
 from nenrin.eval.protocols.twins import Twins
-from nenrin.eval.subjects import Batch, Role, Subject, age_faces
+from nenrin.eval.results import Result, Score
+from nenrin.eval.subjects import Batch, Role, Subject, age_faces, asked_of
 from nenrin.ground import NenrinError
 from nenrin.models.condition import UNKNOWN, Condition
 
@@ -92,26 +92,26 @@ def _by(result: Result, **wanted: str) -> list[Score]:
 def test_ages_of_an_ager_that_paints_the_age(faces: Batch, tmp_path: Path) -> None:
     result = Ages().run(_bench(faces, tmp_path, [Brightness()]))
     for domain in ("photo", "manga"):
-        (error,) = _by(result, domain=domain, subject="brightness", metric=ages.AGE_ERROR)
-        (rank,) = _by(result, domain=domain, subject="brightness", metric=ages.RANK)
+        (error,) = _by(result, domain=domain, subject="brightness", metric=metrics.AGE_ERROR)
+        (rank,) = _by(result, domain=domain, subject="brightness", metric=metrics.RANK)
         assert error.estimate.value < 0.3  # a level of grey is 0.4 years
         assert rank.estimate.value == 1.0
-        (slope,) = _by(result, domain=domain, subject="brightness", metric=ages.SLOPE)
+        (slope,) = _by(result, domain=domain, subject="brightness", metric=metrics.SLOPE)
         assert slope.estimate.value == pytest.approx(1.0, abs=0.01)
-        (none,) = _by(result, domain=domain, subject="copy", metric=ages.SLOPE)
+        (none,) = _by(result, domain=domain, subject="copy", metric=metrics.SLOPE)
         assert none.estimate.value == pytest.approx(0.0, abs=1e-9)
-        (ignored,) = _by(result, domain=domain, subject="copy", metric=ages.RANK)
+        (ignored,) = _by(result, domain=domain, subject="copy", metric=metrics.RANK)
         assert (ignored.estimate.value, ignored.estimate.low, ignored.estimate.high) == (0, 0, 0)
-        (same,) = _by(result, domain=domain, subject="copy", metric=ages.SAME)
+        (same,) = _by(result, domain=domain, subject="copy", metric=metrics.SAME)
         assert same.estimate.value == 1.0
-        (similar,) = _by(result, domain=domain, subject="copy", metric=ages.SIMILARITY)
+        (similar,) = _by(result, domain=domain, subject="copy", metric=metrics.SIMILARITY)
         assert similar.estimate.value == pytest.approx(1.0)
-        (own,) = _by(result, domain=domain, role="ceiling", metric=ages.AGE_ERROR)
+        (own,) = _by(result, domain=domain, role="ceiling", metric=metrics.AGE_ERROR)
         known = faces.take(faces.domain == domain)
         judged = (nets.to_tensor(known.pixels).mean((1, 2, 3)).numpy() + 1) * 50
         assert own.estimate.value == pytest.approx(np.abs(judged - known.age).mean(), abs=0.01)
         assert own.estimate.n == len(known)
-        (ratio,) = _by(result, domain=domain, subject="brightness", metric=ages.AGE_RATIO)
+        (ratio,) = _by(result, domain=domain, subject="brightness", metric=metrics.AGE_RATIO)
         assert ratio.estimate.value == pytest.approx(error.estimate.value / own.estimate.value)
     assert {curve.subject for curve in result.curves} == {"brightness", "copy"}
     assert sum(strip.worst for strip in result.strips) == 4  # in age and identity, in two domains
@@ -121,16 +121,16 @@ def test_ages_of_an_ager_that_paints_the_age(faces: Batch, tmp_path: Path) -> No
 def test_ages_without_a_judge_or_without_ages_say_so_and_go_on(faces: Batch, tmp_path: Path) -> None:
     result = Ages().run(_bench(faces, tmp_path, judged=False))
     assert "photo: no judge could be trained, so no age is read" in result.notes
-    assert _by(result, metric=ages.SAME, subject="copy")
+    assert _by(result, metric=metrics.SAME, subject="copy")
     unknown = dataclasses.replace(faces, age=np.full(len(faces), np.nan, np.float32))
     result = Ages().run(_bench(unknown, tmp_path))
     assert any("no test face has an age" in note for note in result.notes)
-    assert not _by(result, metric=ages.SAME, subject="copy")  # nobody knows which ages are near
+    assert not _by(result, metric=metrics.SAME, subject="copy")  # nobody knows which ages are near
 
 
 def test_one_face_or_none(faces: Batch, tmp_path: Path) -> None:
     result = Ages().run(_bench(faces.take([0]), tmp_path))
-    (score,) = _by(result, metric=ages.RANK, subject="copy")
+    (score,) = _by(result, metric=metrics.RANK, subject="copy")
     assert score.estimate.n == 1
     for protocol in (Ages(), Longitudinal()):
         with pytest.raises(NenrinError, match="test"):
@@ -140,7 +140,7 @@ def test_one_face_or_none(faces: Batch, tmp_path: Path) -> None:
 def test_people_without_names_are_each_their_own(faces: Batch, tmp_path: Path) -> None:
     nameless = dataclasses.replace(faces, person=np.array([f"face/{i}" for i in range(len(faces))]))
     result = Ages().run(_bench(nameless, tmp_path))
-    (ceiling,) = _by(result, domain="photo", metric=ages.AUC, role="ceiling")
+    (ceiling,) = _by(result, domain="photo", metric=metrics.AUC, role="ceiling")
     assert not ceiling.estimate.defined  # nobody has two pictures
     with pytest.raises(NenrinError, match="no test person has three pictures of known age"):
         Longitudinal().run(_bench(nameless, tmp_path))
@@ -169,14 +169,14 @@ def test_recovery_is_0_for_copy_and_1_for_the_ceiling(
     cases = {(s.domain, s.case) for s in result.scores}
     assert len(cases) == (4 if isinstance(protocol, Longitudinal) else 8)
     for domain, case in cases:
-        for metric in (towards.IDENTITY_RECOVERY, towards.PERCEPTUAL_RECOVERY):
+        for metric in (metrics.IDENTITY_RECOVERY, metrics.PERCEPTUAL_RECOVERY):
             (copy,) = _by(result, domain=domain, case=case, metric=metric, subject="copy")
             (ceiling,) = _by(result, domain=domain, case=case, metric=metric, role="ceiling")
             if ceiling.estimate.defined:
                 assert (copy.estimate.value, ceiling.estimate.value) == pytest.approx((0, 1))
-        (gain,) = _by(result, domain=domain, case=case, metric=towards.GAIN, subject="copy")
+        (gain,) = _by(result, domain=domain, case=case, metric=metrics.GAIN, subject="copy")
         assert gain.estimate.value == 0
-    exact = [s for s in result.scores if s.case.endswith("same view") and s.metric == towards.DISTANCE]
+    exact = [s for s in result.scores if s.case.endswith("same view") and s.metric == metrics.DISTANCE]
     assert all(s.estimate.value < 1e-6 for s in exact if s.role == "ceiling")
     assert all(s.estimate.value > 0.01 for s in exact if s.subject == "copy")
 
@@ -185,16 +185,7 @@ def _drawn(ages_: np.ndarray, seed: int) -> Batch:
     n = len(ages_)
     people, views = sample_people(n, seed=5), sample_views(n, seed=seed)
     pixels = draw(people, ages_, domain="photo", glasses=np.zeros(n, np.int64), views=views, size=SIZE).images
-    none = np.zeros(n, np.int64)
-    return Batch(
-        pixels=pixels,
-        masks=np.full(pixels.shape[:3], 255, np.uint8),
-        age=ages_,
-        domain=np.full(n, "photo"),
-        glasses=none,
-        gender=none,
-        person=np.arange(n).astype(str),
-    )
+    return Batch.drawn(pixels, age=ages_, domain="photo", person=[str(i) for i in range(n)])
 
 
 def test_an_ager_half_way_there_recovers_part_and_one_that_leads_away_less_than_nothing(
@@ -216,7 +207,7 @@ def test_an_ager_half_way_there_recovers_part_and_one_that_leads_away_less_than_
     ]
     result = Result(protocol="twins", question="", method="")
     compare(bench, result, task, outputs)
-    found = {s.subject: s.estimate for s in _by(result, metric=towards.PERCEPTUAL_RECOVERY)}
+    found = {s.subject: s.estimate for s in _by(result, metric=metrics.PERCEPTUAL_RECOVERY)}
     assert 0.05 < found["half"].low <= found["half"].high < 1
     assert found["away"].high < 0
 
@@ -305,13 +296,13 @@ def test_an_ager_is_told_what_is_known_and_estimates_the_rest(faces: Batch) -> N
     some = faces.take(np.arange(2))
     some.age = np.array([math.nan, 12.0], np.float32)
     some.glasses = np.array([UNKNOWN, 0])
-    out = age_faces(Listener(), some, np.array([50.0, 60.0]))
+    out = age_faces(Listener(), some, asked_of(some, np.array([50.0, math.nan]), None))
     np.testing.assert_array_equal(out, some.pixels)
     source, target = told
     assert source.age.tolist() == [33.0, 12.0]
     assert source.glasses.tolist() == [2, 0]
     assert source.domain.tolist() == [0, 0]  # a photograph is foreign to it: it takes it for what it can do
-    assert target.age.tolist() == [50.0, 60.0]
+    assert target.age.tolist() == [50.0, 12.0]  # not asked for an age, it keeps its own
     assert target.glasses.tolist() == [UNKNOWN, 0]  # unknown is left alone, never asked for by guess
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 
-from nenrin.eval import stats
+from nenrin.eval import matching, stats
 from nenrin.eval.subjects import Batch
 from nenrin.eval.verification import FAR, verify
 
@@ -70,8 +70,8 @@ def test_same_seed_same_interval_and_unknown_rows_are_left_out() -> None:
 def test_auc_equals_scikit_learn_with_ties() -> None:
     genuine, impostor = RNG.integers(0, 12, 300) / 10, RNG.integers(0, 9, 500) / 10
     expected = roc_auc_score([1] * 300 + [0] * 500, np.concatenate([genuine, impostor]))
-    assert stats.auc(genuine, impostor) == pytest.approx(expected, abs=1e-12)
-    assert math.isnan(stats.auc([], impostor))
+    assert matching.auc(genuine, impostor) == pytest.approx(expected, abs=1e-12)
+    assert math.isnan(matching.auc([], impostor))
 
 
 def test_rank_correlation_equals_scipy_with_ties() -> None:
@@ -114,23 +114,14 @@ def test_recovery_says_where_the_ceiling_is_no_better_than_the_copy() -> None:
 
 @pytest.mark.parametrize("values", [np.linspace(-1, 1, 1000), np.full(1000, 0.5), np.repeat([0.1, 0.9], 500)])
 def test_at_most_1_percent_of_strangers_pass(values: np.ndarray) -> None:
-    threshold = stats.threshold_at_far(values)
+    threshold = matching.threshold_at_far(values)
     assert (values >= threshold).mean() <= 0.01
     assert (values >= np.nextafter(threshold, -1)).mean() > 0.01  # and no lower threshold would do
 
 
 def _faces(person: list[str], age: list[float]) -> Batch:
-    n = len(person)
-    none = np.zeros(n, np.int64)
-    return Batch(
-        pixels=np.zeros((n, 8, 8, 3), np.uint8),
-        masks=np.zeros((n, 8, 8), np.uint8),
-        age=np.array(age, np.float32),
-        domain=np.full(n, "photo"),
-        glasses=none,
-        gender=none,
-        person=np.array(person),
-    )
+    pixels = np.zeros((len(person), 8, 8, 3), np.uint8)
+    return Batch.drawn(pixels, age=np.array(age), domain="photo", person=person)
 
 
 def test_verification_of_a_perfect_and_of_a_blind_embedder() -> None:

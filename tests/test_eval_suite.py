@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import html.parser
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from nenrin.cli import main
 from nenrin.domains.array import pack
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import build_twins, sample_people
+from nenrin.eval import metrics as known
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
-from nenrin.eval.protocols import ages, towards
-from nenrin.eval.report import PICTURE, data_uri, tables
-from nenrin.eval.suite import SCHEMA_VERSION, Evaluation, evaluate
+from nenrin.eval.evaluation import COLUMNS, SCHEMA_VERSION, Evaluation
+from nenrin.eval.metrics import better
+from nenrin.eval.protocols.asked import ASKED
+from nenrin.eval.report import PICTURE, data_uri
+from nenrin.eval.suite import evaluate
+from nenrin.eval.tables import tables
 from nenrin.eval.verdict import verdict
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
@@ -86,7 +93,7 @@ def report(
 
 def test_metrics_are_as_documented(report: tuple[Evaluation, Path]) -> None:
     metrics = json.loads((report[1] / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
-    assert list(metrics) == ["schema", "facts", "notes", "scores", "curves"]
+    assert list(metrics) == ["schema", "facts", "notes", "scores", "curves", "confusions", "comparisons"]
     assert metrics["schema"] == SCHEMA_VERSION
     assert {"command", "seed", "sets", "agers", "embedders", "perceptual", "made"} <= set(metrics["facts"])
     documented = set(re.findall(r"`(\w+)`", Evaluation.metrics.__doc__ or ""))
@@ -99,11 +106,34 @@ def test_metrics_are_as_documented(report: tuple[Evaluation, Path]) -> None:
             assert row["low"] <= row["value"] + 1e-9
             assert row["value"] <= row["high"] + 1e-9
     for curve in metrics["curves"]:
-        assert (
-            len(curve["x"]) == len(curve["y"]) == len(curve["low"]) == len(curve["high"]) == len(ages.ASKED)
-        )
+        assert len(curve["x"]) == len(curve["y"]) == len(curve["low"]) == len(curve["high"]) == len(ASKED)
     assert {row["protocol"] for row in metrics["scores"]} == {"twins", "longitudinal", "ages"}
     assert {row["subject"] for row in metrics["scores"]} >= {"lazy", NAME, "copy", "mean face"}
+
+
+def test_scores_csv_is_metrics_json_in_rows(report: tuple[Evaluation, Path]) -> None:
+    scores = json.loads((report[1] / "metrics.json").read_text())["scores"]
+    with (report[1] / "scores.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert tuple(rows[0]) == COLUMNS == tuple(scores[0])
+    assert len(rows) == len(scores)
+    for row, score in zip(rows, scores, strict=True):
+        assert {k: "" if v is None else str(v) for k, v in score.items()} == row
+
+
+def test_agers_are_compared_with_each_other(report: tuple[Evaluation, Path]) -> None:
+    comparisons = report[0].comparisons
+    assert {c.protocol for c in comparisons} == {"twins", "longitudinal", "ages"}
+    for one in comparisons:
+        assert (one.a, one.b) == ("lazy", NAME)
+        assert one.better in ("", "lazy", NAME)
+        assert 0 < one.p <= 1
+        if one.better:
+            assert one.difference.value * (1 if one.better == "lazy" else -1) * better(one.metric) > 0
+    similar = [c for c in comparisons if c.metric == known.SIMILARITY]
+    assert similar
+    # Nothing is more like the input than the input, even where eight people are too few to be sure of it.
+    assert all(c.difference.value > 0 and c.better in ("", "lazy") for c in similar)
 
 
 def test_every_ager_stands_between_floors_and_ceilings(report: tuple[Evaluation, Path]) -> None:
@@ -121,6 +151,95 @@ def test_every_ager_stands_between_floors_and_ceilings(report: tuple[Evaluation,
                 == (score.protocol, score.domain, score.case, score.metric, score.backend)
             ]
             assert repr(floor.estimate) == repr(score.estimate)  # NaN is not equal to itself
+
+
+def test_same_seed_same_report_byte_for_byte_apart_from_times(
+    twins: list[FaceSet], agers: list[Any], tmp_path: Path
+) -> None:
+    made = []
+    for name in ("first", "second"):
+        found = _evaluate(agers, twins, tmp_path / name, "ages", "glasses", cache=tmp_path / f"{name}-cache")
+        files = {path.name: path.read_text() for path in (tmp_path / name).iterdir()}
+        made.append({k: text.replace(found.facts["made"], "now") for k, text in files.items()})
+    assert made[0] == made[1]
+
+
+class Weighty(Copy):
+    """An ager with weights, which counts how often it is asked."""
+
+    name = "weighty"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.model = torch.nn.Linear(2, 2)
+        self.asked = 0
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        self.asked += len(images)
+        return images
+
+
+def test_started_again_nothing_is_aged_twice_unless_the_weights_changed(
+    twins: list[FaceSet], tmp_path: Path
+) -> None:
+    ager = Weighty(SIZE)
+    found = _evaluate([ager], twins, tmp_path / "report", "ages", "ladder")
+    once = ager.asked
+    ages = [s for s in found.results[0].scores if s.subject == "weighty" and s.metric == known.SIMILARITY]
+    assert once == sum(s.estimate.n for s in ages)  # the ladder asks the same of the same people
+    (tmp_path / "report" / "report.html").unlink()
+    features = tmp_path / "cache" / "features"
+    killed_late = max(features.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    killed_late.unlink()  # as if it had been killed before this was written
+    _evaluate([ager], twins, tmp_path / "report", "ages", "ladder")
+    assert ager.asked == once
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert killed_late.is_file()
+    with torch.no_grad():
+        ager.model.weight += 1
+    _evaluate([ager], twins, tmp_path / "report", "ages", "ladder")
+    assert ager.asked == 2 * once
+
+
+def test_a_backend_that_cannot_be_had_is_a_line_and_the_rest_comes(
+    twins: list[FaceSet], agers: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens at the port of `discard`
+    torn = tmp_path / "torn.onnx"
+    torn.write_bytes(b"no network")
+    found = _evaluate(
+        agers[:1],
+        twins,
+        tmp_path / "report",
+        "twins",
+        "quality",
+        embedders=(str(torn), "pixels"),
+        perceptual="lpips-alex",
+        features="inception",
+        people=24,
+    )
+    notes = [*found.notes, *(note for result in found.results for note in result.notes)]
+    assert all("\n" not in note for note in notes)
+    said = "\n".join(notes)
+    assert "an embedder was left out: " in said
+    assert "torn.onnx is not a face embedder" in said
+    assert "LPIPS needs torchvision's alex weights" in said
+    assert "unweighted-mtcnn took its place" in said
+    assert "FID and KID were not measured: the weights of inception-v3-compat could not be fetched" in said
+    assert {s.backend for s in found.results[0].scores} == {"pixels", "unweighted-mtcnn"}
+
+
+def test_seeds_of_one_training_are_pooled(twins: list[FaceSet], tmp_path: Path) -> None:
+    pair = [Copy(SIZE), Copy(SIZE)]
+    pair[1].name = "lazier"
+    found = _evaluate(pair, twins, tmp_path / "report", "ages", seeds={"lazy": "idle", "lazier": "idle"})
+    pooled = [s for s in found.results[0].scores if s.members]
+    assert {s.subject for s in pooled} == {"idle (2 seeds)"}
+    assert {s.metric for s in pooled} >= {known.RANK, known.AGE_ERROR, known.SIMILARITY}
+    assert "idle (2 seeds)" in (tmp_path / "report" / "report.html").read_text()
+    assert "lazier" not in " ".join([verdict(found.results)[0], *verdict(found.results)[1]])
 
 
 def test_same_seed_same_metrics_apart_from_times(
@@ -188,7 +307,7 @@ def test_report_is_one_file_that_needs_nothing(report: tuple[Evaluation, Path]) 
     assert page.tags["table"] == 6  # one for each domain of each protocol
     assert page.tags["svg"] >= 4
     assert len(text) < 15_000_000
-    assert sorted(p.name for p in report[1].iterdir()) == ["metrics.json", "report.html"]
+    assert sorted(p.name for p in report[1].iterdir()) == ["metrics.json", "report.html", "scores.csv"]
 
 
 def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evaluation, Path]) -> None:
@@ -232,10 +351,37 @@ def test_set_without_ages_is_scored_for_identity_alone(
 ) -> None:
     ageless = _rewritten(twins[1], tmp_path / "manga", age=None, age_source=None)
     evaluation = _evaluate(agers, [ageless], tmp_path / "report", "ages")
-    assert {s.metric for s in evaluation.results[0].scores} <= {ages.AUC, ages.SAME, ages.SIMILARITY}
+    assert {s.metric for s in evaluation.results[0].scores} <= {
+        known.AUC,
+        known.SAME,
+        known.SIMILARITY,
+        known.GENDER_KEPT,
+    }
     assert "0 faces of known age in the judge split, 60 are needed: no age is read" in evaluation.notes
     assert verdict(evaluation.results)[0] == "Nothing could be measured."
     assert "no age is read" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_a_run_without_a_checkpoint_is_left_out_and_one_still_training_is_named(
+    tiny_run: Path, tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    young, half = tmp_path / "00007-young", tmp_path / "00008-half"
+    shutil.copytree(tiny_run, young)
+    shutil.rmtree(young / "checkpoints")
+    shutil.copytree(tiny_run, half)
+    (state,) = (half / "checkpoints").glob("*/state.json")
+    table = json.loads(state.read_text())
+    table["config"]["pictures"] = 4000
+    state.write_text(json.dumps(table))
+    words = ["--set", str(tiny_set), "--protocol", "ages", "--embedder", "pixels", "--people", "4"]
+    assert main(["eval", str(young), str(half), *words, "-o", str(tmp_path / "report")]) == 0
+    said = capsys.readouterr().err
+    assert "left out: " in said
+    assert "00007-young has no checkpoint yet" in said
+    assert "00008-half is scored at step 2 of 1,000: it has not trained to its end" in said
+    assert "has not trained to its end" in (tmp_path / "report" / "report.html").read_text()
+    assert main(["eval", str(young), *words, "-o", str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -353,8 +499,7 @@ def test_tables_group_cases_and_mark_the_best(report: tuple[Evaluation, Path]) -
                 cells = [cell for row in group.rows if (cell := row.cells[i]) is not None]
                 assert sum(cell.best for cell in cells) <= 1
     assert all(
-        column.metric
-        in (towards.GAIN, towards.IDENTITY_RECOVERY, towards.DISTANCE, towards.PERCEPTUAL_RECOVERY)
+        column.metric in (known.GAIN, known.IDENTITY_RECOVERY, known.DISTANCE, known.PERCEPTUAL_RECOVERY)
         for column in made[0].columns
     )
     assert math.isfinite(twins_result.scores[0].estimate.value)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 
-from nenrin.eval.protocols.ages import RANK, SAME, SLOPE
-from nenrin.eval.protocols.base import Result, Score
-from nenrin.eval.protocols.towards import GAIN, PERCEPTUAL_RECOVERY
+from nenrin.eval.metrics import GAIN, PERCEPTUAL_RECOVERY, RANK, SAME, SLOPE, TRUE_RANK
+from nenrin.eval.protocols.canon import CHARACTERS
+from nenrin.eval.results import Result, Score
 from nenrin.eval.stats import Estimate
-from nenrin.eval.verdict import minus, number, verdict
+from nenrin.eval.verdict import verdict
+from nenrin.eval.wording import minus, number
 
 
 def _score(metric: str, value: float, subject: str = "ager", domain: str = "photo", **more: str) -> Score:
@@ -70,6 +72,26 @@ def test_other_protocols_speak_where_no_age_was_read() -> None:
         "Where the truth is known exactly, ager goes −30% [−32, −28] (photo, growing older)"
     )
     assert more == []
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"), [(0.1, "closer to"), (-0.1, "further from"), (0.0, "no closer to")]
+)
+def test_characters_come_first(gain: float, words: str) -> None:
+    canon = {"protocol": "canon", "domain": "manga", "case": CHARACTERS, "backend": "embedder"}
+    ages = [_score(metric, 0.9) for metric in (RANK, SLOPE, SAME)]
+    ranks = [
+        _score(TRUE_RANK, 34.0, **canon),
+        dataclasses.replace(_score(TRUE_RANK, 40.0, "copy", **canon), role="floor"),
+    ]
+    headline, more = _verdict(*ages, _score(GAIN, gain, **canon), *ranks)
+    assert headline.startswith(f"Aged by ager, 9 characters in manga are {words} their official other selves")
+    assert "in similarity by embedder" in headline
+    assert more[0] == (
+        "Among 100 strangers the true face ranks 34.00 [33.98, 34.02] on average, 40.00 [39.98, 40.02] for "
+        "the face left alone; chance would give 51."
+    )
+    assert more[1] == "ager ages faces and keeps the person."
 
 
 def test_numbers() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nenrin.eval.protocols.base import Bench, Result
+from nenrin.eval.bench import Bench
 from nenrin.eval.protocols.towards import Task, compare, outputs_of, strip
+from nenrin.eval.results import Result
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError
 

@@ -6,16 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from nenrin.eval.protocols.base import Bench, Result, Score, Strip, StripRow
-from nenrin.eval.stats import Estimate
-from nenrin.eval.subjects import Batch, Pixels, Role
+from nenrin.eval.bench import Bench, Sheet
+from nenrin.eval.metrics import DISTANCE, GAIN, IDENTITY_RECOVERY, PERCEPTUAL_RECOVERY
+from nenrin.eval.results import Result, Strip, StripRow, Who
+from nenrin.eval.subjects import Batch, Pixels
 
-GAIN = "identity gain towards the true face"
-IDENTITY_RECOVERY = "identity recovery"
-DISTANCE = "perceptual distance to the true face"
-PERCEPTUAL_RECOVERY = "perceptual recovery"
 SECOND = "second true picture"
-_BETTER = {GAIN: 1, IDENTITY_RECOVERY: 1, DISTANCE: -1, PERCEPTUAL_RECOVERY: 1}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -41,37 +37,19 @@ def outputs_of(bench: Bench, task: Task) -> dict[str, Pixels]:
 
 def compare(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels]) -> None:
     """Score `outputs` and the task's ceiling against its references, into `result`."""
-    person = task.inputs.person
-
-    def score(subject: str, role: Role, metric: str, backend: str, estimate: Estimate) -> None:
-        result.scores.append(
-            Score(
-                protocol=result.protocol,
-                domain=task.domain,
-                case=task.case,
-                subject=subject,
-                role=role,
-                metric=metric,
-                backend=backend,
-                estimate=estimate,
-                better=_BETTER[metric],
-            )
-        )
-
+    person, sheet = task.inputs.person, Sheet(bench, result, task.domain, task.case)
+    ceiling_of = Who(task.ceiling, "ceiling")
     for embedder in bench.embedders:
-        truth = bench.embed(embedder, task.references.pixels)
+        truth, name = bench.embed(embedder, task.references.pixels), embedder.name
         copy, ceiling, *outs = (
             1 - np.einsum("nd,nd->n", bench.embed(embedder, pixels), truth)
             for pixels in (task.inputs.pixels, task.seconds.pixels, *outputs.values())
         )
         for c, out in zip(bench.contenders, outs, strict=True):
-            score(c.name, c.role, GAIN, embedder.name, bench.mean(copy - out, person))
-            score(
-                c.name, c.role, IDENTITY_RECOVERY, embedder.name, bench.recovery(copy, out, ceiling, person)
-            )
-        score(task.ceiling, "ceiling", GAIN, embedder.name, bench.mean(copy - ceiling, person))
-        perfect = bench.recovery(copy, ceiling, ceiling, person)
-        score(task.ceiling, "ceiling", IDENTITY_RECOVERY, embedder.name, perfect)
+            sheet.mean(c.who, GAIN, name, copy - out, person)
+            sheet.put(c.who, IDENTITY_RECOVERY, name, bench.recovery(copy, out, ceiling, person))
+        sheet.mean(ceiling_of, GAIN, name, copy - ceiling, person)
+        sheet.put(ceiling_of, IDENTITY_RECOVERY, name, bench.recovery(copy, ceiling, ceiling, person))
 
     name, seen = bench.perceptual.name, task.visible()
     copy, ceiling, *outs = (
@@ -79,10 +57,10 @@ def compare(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels]
         for pixels in (task.inputs.pixels, task.seconds.pixels, *outputs.values())
     )
     for c, out in zip(bench.contenders, outs, strict=True):
-        score(c.name, c.role, DISTANCE, name, bench.mean(out, person))
-        score(c.name, c.role, PERCEPTUAL_RECOVERY, name, bench.recovery(copy, out, ceiling, person))
-    score(task.ceiling, "ceiling", DISTANCE, name, bench.mean(ceiling, person))
-    score(task.ceiling, "ceiling", PERCEPTUAL_RECOVERY, name, bench.recovery(copy, ceiling, ceiling, person))
+        sheet.mean(c.who, DISTANCE, name, out, person)
+        sheet.put(c.who, PERCEPTUAL_RECOVERY, name, bench.recovery(copy, out, ceiling, person))
+    sheet.mean(ceiling_of, DISTANCE, name, ceiling, person)
+    sheet.put(ceiling_of, PERCEPTUAL_RECOVERY, name, bench.recovery(copy, ceiling, ceiling, person))
 
 
 def strip(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels], reference: str) -> None:

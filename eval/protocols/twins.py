@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from nenrin.domains.face import GLASSES
 from nenrin.domains.twins.drawing import draw
 from nenrin.domains.twins.people import sample_people, sample_views
-from nenrin.eval.protocols.base import Bench, Result
+from nenrin.eval.bench import Bench
 from nenrin.eval.protocols.towards import Task, compare, outputs_of, strip
+from nenrin.eval.results import Result
 from nenrin.eval.subjects import Batch
 
 PEOPLE = 64  # at most in each domain and direction
@@ -66,14 +67,13 @@ def _tasks(
 
     def drawn(age: NDArray[np.float32], view: int) -> Batch:
         pixels = draw(people, age, domain=domain, glasses=glasses, views=views[view], size=bench.size).images
-        return Batch(
-            pixels=pixels,
-            masks=np.full(pixels.shape[:3], 255, np.uint8),
+        return Batch.drawn(
+            pixels,
             age=age,
-            domain=np.full(count, domain),
-            glasses=glasses.astype(np.int64),
-            gender=np.asarray(people.gender, dtype=np.int64),
-            person=np.array([f"twin/{seed}/{i}" for i in range(count)]),
+            domain=domain,
+            glasses=glasses,
+            gender=people.gender,
+            person=[f"twin/{seed}/{i}" for i in range(count)],
         )
 
     inputs, truth, reference, second = drawn(start, 0), drawn(end, 0), drawn(end, 1), drawn(end, 2)

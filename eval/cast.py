@@ -1,0 +1,129 @@
+"""Who plays in `canon`: characters of manifests, and people of the sets as if they were characters."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nenrin.domains.array import FaceArray
+from nenrin.domains.face import GLASSES
+from nenrin.eval.bench import Bench
+from nenrin.eval.characters import read_manifests, shipped
+from nenrin.eval.portraits import Album
+from nenrin.eval.subjects import Batch
+
+GAP = 10  # years at least between the two ages of a person of the sets
+NEAR = 5  # years between pictures that count as of one age
+PICTURES, PEOPLE = 2, 40  # of a person of the sets at one age; and how many persons, at most
+STRANGERS = 100
+ABOUT = 10  # years by which a stranger may differ, as long as there are enough of them
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Role:
+    """One character: pictures to be aged, and pictures of what the outcome should be."""
+
+    name: str
+    title: str  # "Conan Edogawa → Shinichi Kudo"
+    domain: str
+    start: Batch
+    goal: Batch  # empty: shown, not scored
+    age: float  # years, of the goal
+    glasses: int  # of the goal; -1 leaves them alone
+
+
+def from_manifests(bench: Bench, notes: list[str]) -> list[Role]:
+    """Characters of whom there are pictures; what is missing goes into `notes`, a line each.
+
+    Raises `UsageError` for a manifest or a folder that cannot be used at all.
+    """
+    pairs = read_manifests(list(bench.canon.manifests) or shipped())
+    if bench.canon.pictures is None:
+        notes.append(
+            f"no pictures of characters were given (--pictures DIR): {len(pairs)} pairs of "
+            f"{len({p.series for p in pairs})} works are known, {', '.join(p.name for p in pairs[:3])} ..."
+        )
+        return []
+    album = Album(bench.canon.pictures, bench.size)
+    cast = []
+    for pair in pairs:
+        portraits = album.open(pair)
+        notes += portraits.notes
+        if len(portraits.start) and (len(portraits.goal) or not pair.goal.reference):
+            title = f"{pair.start.character}, {pair.start.age:g} → {pair.goal.character}, {pair.goal.age:g}"
+            cast.append(
+                Role(
+                    name=pair.name,
+                    title=title,
+                    domain=pair.domain,
+                    start=portraits.start,
+                    goal=portraits.goal,
+                    age=pair.goal.age,
+                    glasses=GLASSES.index(pair.goal.glasses),
+                )
+            )
+    return cast
+
+
+def from_sets(bench: Bench, domain: str) -> list[Role]:
+    """Test people with pictures at two ages: the youngest are aged, the oldest are what is true."""
+    faces = bench.of_domain(domain)
+    faces = faces.take(np.isfinite(faces.age))
+    cast = []
+    for name in np.unique(faces.person):
+        mine = np.flatnonzero(faces.person == name)
+        mine = mine[np.argsort(faces.age[mine], kind="stable")]
+        age = faces.age[mine]
+        young, old = mine[age <= age[0] + NEAR][:PICTURES], mine[age >= age[-1] - NEAR][-PICTURES:]
+        goal = float(faces.age[old].mean())
+        if goal - faces.age[young].max() < GAP:
+            continue
+        cast.append(
+            Role(
+                name=str(name),
+                title=f"{faces.age[young].mean():.0f} → {goal:.0f}",
+                domain=domain,
+                start=faces.take(young),
+                goal=faces.take(old),
+                age=goal,
+                glasses=-1,
+            )
+        )
+    lots = {role.name: hashlib.sha256(f"{bench.seed} {role.name}".encode()).digest() for role in cast}
+    return sorted(cast, key=lambda role: lots[role.name])[: min(bench.people, PEOPLE)]
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Strangers:
+    """Others of the character's domain, gender and age, as far as they can be had."""
+
+    rows: NDArray[np.intp]  # of the pool
+    furthest: float  # years by which the age of one differs; NaN where the ages are unknown
+
+
+def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers:
+    """Up to `STRANGERS` faces of other people, the nearest in age; none without a face of the domain."""
+    if pool is None or role.domain not in pool.domains or not len(role.goal):
+        return Strangers(rows=np.zeros(0, np.intp), furthest=float("nan"))
+    mine = pool.identities.index(role.name) if role.name in pool.identities else -2
+    rows = np.flatnonzero((pool.domain == pool.domains.index(role.domain)) & (pool.identity != mine))
+    gender = int(role.start.gender[0])
+    off = np.abs(pool.age[rows] - role.age)
+    far = ~(off <= ABOUT)  # unknown ages come after near ones
+    other = (pool.gender[rows] != gender) & (pool.gender[rows] >= 0) & (gender >= 0)
+    lots = np.random.default_rng(seed).permutation(len(rows))
+    order = np.lexsort((lots, np.where(np.isfinite(off), off, np.inf), other, far))
+    chosen = _one_of_each(pool, rows[order])[:STRANGERS]
+    differ = np.abs(pool.age[chosen] - role.age)
+    furthest = float(np.nanmax(differ)) if np.isfinite(differ).any() else float("nan")
+    return Strangers(rows=chosen, furthest=furthest)
+
+
+def _one_of_each(pool: FaceArray, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The first row of each named person; those without a name are each their own."""
+    person = np.where(pool.identity[rows] >= 0, pool.identity[rows], -1 - rows)
+    _, first = np.unique(person, return_index=True)
+    return rows[np.sort(first)]

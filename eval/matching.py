@@ -1,0 +1,57 @@
+"""Are two faces of one person? AUC, thresholds and the equal error rate of similarities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats as scipy_stats
+
+from nenrin.eval.stats import Floats
+
+
+def auc(genuine: ArrayLike, impostor: ArrayLike) -> float:
+    """Chance that a genuine pair scores above an impostor pair, ties one half (Mann-Whitney U / mn)."""
+    genuine, impostor = np.asarray(genuine, float), np.asarray(impostor, float)
+    if not len(genuine) or not len(impostor):
+        return math.nan
+    ranks = scipy_stats.rankdata(np.concatenate([genuine, impostor]))
+    m, n = len(genuine), len(impostor)
+    return float((ranks[:m].sum() - m * (m + 1) / 2) / (m * n))
+
+
+def threshold_at_far(impostor: ArrayLike, rate: float = 0.01) -> float:
+    """The lowest similarity at or above which at most `rate` of impostor pairs are accepted."""
+    ordered = np.sort(np.asarray(impostor, dtype=np.float64))[::-1]
+    if not len(ordered):
+        return math.nan
+    allowed = math.floor(rate * len(ordered))
+    return float(np.nextafter(ordered[allowed], np.inf)) if allowed < len(ordered) else float(ordered[-1])
+
+
+def equal_error_rate(genuine: ArrayLike, impostor: ArrayLike) -> float:
+    """Where as many strangers are accepted as persons are refused (ISO/IEC 19795-1), linear in between."""
+    genuine, impostor = np.sort(np.asarray(genuine, float)), np.sort(np.asarray(impostor, float))
+    if not len(genuine) or not len(impostor):
+        return math.nan
+    thresholds = np.unique(np.concatenate([genuine, impostor, [np.inf]]))
+    refused = np.searchsorted(genuine, thresholds, "left") / len(genuine)
+    return float(crossing(refused[None], accepted_at(impostor, thresholds))[0])
+
+
+def accepted_at(ordered: Floats, thresholds: Floats) -> Floats:
+    """The share of `ordered` (ascending) similarities that reach each threshold."""
+    return 1 - np.searchsorted(ordered, thresholds, "left") / len(ordered)
+
+
+def crossing(refused: Floats, accepted: Floats) -> Floats:
+    """The rate at which rising `refused` (R, T) meets falling `accepted` (T,), linear in between: (R,)."""
+    gap = refused - accepted
+    after = np.argmax(gap >= 0, axis=1)
+    before = np.maximum(after - 1, 0)
+    rows = np.arange(len(refused))
+    low, high = gap[rows, before], gap[rows, after]
+    share = np.where(high > low, -low / np.where(high > low, high - low, 1), 0.0)
+    rate: Floats = refused[rows, before] + share * (refused[rows, after] - refused[rows, before])
+    return rate

@@ -1,0 +1,158 @@
+"""Do two agers differ on the same faces? Paired differences, effect sizes and tests, and seeds pooled."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nenrin.eval import stats
+from nenrin.eval.results import Sample, Score
+from nenrin.eval.stats import Estimate, Floats
+
+FLIPS = 10_000  # random sign flips of the test; with few persons all of them are tried
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Comparison:
+    """Ager `a` minus ager `b`, on the same faces."""
+
+    protocol: str
+    domain: str
+    case: str
+    metric: str
+    backend: str
+    a: str
+    b: str
+    difference: Estimate
+    effect: float  # Cohen's d of the paired differences, over persons
+    p: float  # sign-flip test over persons, two-sided, corrected by Holm within the protocol
+    better: str  # which of the two is better, "" where the corrected test cannot tell
+
+
+def compare(scores: Sequence[Score], *, seed: int, resamples: int) -> list[Comparison]:
+    """All pairs of agers, on every number of theirs that is a mean of the same faces."""
+    places: dict[tuple[str, ...], list[Score]] = {}
+    for score in scores:
+        if score.role == "ager" and score.sample is not None and score.better:
+            places.setdefault(score.place, []).append(score)
+    found = [
+        _compared(a, b, seed=seed, resamples=resamples)
+        for rows in places.values()
+        for a, b in itertools.combinations(rows, 2)
+        if _same_faces(a, b)
+    ]
+    for protocol in dict.fromkeys(c.protocol for c in found):
+        family = [c for c in found if c.protocol == protocol]
+        for comparison, p in zip(family, holm([c.p for c in family]), strict=True):
+            comparison.p = p
+            if not p < 0.05:
+                comparison.better = ""
+    return found
+
+
+def _same_faces(a: Score, b: Score) -> bool:
+    assert a.sample is not None
+    assert b.sample is not None
+    return np.array_equal(a.sample.groups, b.sample.groups)
+
+
+def _compared(a: Score, b: Score, *, seed: int, resamples: int) -> Comparison:
+    assert a.sample is not None
+    assert b.sample is not None
+    both = Sample(values=a.sample.values - b.sample.values, groups=a.sample.groups)
+    by_person = both.by_person()
+    difference = stats.mean(both.values, both.groups, seed=seed, resamples=resamples)
+    ahead = a.subject if difference.value * a.better > 0 else b.subject
+    return Comparison(
+        protocol=a.protocol,
+        domain=a.domain,
+        case=a.case,
+        metric=a.metric,
+        backend=a.backend,
+        a=a.subject,
+        b=b.subject,
+        difference=difference,
+        effect=cohens_d(by_person),
+        p=sign_flip_test(by_person, seed=seed),
+        better=ahead if difference.value else "",
+    )
+
+
+def cohens_d(differences: Floats) -> float:
+    """Mean over standard deviation of paired differences (P,) (Cohen 1988, d_z); NaN where it has none."""
+    known = differences[np.isfinite(differences)]
+    spread = known.std(ddof=1) if len(known) > 1 else 0.0
+    return float(known.mean() / spread) if spread > 0 else float("nan")
+
+
+def sign_flip_test(differences: Floats, *, seed: int) -> float:
+    """Two-sided p of the mean of paired differences (P,) being 0: each may as well have the other sign.
+
+    All 2^P signs where they are no more than `FLIPS`, else so many random ones, and the one seen (Phipson
+    and Smyth 2010). NaN without a difference.
+    """
+    known = differences[np.isfinite(differences)]
+    if not len(known):
+        return float("nan")
+    exact = 2 ** min(len(known), 64) <= FLIPS
+    if exact:
+        signs = 1.0 - 2 * (np.arange(2 ** len(known))[:, None] >> np.arange(len(known)) & 1)
+    else:
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(FLIPS, len(known)))
+    # To within rounding: flipping all signs must not make the mean differ from itself.
+    reached = int((np.abs(signs @ known) >= np.abs(known.sum()) - 1e-12 * np.abs(known).sum()).sum())
+    return reached / len(signs) if exact else (reached + 1) / (len(signs) + 1)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values corrected for there being so many of them (Holm 1979); NaN stays NaN."""
+    values = np.asarray(p, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    corrected = values.copy()
+    steps = values[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1) if len(order) else steps
+    return [float(v) for v in corrected]
+
+
+def pool(scores: Sequence[Score], seeds: Mapping[str, str], *, seed: int, resamples: int) -> list[Score]:
+    """A score for each training of which several seeds were given, beside the scores of each seed.
+
+    `seeds` maps an ager to the name it shares with those that differ from it by their seed alone. Persons
+    and seeds are both resampled, so the interval says what another seed would have given as well.
+    """
+    places: dict[tuple[str, ...], list[Score]] = {}
+    for score in scores:
+        if score.subject in seeds and score.sample is not None:
+            places.setdefault((seeds[score.subject], *score.place), []).append(score)
+    return [
+        dataclasses.replace(
+            rows[0],
+            subject=f"{name} ({len(rows)} seeds)",
+            estimate=_over_seeds([s.sample for s in rows if s.sample], seed=seed, resamples=resamples),
+            sample=None,
+            members=tuple(s.subject for s in rows),
+        )
+        for (name, *_), rows in places.items()
+        if len(rows) > 1 and all(_same_faces(rows[0], other) for other in rows)
+    ]
+
+
+def _over_seeds(samples: Sequence[Sample], *, seed: int, resamples: int) -> Estimate:
+    """The mean over faces and seeds; a resample draws seeds, and persons, with replacement."""
+    values = np.stack([s.values for s in samples])  # (S, N)
+    _, member = np.unique(samples[0].groups, return_inverse=True)
+    persons = int(member.max()) + 1 if len(member) else 0
+    known = np.isfinite(values)
+    sums = np.stack([np.bincount(member, row, persons) for row in np.where(known, values, 0)])
+    counts = np.stack([np.bincount(member, row, persons) for row in known])
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(persons, np.full(persons, 1 / persons), size=resamples) if persons else counts
+    of_seeds = rng.multinomial(len(samples), np.full(len(samples), 1 / len(samples)), size=resamples)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(sums.sum() / counts.sum())
+        resampled = (of_seeds * (drawn @ sums.T)).sum(1) / (of_seeds * (drawn @ counts.T)).sum(1)
+    return stats.interval(value, resampled, n=values.shape[1], identities=persons)

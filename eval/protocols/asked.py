@@ -1,0 +1,224 @@
+"""Shared by protocols that ask one face for several ages: who is asked, and how the answers are measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nenrin.eval import metrics, stats, verification
+from nenrin.eval.bench import Bench, Contender, Floats, Sheet
+from nenrin.eval.identity import Embedder
+from nenrin.eval.judges import Judge
+from nenrin.eval.labels import LabelJudge
+from nenrin.eval.results import Who
+from nenrin.eval.subjects import Batch, Pixels
+from nenrin.eval.verification import Verification
+
+ASKED = (5, 15, 25, 45, 65, 75)  # years
+REAL = Who("real faces", "ceiling")
+SEVERAL = 4  # pictures of known age from which a person's own rank correlation is taken
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Ground:
+    """One domain: its real faces, who judges them, and what the judges and embedders are worth there."""
+
+    domain: str
+    real: Batch
+    judges: list[Judge]
+    own_error: dict[str, float]  # by judge: years
+    verified: dict[str, Verification]  # by embedder
+    gender: LabelJudge | None
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Answer:
+    """What one contender made of P people asked for `ASKED`, and how it was read."""
+
+    people: Batch
+    outputs: Pixels  # (P * A, H, H, 3), a person's ages next to each other
+    judged: dict[str, Floats]  # by judge: (P, A) years
+    similarity: dict[str, Floats]  # by embedder: (P, A)
+    gender: NDArray[np.int64] | None  # (P, A) as judged
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Measure:
+    """One number of each of N rows, by one judge or embedder."""
+
+    metric: str
+    backend: str
+    values: Floats  # (N,)
+    rows: NDArray[np.intp]  # (N,) whose they are, into the people asked
+
+
+def survey(bench: Bench, domain: str) -> Ground:
+    """Judges and embedders of a domain, measured on its real test faces."""
+    real, judges = bench.of_domain(domain), bench.panel.of(domain)
+    known = real.take(np.isfinite(real.age))
+    errors = {j.name: np.abs(bench.judged(j, known.pixels) - known.age) for j in judges}
+    return Ground(
+        domain=domain,
+        real=real,
+        judges=judges,
+        own_error={name: bench.mean(e, known.person).value for name, e in errors.items() if len(e)},
+        verified={
+            e.name: verification.verify(
+                bench.embed(e, real.pixels), real, seed=bench.seed, resamples=bench.resamples
+            )
+            for e in bench.embedders
+        },
+        gender=bench.labels.across("gender"),
+    )
+
+
+def unproven(bench: Bench, domain: str) -> list[str]:
+    """What a reader must know of the judges of age in this domain."""
+    judges = bench.panel.of(domain)
+    if not judges:
+        return [f"{domain}: no judge could be trained, so no age is read"]
+    if np.isfinite(bench.of_domain(domain).age).any():
+        return []
+    return [f"{domain}: no test face has an age, so {judge.name} is unproven here" for judge in judges]
+
+
+def choose(
+    faces: Batch, count: int, seed: int, *, shared: Collection[str] = (), aged: bool = True
+) -> NDArray[np.intp]:
+    """Up to `count` rows, no person twice, drawn by the seed and the pictures' names.
+
+    Of known age where there are any and `aged` asks for it. Pictures whose name is in `shared` (they are in
+    several domains) come first, so that domains are compared on the same people.
+    """
+    rows = np.flatnonzero(np.isfinite(faces.age)) if aged else np.arange(len(faces))
+    rows = rows if len(rows) else np.arange(len(faces))
+    lots = [hashlib.sha256(f"{seed} {faces.picture[i]}".encode()).digest() for i in rows]
+    later = [faces.picture[i] not in shared for i in rows]
+    rows = rows[sorted(range(len(rows)), key=lambda i: (later[i], lots[i]))]
+    _, first = np.unique(faces.person[rows], return_index=True)
+    return rows[np.sort(first)][:count]
+
+
+def people_of(bench: Bench, domain: str) -> Batch:
+    """Who is asked in this domain: the same faces in every protocol, so that each is aged once."""
+    others = {
+        picture
+        for picture, other in zip(bench.faces.picture, bench.faces.domain, strict=True)
+        if other != domain
+    }
+    real = bench.of_domain(domain)
+    return real.take(choose(real, bench.people, bench.seed, shared=others))
+
+
+def ask(bench: Bench, contender: Contender, people: Batch, ground: Ground) -> Answer:
+    """Ask every face for all of `ASKED`, and have the answers read."""
+    repeated = people.take(np.repeat(np.arange(len(people)), len(ASKED)))
+    outputs = bench.aged(contender, repeated, np.tile(np.array(ASKED, np.float32), len(people)))
+    gender = None if ground.gender is None else bench.labelled(ground.gender, outputs).argmax(1)
+    return Answer(
+        people=people,
+        outputs=outputs,
+        judged={j.name: bench.judged(j, outputs).reshape(-1, len(ASKED)) for j in ground.judges},
+        similarity={e.name: similarity(bench, e, people, outputs) for e in bench.embedders},
+        gender=None if gender is None else gender.reshape(-1, len(ASKED)),
+    )
+
+
+def similarity(bench: Bench, embedder: Embedder, people: Batch, outputs: Pixels) -> Floats:
+    """Of each output to its input, (P, A)."""
+    inputs, made = (bench.embed(embedder, p).astype(np.float64) for p in (people.pixels, outputs))
+    alike: Floats = np.einsum("pd,pad->pa", inputs, made.reshape(len(inputs), len(ASKED), -1))
+    return alike
+
+
+def measures(ground: Ground, answer: Answer) -> Iterator[Measure]:
+    """Everything measured of an answer, judge by judge and embedder by embedder."""
+    asked, count = np.array(ASKED, dtype=np.float64), len(answer.people)
+    people = np.arange(count)
+    outputs = np.repeat(people, len(ASKED))
+    for name, judged in answer.judged.items():
+        off = np.abs(judged - asked).ravel()
+        yield Measure(metric=metrics.AGE_ERROR, backend=name, values=off, rows=outputs)
+        if own := ground.own_error.get(name):
+            yield Measure(metric=metrics.AGE_RATIO, backend=name, values=off / own, rows=outputs)
+        rho = stats.within_person_spearman(asked, judged)
+        yield Measure(metric=metrics.RANK, backend=name, values=rho, rows=people)
+        centred = asked - asked.mean()  # least squares within each person
+        slope = judged @ centred / (centred @ centred)
+        yield Measure(metric=metrics.SLOPE, backend=name, values=slope, rows=people)
+    near = (np.abs(asked - answer.people.age[:, None]) <= verification.YEARS).ravel()
+    for name, alike in answer.similarity.items():
+        yield Measure(metric=metrics.SIMILARITY, backend=name, values=alike.ravel(), rows=outputs)
+        threshold = ground.verified[name].threshold
+        if near.any() and not np.isnan(threshold):
+            same = (alike.ravel() >= threshold)[near].astype(np.float64)
+            yield Measure(metric=metrics.SAME, backend=name, values=same, rows=outputs[near])
+    known = np.repeat(answer.people.gender >= 0, len(ASKED))
+    if ground.gender is not None and answer.gender is not None and known.any():
+        kept = (answer.gender == answer.people.gender[:, None]).ravel()[known].astype(np.float64)
+        yield Measure(
+            metric=metrics.GENDER_KEPT, backend=ground.gender.name, values=kept, rows=outputs[known]
+        )
+
+
+def ceilings(bench: Bench, ground: Ground) -> Iterator[tuple[Measure, NDArray[np.str_]]]:
+    """What real faces of the domain score, with the persons of the rows: no ager can be asked for more."""
+    known = ground.real.take(np.isfinite(ground.real.age))
+    names, counts = np.unique(known.person, return_counts=True)
+    several = [np.flatnonzero(known.person == name) for name in names[counts >= SEVERAL]]
+    for judge in ground.judges if len(known) else ():
+        years = bench.judged(judge, known.pixels)
+        every = np.arange(len(known))
+        off = np.abs(years - known.age)
+        yield Measure(metric=metrics.AGE_ERROR, backend=judge.name, values=off, rows=every), known.person
+        bias = (years - known.age).astype(np.float64)
+        yield Measure(metric=metrics.AGE_BIAS, backend=judge.name, values=bias, rows=every), known.person
+        rho = np.array([stats.spearman(known.age[rows], years[rows]) for rows in several])
+        people = np.array([rows[0] for rows in several], dtype=np.intp)
+        yield Measure(metric=metrics.RANK, backend=judge.name, values=rho, rows=people), known.person
+    for name, checked in ground.verified.items():
+        rows = np.arange(len(checked.near))
+        yield (
+            Measure(metric=metrics.SAME, backend=name, values=checked.near, rows=rows),
+            checked.near_persons,
+        )
+    told = ground.real.take(ground.real.gender >= 0)
+    if ground.gender is not None and len(told):
+        right = bench.labelled(ground.gender, told.pixels).argmax(1) == told.gender
+        measure = Measure(
+            metric=metrics.GENDER_KEPT,
+            backend=ground.gender.name,
+            values=right.astype(np.float64),
+            rows=np.arange(len(told)),
+        )
+        yield measure, told.person
+
+
+def write_ceilings(bench: Bench, sheet: Sheet, ground: Ground) -> None:
+    """Put the ceilings of a domain onto a sheet, and what each embedder's AUC is there."""
+    for measure, persons in ceilings(bench, ground):
+        sheet.mean(REAL, measure.metric, measure.backend, measure.values, persons[measure.rows])
+    known = ground.real.take(np.isfinite(ground.real.age))
+    for judge in ground.judges if len(known) else ():
+        years, drawn = bench.judged(judge, known.pixels), {"seed": bench.seed, "resamples": bench.resamples}
+        sheet.put(REAL, metrics.SLOPE, judge.name, stats.slope(known.age, years, known.person, **drawn))
+    told = ground.real.take(ground.real.gender >= 0)
+    if ground.gender is not None and len(told):
+        write_calibration(bench, sheet, ground.gender, told, told.gender)
+    for name, checked in ground.verified.items():
+        sheet.put(REAL, metrics.AUC, name, checked.auc)
+
+
+def write_calibration(
+    bench: Bench, sheet: Sheet, judge: LabelJudge, faces: Batch, truth: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Put onto a sheet how well the judge's sureness is founded on real faces; returns where it is right."""
+    p = bench.labelled(judge, faces.pixels)
+    right: NDArray[np.float64] = (p.argmax(1) == truth).astype(np.float64)
+    error = stats.calibration_error(p.max(1), right, faces.person, seed=bench.seed, resamples=bench.resamples)
+    sheet.put(REAL, metrics.CALIBRATION, judge.name, error)
+    return right
