@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import nenrin
-from nenrin.commands import age, build, evaluate, find, stylize, train, twins
+from nenrin.commands import age, build, clean, evaluate, find, review, stylize, train, twins
 from nenrin.ground import NenrinError
 
 GO_ON = "what was written is kept; the same command goes on from there"
@@ -82,6 +82,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("twins", twins.twins, GO_ON),
     ("find", find.find, "the pictures marked so far are kept; the same command starts again"),
     ("build", build.build, GO_ON),
+    ("clean", clean.clean, GO_ON),
+    ("review", review.review, "every decision was saved as it was made"),
     ("stylize", stylize.stylize, GO_ON),
     ("train", train.train, "the last checkpoint is kept; go on with nenrin train --resume RUN"),
     ("age", age.age, "the faces aged so far are kept; the same command starts again"),

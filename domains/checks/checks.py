@@ -1,0 +1,153 @@
+"""The checks: each turns what is known of the faces into one number for each, the higher the worse."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nenrin.domains.array import FaceArray
+from nenrin.domains.checks.examiner import AGES, Opinion
+from nenrin.domains.checks.faults import FAULTS
+from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.twice import Twice
+
+Floats = NDArray[np.float32]
+_LEAST = 1e-6  # a probability below this is as good as none
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Evidence:
+    """What the checks look at, of N faces."""
+
+    faces: FaceArray
+    opinion: Opinion
+    enlarged: Floats  # (N,) aligned pixels a pixel of the source picture; NaN where not known
+    twice: Twice
+
+
+class Check(Protocol):
+    """One check. `name` is its key in `Face.scores`; the statistic itself is kept as `name.raw`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        """(N,), higher is worse; NaN where the check does not apply."""
+        ...
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        """Why a face is suspected, for a person; `row` is the face's row with its `scores`."""
+        ...
+
+
+def _odds(p: NDArray[np.floating]) -> Floats:
+    """log p / (1 - p)"""
+    p = np.clip(p.astype(np.float64), _LEAST, 1 - _LEAST)
+    return (np.log(p) - np.log1p(-p)).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Looks:
+    """How much more a face looks like one with this fault put into it than like a sound one."""
+
+    name: str
+    said: str
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        fault = evidence.opinion.fault.astype(np.float64) + _LEAST
+        ratio: Floats = np.log(fault[:, 1 + FAULTS.index(self.name)] / fault[:, 0]).astype(np.float32)
+        return ratio
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return self.said
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TooSmall:
+    """How often each of the picture's pixels had to be repeated."""
+
+    name: str = "too_small"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        return np.log(evidence.enlarged)
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"too small: enlarged {row['scores']['enlarged']:.1f} times"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """How near the nearest other picture is. Of two nearly the same, the smaller one is the suspect."""
+
+    name: str = "near_duplicate"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        return evidence.twice.nearness
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"near-duplicate: of {row['twin']}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WrongAge:
+    """How unlikely the labelled age is for who was judged by a net that had not seen the label."""
+
+    name: str = "wrong_age"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        age = evidence.faces.age
+        near = np.exp(-((age[:, None] - AGES) ** 2) / (2 * 8.0**2))  # NaN where the age is not known
+        likely: Floats = -np.log((evidence.opinion.age * near).sum(1) + _LEAST)
+        return likely
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"wrong age: labelled {row['age']:g}, looks {row['scores']['age.seen']:.0f}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WrongLabel:
+    """How sure the net is of another label (self-confidence: Northcutt, Jiang and Chuang 2021)."""
+
+    label: str
+
+    @property
+    def name(self) -> str:
+        return f"wrong_{self.label}"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        label = getattr(evidence.faces, self.label)
+        p = getattr(evidence.opinion, self.label)
+        if p.shape[1] < 2 or not (label >= 0).any():
+            return np.full(len(label), np.nan, dtype=np.float32)
+        given = _odds(p[np.arange(len(label)), np.maximum(label, 0)])
+        return np.where(label >= 0, -given, np.nan).astype(np.float32)
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"wrong {self.label}: labelled {row[self.label]}"
+
+
+CHECKS: tuple[Check, ...] = (
+    Looks("not_a_face", "not a face"),
+    Looks("part", "part of a face"),
+    Looks("turned", "turned away"),
+    Looks("text", "text over the face"),
+    Looks("occluded", "something before the face"),
+    Looks("blurred", "blurred"),
+    TooSmall(),
+    NearDuplicate(),
+    WrongAge(),
+    WrongLabel("domain"),
+    WrongLabel("gender"),
+    WrongLabel("glasses"),
+)
+
+
+def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tuple[Floats, Floats]:
+    """A check's scores (N,) in [0, 1], lower = worse, within each of `groups`, and its statistic (N,)."""
+    statistic = check.statistic(evidence)
+    usual = evidence.twice.usual if isinstance(check, NearDuplicate) else None
+    return rarity(statistic, groups, usual), statistic
