@@ -1,9 +1,9 @@
 """How many planted faults are among the faces shown first: python benchmarks/clean.py SET... -o FOLDER
 
 300 faults of all kinds are planted among the kept faces of the sets, which become one set; `nenrin clean` is
-run on it; counted is what lies in the 2% that are shown first. With --cleanvision PYTHON (an interpreter that has
-cleanvision) its result on the same pictures stands beside. `--style develop` and another seed are for working
-on the checks, `--style measure` for the figures.
+run on it; counted is what lies in the 2% that are shown first. With --cleanvision PYTHON (an interpreter
+that has cleanvision) its result on the same pictures stands beside. `--style develop` and another seed are
+for working on the checks, `--style measure` for the figures.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ json.dump({path.rsplit("/", 1)[1]: row.to_dict() for path, row in scores.iterrow
 """
 
 
-def plant(sets: list[FaceSet], out: Path, *, count: int, style: str, seed: int) -> dict[int, str]:
+def plant(sets: list[FaceSet], out: Path, *, count: int, style: str, seed: int, every: int) -> dict[int, str]:
     """Write the set with faults to `out`; row -> kind."""
     rng = np.random.default_rng(seed)
     rows = [(s, i) for s, faces in enumerate(sets) for i in range(len(faces))]
@@ -53,7 +53,11 @@ def plant(sets: list[FaceSet], out: Path, *, count: int, style: str, seed: int) 
     quota = Counter(KINDS[i % len(KINDS)] for i in range(count))
     kinds: dict[int, str] = {}
     for kind, number in quota.items():
-        free = [i for i in rng.permutation(len(rows)).tolist() if i not in kinds and fits(labels[i], kind)]
+        free = [
+            i
+            for i in rng.permutation(len(rows)).tolist()
+            if i % every == 0 and i not in kinds and fits(labels[i], kind)
+        ]
         kinds |= dict.fromkeys(free[:number], kind)
     domains = tuple(dict.fromkeys(word for faces in sets for word in faces.meta.domains))
     planter = Planter(rng=rng, style=style, things=_things(style))
@@ -62,7 +66,7 @@ def plant(sets: list[FaceSet], out: Path, *, count: int, style: str, seed: int) 
     size = sets[0].meta.size
     with SetWriter(out, name=out.name, size=size, domains=domains, replace=True) as writer:
         for number, face in enumerate(face for faces in sets for face in faces.faces()):
-            if face.verdict != "keep":
+            if face.verdict != "keep" or number % every:
                 continue
             kind = kinds.get(number)
             if kind is None or kind == "near_duplicate":
@@ -145,17 +149,24 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=300)
     parser.add_argument("--style", choices=("develop", "measure"), default="measure")
     parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--every", type=int, default=1, help="take every N-th face alone, and as few faults")
     parser.add_argument("--cleanvision", metavar="PYTHON")
     options = parser.parse_args()
     folder, truth_file = options.out / "set", options.out / "truth.json"
     if not truth_file.is_file():
         sets = [FaceSet.open(path) for path in options.sets]
-        truth = plant(sets, folder, count=options.faults, style=options.style, seed=options.seed)
+        truth = plant(
+            sets,
+            folder,
+            count=options.faults // options.every,
+            style=options.style,
+            seed=options.seed,
+            every=options.every,
+        )
         write_text(truth_file, json.dumps(truth))
     truth = {int(row): kind for row, kind in json.loads(truth_file.read_text()).items()}
     start, busy = time.perf_counter(), time.process_time()
-    report = clean([folder], epochs=options.epochs)
+    report = clean([folder])
     spent = f"{time.perf_counter() - start:.0f} s, {time.process_time() - busy:.0f} s of processor time"
     faces = FaceSet.open(folder)
     print(f"{report.faces} faces, {len(truth)} faults planted; {spent}\n")

@@ -18,8 +18,8 @@ import numpy as np
 
 from nenrin.domains.array import pack
 from nenrin.domains.checks.checks import CHECKS, Evidence, score
-from nenrin.domains.checks.crossfit import crossfit
-from nenrin.domains.checks.examiner import AGES, SIZE
+from nenrin.domains.checks.examiner import examine
+from nenrin.domains.checks.features import SIZE
 from nenrin.domains.checks.twice import find_twice
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.faceset import FaceSet
@@ -45,7 +45,6 @@ def clean(
     paths: Sequence[str | Path],
     *,
     thresholds: Thresholds | None = None,
-    epochs: int = 10,
     again: bool = False,
 ) -> CleanReport:
     """Score the faces of one or more sets and decide which a person should look at.
@@ -66,17 +65,17 @@ def clean(
     rows = [faces.stored().to_pylist() for faces in sets]
     for row in (row for part in rows for row in part):
         row["scores"] = {entry["key"]: entry["value"] for entry in row["scores"] or ()}
-    with workplace(sets[0].path, _fingerprint(rows, epochs), name=_FOLDER) as folder:
+    with workplace(sets[0].path, _fingerprint(rows), name=_FOLDER) as folder:
         if compute:
-            _score(sets, rows, folder, epochs)
+            _score(sets, rows, folder)
         report = _decide(sets, rows, thresholds or Thresholds())
     clear(sets[0].path, name=_FOLDER)
     return dataclasses.replace(report, computed=compute)
 
 
-def _fingerprint(rows: Sequence[Sequence[dict[str, Any]]], epochs: int) -> str:
+def _fingerprint(rows: Sequence[Sequence[dict[str, Any]]]) -> str:
     ids = [row["id"] for part in rows for row in part]
-    return hashlib.sha256(json.dumps([VERSION, epochs, ids]).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([VERSION, ids]).encode()).hexdigest()[:32]
 
 
 def examined(row: Mapping[str, Any]) -> bool:
@@ -84,7 +83,7 @@ def examined(row: Mapping[str, Any]) -> bool:
     return row["verdict"] != "drop" or SUSPICION in row["scores"]
 
 
-def _score(sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder: Path, epochs: int) -> None:
+def _score(sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder: Path) -> None:
     """Put the scores of all checks, and their statistics, into the `scores` of the rows."""
     flat = [row for part in rows for row in part]
     chosen = np.flatnonzero([examined(row) for row in flat])
@@ -99,12 +98,12 @@ def _score(sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder
     )[1]
     evidence = Evidence(
         faces=faces,
-        opinion=crossfit(faces, folder, epochs=epochs),
+        opinion=examine(faces),
         enlarged=enlarged,
         twice=find_twice(faces, enlarged, among=domain, groups=source),
     )
     starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])])
-    seen = evidence.opinion.age @ AGES
+    seen = evidence.opinion.age
     for i, row in enumerate(flat[j] for j in chosen):
         row["scores"]["age.seen"] = float(seen[i])
         if evidence.twice.twin[i] >= 0:

@@ -50,7 +50,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.add(
             Face(id="0" * 16, image=face.image, domain="photo", verdict="drop", reason="no face found")
         )
-    clean([folder / "set"], epochs=1)
+    clean([folder / "set"])
     return folder / "set"
 
 

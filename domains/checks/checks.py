@@ -10,13 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
-from nenrin.domains.checks.examiner import AGES, Opinion
-from nenrin.domains.checks.faults import FAULTS
+from nenrin.domains.checks.opinion import FAULTS, Floats, Opinion
 from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.twice import Twice
-
-Floats = NDArray[np.float32]
-_LEAST = 1e-6  # a probability below this is as good as none
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -44,12 +40,6 @@ class Check(Protocol):
         ...
 
 
-def _odds(p: NDArray[np.floating]) -> Floats:
-    """log p / (1 - p)"""
-    p = np.clip(p.astype(np.float64), _LEAST, 1 - _LEAST)
-    return (np.log(p) - np.log1p(-p)).astype(np.float32)
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Looks:
     """How much more a face looks like one with this fault put into it than like a sound one."""
@@ -58,9 +48,8 @@ class Looks:
     said: str
 
     def statistic(self, evidence: Evidence) -> Floats:
-        fault = evidence.opinion.fault.astype(np.float64) + _LEAST
-        ratio: Floats = np.log(fault[:, 1 + FAULTS.index(self.name)] / fault[:, 0]).astype(np.float32)
-        return ratio
+        fault = evidence.opinion.fault
+        return fault[:, 1 + FAULTS.index(self.name)] - fault[:, 0]
 
     def reason(self, row: Mapping[str, Any]) -> str:
         return self.said
@@ -94,23 +83,30 @@ class NearDuplicate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WrongAge:
-    """How unlikely the labelled age is for who was judged by a net that had not seen the label."""
+    """How far the labelled age is from how old the face looks, by what such looks are usually off."""
 
     name: str = "wrong_age"
 
     def statistic(self, evidence: Evidence) -> Floats:
-        age = evidence.faces.age
-        near = np.exp(-((age[:, None] - AGES) ** 2) / (2 * 8.0**2))  # NaN where the age is not known
-        likely: Floats = -np.log((evidence.opinion.age * near).sum(1) + _LEAST)
-        return likely
+        age, looks = evidence.faces.age, evidence.opinion.age
+        off = np.abs(age - looks)
+        known = ~np.isnan(off)
+        if not known.any():
+            return off
+        # Old faces are misjudged by more years than children's.
+        order = np.argsort(looks[known])
+        usual = np.full(len(age), np.nan, dtype=np.float32)
+        for some in np.array_split(np.flatnonzero(known)[order], max(known.sum() // 300, 1)):
+            usual[some] = np.median(off[some])
+        return (off / np.maximum(usual, 1)).astype(np.float32)  # type: ignore[no-any-return]
 
     def reason(self, row: Mapping[str, Any]) -> str:
-        return f"wrong age: labelled {row['age']:g}, looks {row['scores']['age.seen']:.0f}"
+        return f"wrong age: labelled {row['age']:g}, looks {max(row['scores']['age.seen'], 0):.0f}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WrongLabel:
-    """How sure the net is of another label (self-confidence: Northcutt, Jiang and Chuang 2021)."""
+    """How much more a face looks like another label's (margin: Northcutt, Jiang and Chuang 2021)."""
 
     label: str
 
@@ -120,11 +116,14 @@ class WrongLabel:
 
     def statistic(self, evidence: Evidence) -> Floats:
         label = getattr(evidence.faces, self.label)
-        p = getattr(evidence.opinion, self.label)
-        if p.shape[1] < 2 or not (label >= 0).any():
+        looks = getattr(evidence.opinion, self.label)
+        if looks.shape[1] < 2 or not (label >= 0).any():
             return np.full(len(label), np.nan, dtype=np.float32)
-        given = _odds(p[np.arange(len(label)), np.maximum(label, 0)])
-        return np.where(label >= 0, -given, np.nan).astype(np.float32)
+        rows = np.arange(len(label))
+        given = looks[rows, np.maximum(label, 0)]
+        others = looks.copy()
+        others[rows, np.maximum(label, 0)] = -np.inf
+        return np.where(label >= 0, others.max(1) - given, np.nan).astype(np.float32)
 
     def reason(self, row: Mapping[str, Any]) -> str:
         return f"wrong {self.label}: labelled {row[self.label]}"

@@ -18,24 +18,27 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-FAULTS = ("not_a_face", "part", "turned", "text", "occluded", "blurred")
+from nenrin.domains.checks.opinion import FAULTS
+
 _OWN_OUTLINE = ("text", "occluded", "blurred")
 
 
-def spoil(images: Tensor, masks: Tensor, kinds: Tensor, generator: torch.Generator) -> Tensor:
+def spoil(images: Tensor, masks: Tensor, kinds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Put into each of (B, 3, H, W) faces the fault of `FAULTS` that (B,) `kinds` names.
 
-    `masks` (B, 1, H, W) is 1 where a face's picture has pixels; outside, all is 0 before and after.
+    `masks` (B, 1, H, W) is 1 where a face's picture has pixels; outside, all is 0 before and after. Returns
+    the spoilt faces and their masks.
     """
-    spoilt = images.clone()
+    spoilt, outlines = images.clone(), masks.clone()
     strangers = torch.randperm(len(images), generator=generator)
     for index, name in enumerate(FAULTS):
         rows = torch.nonzero(kinds == index)[:, 0]
         if len(rows):
             made = _MAKERS[name](images[rows], images[strangers[rows]], generator)
             # What is no aligned face may have any outline: no fault may be told by where the grey begins.
-            spoilt[rows] = made.clamp(-1, 1) * masks[rows if name in _OWN_OUTLINE else strangers[rows]]
-    return spoilt
+            outlines[rows] = masks[rows if name in _OWN_OUTLINE else strangers[rows]]
+            spoilt[rows] = made.clamp(-1, 1) * outlines[rows]
+    return spoilt, outlines
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:

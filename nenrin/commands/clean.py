@@ -16,7 +16,6 @@ def clean(
     ],
     review: Annotated[float, typer.Option(help="Share of the faces to show a person, worst first.")] = 0.02,
     drop: Annotated[float, typer.Option(help="Leave out unasked what scores below this.")] = 1e-6,
-    epochs: Annotated[int, typer.Option(min=1, help="How often the net goes over the faces.")] = 4,
     again: Annotated[bool, typer.Option("--again", help="Compute all scores anew.")] = False,
 ) -> None:
     """Score every face, and mark those that a person should look at.
@@ -33,7 +32,7 @@ def clean(
     from nenrin.domains.clean import clean as clean_sets
 
     thresholds = Thresholds(review=review, drop=drop, limits=limits)
-    report = clean_sets(sets, thresholds=thresholds, epochs=epochs, again=again)
+    report = clean_sets(sets, thresholds=thresholds, again=again)
     kept, shown, dropped = (report.verdicts[verdict] for verdict in ("keep", "review", "drop"))
     typer.echo(
         f"{report.faces} faces: {kept} kept, {shown} to look at, {dropped} left out unless you keep them"
