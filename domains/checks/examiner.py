@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
 _BATCH = 60
-_STIFFNESS = 2e-3  # of the ridge, as a share of the features' mean square
+_STIFFNESS = 0.1  # of the ridge, as a share of the features' mean square
 
 
 def folds_of(faces: FaceArray) -> NDArray[np.int64]:

@@ -13,6 +13,8 @@ _SIDE = 48
 _HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (12, 12), (6, 6), (6, 6), 9)  # Dalal and Triggs 2005
 _GRID = 6  # energies are taken in so many rows and columns
 _COLOURS = 12
+_BLOCK = 36  # values of a block of the histograms: 2 x 2 cells, 9 directions
+_EDGES, _ENERGIES = _HOG.getDescriptorSize(), 3 * _GRID**2  # how many values of a vector are which
 
 
 def describe(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -40,32 +42,38 @@ def _reduce(image: NDArray[np.generic], side: int) -> NDArray[np.float32]:
 
 
 class Basis:
-    """What varies most among faces (principal components), and smooth functions of it.
+    """What varies most among the faces of a set (principal components), and how badly the first few of them
+    explain each part of a face: what is not of faces, such as writing or a hand, cannot be made of them."""
 
-    The functions are random Fourier features (Rahimi and Recht 2007): a linear rule in them is a kernel
-    machine in the components, at a cost that grows with the faces and not with their square.
-    """
-
-    def __init__(self, vectors: NDArray[np.float32], *, components: int = 400, functions: int = 1200) -> None:
+    def __init__(self, vectors: NDArray[np.float32], *, components: int = 600, explaining: int = 60) -> None:
         rng = np.random.default_rng(0)
-        sample = vectors[rng.choice(len(vectors), min(len(vectors), 6000), replace=False)]
-        self._mean = sample.mean(0)
+        sample = vectors[rng.choice(len(vectors), min(len(vectors), 8000), replace=False)]
+        self._mean, self._spread = sample.mean(0), sample.std(0) + 1e-3
         centred = sample - self._mean
         values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
-        keep = np.argsort(values)[::-1][:components]
+        order = np.argsort(values)[::-1]
+        kept = order[: min(components, len(sample) // 8)]
+        self._few = axes[:, order[:explaining]]
         # Between the components as they are and all alike: the small ones tell people apart, and hold noise.
-        self._axes = axes[:, keep] / np.sqrt(values[keep].clip(1e-6) + values[keep[0]] * 0.01)
-        inner = self._project(sample[:600])
-        apart = ((inner[: len(inner) // 2, None] - inner[None, -(len(inner) // 2) :]) ** 2).sum(-1)
-        width = float(np.median(apart)) if apart.size else float(len(keep))
-        self._turns = (rng.normal(size=(len(keep), functions)) * np.sqrt(1.5 / width)).astype(np.float32)
-        self._starts = rng.uniform(0, 2 * np.pi, functions).astype(np.float32)
-
-    def _project(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return ((vectors - self._mean) @ self._axes).astype(np.float32)  # type: ignore[no-any-return]
+        self._axes = axes[:, kept] / np.sqrt(values[kept].clip(0) + values[order[0]] * 0.01 + 1e-9)
+        unexplained = self._unexplained(sample)
+        self._level, self._range = unexplained.mean(0), unexplained.std(0) + 1e-3
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) -> (N, components + functions + 1); the last is 1."""
-        inner = self._project(vectors)
-        waves = np.cos(inner @ self._turns + self._starts) * 3
-        return np.concatenate([inner, waves, np.ones((len(inner), 1), np.float32)], 1, dtype=np.float32)
+        """(N, D) -> (N, F); the last is 1."""
+        inner = (vectors - self._mean) @ self._axes
+        rest = (self._unexplained(vectors) - self._level) / self._range
+        return np.concatenate([inner, rest, np.ones((len(inner), 1))], 1, dtype=np.float32)
+
+    def _unexplained(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Log energies of what the first components leave over: of each part, and of the worst parts."""
+        centred = vectors - self._mean
+        rest = ((centred - (centred @ self._few) @ self._few.T) / self._spread) ** 2
+        edges, energies, colours = np.split(rest, np.cumsum([_EDGES, _ENERGIES]), axis=1)
+        by_block = edges.reshape(len(rest), -1, _BLOCK).mean(-1)
+        by_energy = energies.reshape(len(rest), 3, -1).mean(1)
+        cells = _COLOURS // _GRID
+        colours = colours[:, : 3 * _COLOURS**2].reshape(len(rest), _GRID, cells, _GRID, cells, 3)
+        by_colour = colours.mean((2, 4, 5)).reshape(len(rest), -1)
+        worst = [np.sort(part, 1)[:, -8:] for part in (by_block, by_colour)]
+        return np.log(np.concatenate([by_block, by_energy, by_colour, *worst], 1) + 0.05)  # type: ignore[no-any-return]

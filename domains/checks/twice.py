@@ -13,6 +13,8 @@ from nenrin.domains.duplicates import HASH_BYTES, difference_hash, near_duplicat
 
 _SIDE = 16  # the embedding is that many pixels squared
 _INNER = (slice(14, 55), slice(14, 50))  # of 64: what every source has pixels of
+_MANY = 50_000  # from here on a comparison of all with all takes minutes, and the hash must do
+_BLOCK = 512
 _SAMPLE = 1000  # faces of a group whose nearest neighbours say how alike two different pictures are
 
 
@@ -44,7 +46,7 @@ def find_twice(
     rng = np.random.default_rng(0)
     for family in np.unique(among):
         rows = np.flatnonzero(among == family)
-        for a, b in near_duplicates(hashes[rows]):
+        for a, b in _candidates(vectors[rows], hashes[rows]):
             one, two = rows[a], rows[b]  # a < b
             near = _nearness(float(vectors[one] @ vectors[two]))
             worse, better = (one, two) if enlarged[one] > 1.05 * enlarged[two] else (two, one)
@@ -57,6 +59,18 @@ def find_twice(
             alike[np.arange(len(sample)), np.searchsorted(rows, sample)] = -1  # itself
             usual[sample] = _nearness(alike.max(1))
     return Twice(nearness=nearness, twin=twin, usual=usual)
+
+
+def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> set[tuple[int, int]]:
+    """Pairs worth a look: near by hash, and each one's nearest by embedding where there are few enough."""
+    pairs = set(near_duplicates(hashes))
+    if len(vectors) <= _MANY:
+        for start in range(0, len(vectors), _BLOCK):
+            alike = vectors[start : start + _BLOCK] @ vectors.T
+            alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1  # itself
+            for row, other in enumerate(alike.argmax(1).tolist(), start):
+                pairs.add((min(row, other), max(row, other)))
+    return pairs
 
 
 def _nearness(correlation: float | NDArray[np.floating]) -> NDArray[np.float32]:
