@@ -43,10 +43,8 @@ def rewrite(faces: FaceSet, columns: Mapping[str, Sequence[Any]], **meta: Any) -
             faces.path / "README.md",
             data_card(faces.meta.name, faces.meta.size, faces.meta.licences, tally, note=faces.meta.note),
         )
-        values = dataclasses.asdict(faces.meta)
-        write_toml(
-            faces.path / "set.toml", {key: value for key, value in values.items() if value is not None}
-        )
+        known = {key: value for key, value in dataclasses.asdict(faces.meta).items() if value is not None}
+        write_toml(faces.path / "set.toml", known)
     except OSError as error:
         raise NenrinError(
             f"cannot write to {faces.path}: {error.strerror or error}; free some space and try again"

@@ -89,7 +89,7 @@ class WrongAge:
 
     def statistic(self, evidence: Evidence) -> Floats:
         age, looks = evidence.faces.age, evidence.opinion.age
-        off = np.abs(age - looks)
+        off: Floats = np.abs(age - looks)
         known = ~np.isnan(off)
         if not known.any():
             return off
@@ -98,7 +98,7 @@ class WrongAge:
         usual = np.full(len(age), np.nan, dtype=np.float32)
         for some in np.array_split(np.flatnonzero(known)[order], max(known.sum() // 300, 1)):
             usual[some] = np.median(off[some])
-        return (off / np.maximum(usual, 1)).astype(np.float32)  # type: ignore[no-any-return]
+        return (off / np.maximum(usual, 1)).astype(np.float32)
 
     def reason(self, row: Mapping[str, Any]) -> str:
         return f"wrong age: labelled {row['age']:g}, looks {max(row['scores']['age.seen'], 0):.0f}"

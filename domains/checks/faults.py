@@ -89,12 +89,12 @@ def _pieces(images: Tensor, others: Tensor, generator: torch.Generator) -> Tenso
     cells = 4 if torch.rand(1, generator=generator) < 0.5 else 2
     tile = images.shape[-1] // cells
     count = len(images)
-    both = torch.cat([images, others], 1).unflatten(2, (cells, tile)).unflatten(4, (cells, tile))
+    both = torch.cat([images, others], 1).view(count, 6, cells, tile, cells, tile)
     tiles = both.permute(0, 2, 4, 1, 3, 5).reshape(count, cells * cells, 2, 3, tile, tile)
     order = torch.rand(count, cells * cells, generator=generator).argsort(1)
     whose = torch.randint(0, 2, (count, cells * cells), generator=generator)
     picked = tiles[torch.arange(count)[:, None], order, whose].flip(-2 if whose[0, 0] else -1)
-    grid = picked.unflatten(1, (cells, cells)).permute(0, 3, 1, 4, 2, 5)
+    grid = picked.view(count, cells, cells, 3, tile, tile).permute(0, 3, 1, 4, 2, 5)
     return grid.reshape(images.shape)
 
 
@@ -183,7 +183,7 @@ def _writing(rng: np.random.Generator) -> NDArray[np.uint8]:
             cv2.putText(canvas, text, (x, y), font, height / 26, 255, weight, cv2.LINE_AA)
     if rng.random() < 0.4:
         turn = cv2.getRotationMatrix2D((_CANVAS / 2, _CANVAS / 2), rng.normal(0, 25), 1)
-        canvas = cv2.warpAffine(canvas, turn, (_CANVAS, _CANVAS))
+        canvas = np.asarray(cv2.warpAffine(canvas, turn, (_CANVAS, _CANVAS)), dtype=np.uint8)
     return canvas
 
 

@@ -26,19 +26,19 @@ def describe(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.f
     half = cv2.resize(grey, (_SIDE // 2, _SIDE // 2), interpolation=cv2.INTER_AREA)
     coarse = np.abs(cv2.Laplacian(half, cv2.CV_32F))
     energies = [np.log1p(_reduce(part, _GRID)) for part in (fine, coarse, fine**2)]
-    colours = _reduce(face, _COLOURS).astype(np.float32) / 64
+    colours = _reduce(face, _COLOURS) / 64
     return np.concatenate(
         [
-            _HOG.compute(grey).ravel() * 4,
+            np.asarray(_HOG.compute(grey)).ravel() * 4,
             *(part.ravel() for part in energies),
             colours.ravel(),
-            _reduce(inside, _GRID).astype(np.float32).ravel() / 255,
+            _reduce(inside, _GRID).ravel() / 255,
         ]
     )
 
 
-def _reduce(image: NDArray[np.generic], side: int) -> NDArray[np.float32]:
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+def _reduce(image: NDArray[np.uint8] | NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 class Basis:
@@ -76,4 +76,4 @@ class Basis:
         colours = colours[:, : 3 * _COLOURS**2].reshape(len(rest), _GRID, cells, _GRID, cells, 3)
         by_colour = colours.mean((2, 4, 5)).reshape(len(rest), -1)
         worst = [np.sort(part, 1)[:, -8:] for part in (by_block, by_colour)]
-        return np.log(np.concatenate([by_block, by_energy, by_colour, *worst], 1) + 0.05)  # type: ignore[no-any-return]
+        return np.log(np.concatenate([by_block, by_energy, by_colour, *worst], 1) + 0.05)

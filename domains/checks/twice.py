@@ -74,7 +74,7 @@ def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> set[
 
 
 def _nearness(correlation: float | NDArray[np.floating]) -> NDArray[np.float32]:
-    return -np.log(np.maximum(1 - correlation, 1e-3)).astype(np.float32)  # type: ignore[no-any-return]
+    return -np.log(np.maximum(1 - correlation, 1e-3)).astype(np.float32)
 
 
 def _describe(faces: FaceArray) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -85,7 +85,7 @@ def _describe(faces: FaceArray) -> tuple[NDArray[np.float32], NDArray[np.uint8]]
         pixels = faces.pixels[row]
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[_INNER].astype(np.float32)
         small = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        small -= cv2.GaussianBlur(small, (0, 0), 4)  # faces lit alike are not the same face
+        small = small - cv2.GaussianBlur(small, (0, 0), 4)  # faces lit alike are not the same face
         vectors[row] = (small / (np.linalg.norm(small) + 1e-6)).ravel()
         hashes[row] = np.frombuffer(difference_hash(pixels), dtype=np.uint8)
     return vectors, hashes
