@@ -146,8 +146,6 @@ def _decide(
     return CleanReport(
         faces=len(open_rows),
         verdicts=Counter(verdict for verdict, _ in decided),
-        reasons=Counter(
-            (reason or "").split(":")[0].split(";")[0] for verdict, reason in decided if verdict != "keep"
-        ),
+        reasons=Counter((reason or "").split(":")[0] for verdict, reason in decided if verdict != "keep"),
         computed=False,
     )

@@ -93,8 +93,10 @@ def test_verdicts_follow_thresholds_and_name_all_reasons() -> None:
     verdicts = decide(rows, Thresholds(review=0.02, drop=1e-6))
     assert verdicts[0] == ("drop", "text over the face")
     assert verdicts[1][0] == "review"
-    assert verdicts[1][1].startswith("wrong age: labelled 5, looks 61")  # type: ignore[union-attr]
+    assert verdicts[1][1] == "wrong age: labelled 5, looks 61"
     assert verdicts[2:] == [("keep", None)] * 98
+    both = decide([_row(text=1e-9, blurred=1e-8), *[_row()] * 99], Thresholds())
+    assert both[0] == ("drop", "text over the face: also blurred")
     by_limit = decide(rows, Thresholds(review=0.02, drop=0, limits={"blurred": 0.5, "text": 0}))
     assert [verdict for verdict, _ in by_limit[:3]] == ["keep", "review", "review"]
 

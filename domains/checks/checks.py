@@ -149,4 +149,7 @@ def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tupl
     """A check's scores (N,) in [0, 1], lower = worse, within each of `groups`, and its statistic (N,)."""
     statistic = check.statistic(evidence)
     usual = evidence.twice.usual if isinstance(check, NearDuplicate) else None
-    return rarity(statistic, groups, usual), statistic
+    scores = rarity(statistic, groups, usual)
+    if isinstance(check, WrongLabel):
+        scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual
+    return scores, statistic

@@ -15,6 +15,8 @@ _SIDE = 16  # the embedding is that many pixels squared
 _INNER = (slice(14, 55), slice(14, 50))  # of 64: what every source has pixels of
 _MANY = 50_000  # from here on a comparison of all with all takes minutes, and the hash must do
 _BLOCK = 512
+_NEIGHBOURS = 3
+_SLACK = 3  # pixels
 _SAMPLE = 1000  # faces of a group whose nearest neighbours say how alike two different pictures are
 
 
@@ -46,9 +48,9 @@ def find_twice(
     rng = np.random.default_rng(0)
     for family in np.unique(among):
         rows = np.flatnonzero(among == family)
-        for a, b in _candidates(vectors[rows], hashes[rows]):
+        for a, b in sorted(_candidates(vectors[rows], hashes[rows])):
             one, two = rows[a], rows[b]  # a < b
-            near = _nearness(float(vectors[one] @ vectors[two]))
+            near = _nearness(faces, one, two)
             worse, better = (one, two) if enlarged[one] > 1.05 * enlarged[two] else (two, one)
             if not near <= nearness[worse]:  # NaN too
                 nearness[worse], twin[worse] = near, better
@@ -57,7 +59,8 @@ def find_twice(
             sample = rng.choice(members, min(_SAMPLE, len(members)), replace=False)
             alike = vectors[sample] @ vectors[rows].T
             alike[np.arange(len(sample)), np.searchsorted(rows, sample)] = -1  # itself
-            usual[sample] = _nearness(alike.max(1))
+            for row, other in zip(sample, rows[alike.argmax(1)], strict=True):
+                usual[row] = _nearness(faces, row, other) if row != other else np.nan
     return Twice(nearness=nearness, twin=twin, usual=usual)
 
 
@@ -68,13 +71,27 @@ def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> set[
         for start in range(0, len(vectors), _BLOCK):
             alike = vectors[start : start + _BLOCK] @ vectors.T
             alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1  # itself
-            for row, other in enumerate(alike.argmax(1).tolist(), start):
-                pairs.add((min(row, other), max(row, other)))
+            most = min(_NEIGHBOURS, len(vectors))
+            nearest = np.argpartition(alike, -most)[:, -most:].tolist()
+            for row, others in enumerate(nearest, start):
+                pairs |= {(min(row, other), max(row, other)) for other in others if other != row}
     return pairs
 
 
-def _nearness(correlation: float | NDArray[np.floating]) -> NDArray[np.float32]:
-    return -np.log(np.maximum(1 - correlation, 1e-3)).astype(np.float32)
+def _nearness(faces: FaceArray, one: int, two: int) -> float:
+    """-log(1 - correlation) of two faces' details, wherever the second lies within some pixels of the first:
+    a copy that was cut a little otherwise is aligned a little otherwise."""
+    a, b = (_details(faces.pixels[row]) for row in (one, two))
+    inner = np.ascontiguousarray(a[_SLACK:-_SLACK, _SLACK:-_SLACK])
+    correlation = float(cv2.matchTemplate(b, inner, cv2.TM_CCOEFF_NORMED).max())
+    return float(-np.log(max(1 - correlation, 1e-3)))
+
+
+def _details(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """An aligned face's middle without its light and shade: faces lit alike are not the same face."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[_INNER].astype(np.float32)
+    details: NDArray[np.float32] = cv2.GaussianBlur(grey, (0, 0), 1) - cv2.GaussianBlur(grey, (0, 0), 6)
+    return details
 
 
 def _describe(faces: FaceArray) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -57,5 +57,13 @@ def decide(rows: Sequence[Mapping[str, Any]], thresholds: Thresholds) -> list[tu
             verdicts.append(("keep", None))
             continue
         verdict = "drop" if values[named[0]] < thresholds.drop else "review"
-        verdicts.append((verdict, "; ".join(CHECKS[i].reason(row) for i in named)))
+        verdicts.append((verdict, _said([CHECKS[i].reason(row) for i in named])))
     return verdicts
+
+
+def _said(reasons: Sequence[str]) -> str:
+    """The worst reason up to its colon, by which faces are counted; then what is particular to this one."""
+    first, *others = reasons
+    if not others:
+        return first
+    return f"{first}{', also ' if ':' in first else ': also '}{', '.join(others)}"
