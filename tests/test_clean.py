@@ -114,7 +114,8 @@ def test_planted_faults_are_among_the_worst(faulty: Path) -> None:
     worst = np.argsort([row.get(SUSPICION, 2) for row in _scores(faulty)])
     faces = list(FaceSet.open(faulty).faces())
     planted = set(FAULTS) - {71} | {72}  # the copy stands behind its original
-    assert len(planted & set(worst[:12].tolist())) >= 3, [(int(r), faces[r].reason) for r in worst[:12]]
+    found = planted & set(worst[:12].tolist())  # 0.3 of them by chance
+    assert len(found) >= 2, [(int(r), faces[r].reason) for r in worst[:12]]
     copy = faces[72]
     assert copy.reason is not None and f"near-duplicate: of {faces[71].source_id}" in copy.reason
 

@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 
 _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
+_LEAST = 600  # spoilt faces, however small the set
 _BATCH = 60
 _STIFFNESS = 0.1  # of the ridge, as a share of the features' mean square
 
@@ -111,7 +112,7 @@ def _one_hot(labels: NDArray[np.int64], classes: int) -> Floats:
 def _spoil(faces: FaceArray, seed: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
     """Vectors (M, D) of faces with a fault put in, which of FAULTS it is (M,), and whose face it was (M,)."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-    count = -(-round(_SPOILT * len(faces)) // _BATCH) * _BATCH
+    count = -(-max(round(_SPOILT * len(faces)), _LEAST) // _BATCH) * _BATCH
     origin = rng.permutation(np.resize(rng.permutation(len(faces)), count))
     kinds = np.resize(np.arange(len(FAULTS)), count)
     vectors = []

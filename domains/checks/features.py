@@ -52,7 +52,7 @@ class Basis:
         centred = sample - self._mean
         values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
         order = np.argsort(values)[::-1]
-        kept = order[: min(components, len(sample) // 8)]
+        kept = order[: min(components, len(sample) // 2)]
         self._few = axes[:, order[:explaining]]
         # Between the components as they are and all alike: the small ones tell people apart, and hold noise.
         self._axes = axes[:, kept] / np.sqrt(values[kept].clip(0) + values[order[0]] * 0.01 + 1e-9)
