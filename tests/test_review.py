@@ -166,6 +166,7 @@ def test_a_person_decides_with_one_key_each(
     suspects: Path, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
+    playwright.expect.set_options(timeout=30_000)  # a machine may be busy
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
     process, address = _start(command, suspects)
     with playwright.sync_playwright() as drive:

@@ -26,7 +26,7 @@ def build(
     splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
     points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,
-    clean: Annotated[bool, typer.Option(help="Score the faces too, as nenrin clean does.")] = False,
+    clean: Annotated[bool, typer.Option("--clean", help="Score them too: nenrin clean.")] = False,
 ) -> None:
     """Make a set of faces out of raw pictures.
 
