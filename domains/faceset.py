@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import nenrin
 from nenrin.domains.align import TEMPLATE
 from nenrin.domains.card import Tally, data_card
+from nenrin.domains.decisions import DECIDED, KEYS, Decisions, path_of
 from nenrin.domains.face import DOMAINS, Face
 from nenrin.domains.storage import LABELS, STORED, load_row, store_row
 from nenrin.ground import NenrinError, UsageError, read_toml, write_text, write_toml
@@ -42,14 +43,24 @@ class SetMeta:
     licences: dict[str, str]  # by source
     build: str | None = None  # fingerprint of the inputs and options it was built from
     note: str | None = None  # what else a reader of the card should know of its making
+    cleaned: int | None = (
+        None  # version of the checks whose scores the faces have; see `nenrin.domains.clean`
+    )
 
 
 class FaceSet:
-    """A folder of shards `faces-00000.parquet` ..., opened for reading."""
+    """A folder of shards `faces-00000.parquet` ..., opened for reading.
+
+    What a person decided in a review (`nenrin.domains.decisions`) counts before what is stored.
+    """
 
     def __init__(self, path: Path, meta: SetMeta) -> None:
         self.path = path
         self.meta = meta
+        self.decisions = Decisions(path_of(path))
+        new = sorted(self.decisions.domains - set(meta.domains))
+        if new:
+            meta.domains = (*meta.domains, *new)
 
     @classmethod
     def open(cls, path: str | Path) -> FaceSet:
@@ -82,6 +93,15 @@ class FaceSet:
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows' labels; the pictures are read only if "image" is named."""
         names = list(LABELS if columns is None else columns)
+        if len(self.decisions) and set(names) & set(DECIDED):
+            table = self.stored([*names, *(key for key in KEYS if key not in names)])
+            keys = zip(*(table[key].to_pylist() for key in KEYS), strict=True)
+            return self.decisions.apply_to(table, keys).select(names)
+        return self.stored(names)
+
+    def stored(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """As `table`, before any person's decision."""
+        names = list(LABELS if columns is None else columns)
         parts = []
         for shard in self.shards:
             parts.append(_open(shard).read(columns=names).replace_schema_metadata(None))
@@ -94,7 +114,7 @@ class FaceSet:
         """All rows in order, a few at a time: memory does not grow with the set."""
         for shard in self.shards:
             for batch in _open(shard).iter_batches(batch_size=GROUP_ROWS):
-                yield from map(load_row, batch.to_pylist())
+                yield from (self.decisions.apply(load_row(row)) for row in batch.to_pylist())
 
 
 def _arranged(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -33,12 +33,12 @@ def finished(out: Path, fingerprint: str) -> FaceSet | None:
 
 
 @contextmanager
-def workplace(out: Path, fingerprint: str) -> Iterator[Path]:
+def workplace(out: Path, fingerprint: str, *, name: str = _FOLDER) -> Iterator[Path]:
     """The folder of the jobs' files, for this process alone; what another work or release left is dropped.
 
     `fingerprint` names all that decides the outcome.
     """
-    folder = out / _FOLDER
+    folder = out / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
@@ -51,19 +51,22 @@ def workplace(out: Path, fingerprint: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"another build is writing to {out}: wait for it or choose another folder"
+                f"another command is writing to {out}: wait for it or choose another folder"
             ) from None
         stamp, now = folder / "fingerprint", f"{fingerprint} {nenrin.__version__}"
         if not stamp.is_file() or stamp.read_text() != now:
-            for stale in folder.glob("*.parquet"):
-                stale.unlink()
+            for stale in folder.iterdir():
+                if stale.is_dir():
+                    shutil.rmtree(stale)
+                elif stale.name != "lock":
+                    stale.unlink()
             write_text(stamp, now)
         yield folder
 
 
-def clear(out: Path) -> None:
+def clear(out: Path, *, name: str = _FOLDER) -> None:
     """Remove the jobs' files of a set that is finished."""
-    shutil.rmtree(out / _FOLDER, ignore_errors=True)
+    shutil.rmtree(out / name, ignore_errors=True)
 
 
 def process(

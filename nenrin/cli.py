@@ -13,7 +13,21 @@ from typing import Annotated, Any
 import typer
 
 import nenrin
-from nenrin.commands import age, build, canon, evaluate, export, find, pairs, scrape, stylize, train, twins
+from nenrin.commands import (
+    age,
+    build,
+    canon,
+    clean,
+    evaluate,
+    export,
+    find,
+    pairs,
+    review,
+    scrape,
+    stylize,
+    train,
+    twins,
+)
 from nenrin.ground import NenrinError
 
 GO_ON = "what was written is kept; the same command goes on from there"
@@ -83,12 +97,13 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("scrape", scrape.scrape, GO_ON),
     ("find", find.find, "the pictures marked so far are kept; the same command starts again"),
     ("build", build.build, GO_ON),
+    ("clean", clean.clean, GO_ON),
+    ("review", review.review, "every decision was saved as it was made"),
     ("stylize", stylize.stylize, GO_ON),
     ("pairs", pairs.pairs, GO_ON),
     ("train", train.train, "the last checkpoint is kept; go on with nenrin train --resume RUN"),
     ("age", age.age, "the faces aged so far are kept; the same command starts again"),
     ("export", export.export, "no file was written; the same command starts again"),
-    ("eval", evaluate.evaluate, "no report was written; the same command starts again"),
     (
         "eval",
         evaluate.evaluate,

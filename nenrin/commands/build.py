@@ -26,6 +26,7 @@ def build(
     splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
     points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Score them too: nenrin clean.")] = False,
 ) -> None:
     """Make a set of faces out of raw pictures.
 
@@ -48,6 +49,11 @@ def build(
         limit=limit,
     )
     typer.echo(f"{report.kept} faces in {report.faces.path}")
+    if clean:
+        from nenrin.domains.clean import clean as clean_sets
+
+        verdicts = clean_sets([out]).verdicts
+        typer.echo(f"{verdicts.total() - verdicts['keep']} of them to look at: nenrin review {out}")
     _list("set aside, with the reason in each row", report.dropped)
     _list("pictures that could not be read, named in rejects.csv", report.unreadable)
 

@@ -1,0 +1,155 @@
+"""The checks: each turns what is known of the faces into one number for each, the higher the worse."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nenrin.domains.array import FaceArray
+from nenrin.domains.checks.opinion import FAULTS, Floats, Opinion
+from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.twice import Twice
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Evidence:
+    """What the checks look at, of N faces."""
+
+    faces: FaceArray
+    opinion: Opinion
+    enlarged: Floats  # (N,) aligned pixels a pixel of the source picture; NaN where not known
+    twice: Twice
+
+
+class Check(Protocol):
+    """One check. `name` is its key in `Face.scores`; the statistic itself is kept as `name.raw`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        """(N,), higher is worse; NaN where the check does not apply."""
+        ...
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        """Why a face is suspected, for a person; `row` is the face's row with its `scores`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Looks:
+    """How much more a face looks like one with this fault put into it than like a sound one."""
+
+    name: str
+    said: str
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        fault = evidence.opinion.fault
+        return fault[:, 1 + FAULTS.index(self.name)] - fault[:, 0]
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return self.said
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TooSmall:
+    """How often each of the picture's pixels had to be repeated."""
+
+    name: str = "too_small"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        return np.log(evidence.enlarged)
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"too small: enlarged {row['scores']['enlarged']:.1f} times"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """How near the nearest other picture is. Of two nearly the same, the smaller one is the suspect."""
+
+    name: str = "near_duplicate"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        return evidence.twice.nearness
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"near-duplicate: of {row['twin']}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WrongAge:
+    """How far the labelled age is from how old the face looks, by what such looks are usually off."""
+
+    name: str = "wrong_age"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        age, looks = evidence.faces.age, evidence.opinion.age
+        off: Floats = np.abs(age - looks)
+        known = ~np.isnan(off)
+        if not known.any():
+            return off
+        # Old faces are misjudged by more years than children's.
+        order = np.argsort(looks[known])
+        usual = np.full(len(age), np.nan, dtype=np.float32)
+        for some in np.array_split(np.flatnonzero(known)[order], max(known.sum() // 300, 1)):
+            usual[some] = np.median(off[some])
+        return (off / np.maximum(usual, 1)).astype(np.float32)
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"wrong age: labelled {row['age']:g}, looks {max(row['scores']['age.seen'], 0):.0f}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WrongLabel:
+    """How much more a face looks like another label's (margin: Northcutt, Jiang and Chuang 2021)."""
+
+    label: str
+
+    @property
+    def name(self) -> str:
+        return f"wrong_{self.label}"
+
+    def statistic(self, evidence: Evidence) -> Floats:
+        label = getattr(evidence.faces, self.label)
+        looks = getattr(evidence.opinion, self.label)
+        if looks.shape[1] < 2 or not (label >= 0).any():
+            return np.full(len(label), np.nan, dtype=np.float32)
+        rows = np.arange(len(label))
+        given = looks[rows, np.maximum(label, 0)]
+        others = looks.copy()
+        others[rows, np.maximum(label, 0)] = -np.inf
+        return np.where(label >= 0, others.max(1) - given, np.nan).astype(np.float32)
+
+    def reason(self, row: Mapping[str, Any]) -> str:
+        return f"wrong {self.label}: labelled {row[self.label]}"
+
+
+CHECKS: tuple[Check, ...] = (
+    Looks("not_a_face", "not a face"),
+    Looks("part", "part of a face"),
+    Looks("turned", "turned away"),
+    Looks("text", "text over the face"),
+    Looks("occluded", "something before the face"),
+    Looks("blurred", "blurred"),
+    TooSmall(),
+    NearDuplicate(),
+    WrongAge(),
+    WrongLabel("domain"),
+    WrongLabel("gender"),
+    WrongLabel("glasses"),
+)
+
+
+def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tuple[Floats, Floats]:
+    """A check's scores (N,) in [0, 1], lower = worse, within each of `groups`, and its statistic (N,)."""
+    statistic = check.statistic(evidence)
+    usual = evidence.twice.usual if isinstance(check, NearDuplicate) else None
+    scores = rarity(statistic, groups, usual)
+    if isinstance(check, WrongLabel):
+        scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual
+    return scores, statistic

@@ -1,0 +1,23 @@
+"""What was learned from a set about its faces, as the checks are told of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+FAULTS = ("not_a_face", "part", "turned", "text", "occluded", "blurred")
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Opinion:
+    """Of N faces, learned from others alone: how much each looks like every class, about 0 to 1."""
+
+    fault: Floats  # (N, 1 + len(FAULTS)); the first is "none"
+    age: Floats  # (N,) years
+    gender: Floats  # (N, len(GENDERS))
+    glasses: Floats  # (N, len(GLASSES))
+    domain: Floats  # (N, number of domains)

@@ -1,0 +1,39 @@
+"""How unusual a statistic is among all the others: the bridge from any check's units to one scale."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BODY, _SHOULDER = 0.90, 0.98  # quantiles that the tail is laid through
+_SMALLEST = 1e-30  # scores are stored as float32
+
+
+def rarity(
+    statistic: NDArray[np.floating],
+    groups: NDArray[np.integer],
+    usual: NDArray[np.floating] | None = None,
+) -> NDArray[np.float32]:
+    """The share of sound faces of the same group that would look at least as bad: (N,) in [0, 1].
+
+    Up to the 90th percentile of a group this is the share seen. Beyond, an exponential tail is laid through
+    the 90th and the 98th: a few per cent of faults lie further out and hardly move it, and what is far from
+    all others gets the tiny score it deserves instead of one over N (peaks over threshold: Pickands 1975).
+    `usual` (N,) is the statistic of faces as they are, where it is not `statistic` itself. NaN, where a check
+    does not apply, scores 1.
+    """
+    scores = np.ones(len(statistic), dtype=np.float32)
+    usual = statistic if usual is None else usual
+    for group in np.unique(groups):
+        rows = np.flatnonzero((groups == group) & ~np.isnan(statistic))
+        known = np.sort(usual[(groups == group) & ~np.isnan(usual)].astype(np.float64))
+        if not len(rows) or not len(known):
+            continue
+        values = statistic[rows].astype(np.float64)
+        seen = 1 - np.searchsorted(known, values, side="left") / len(known)
+        body, shoulder = np.quantile(known, [_BODY, _SHOULDER])
+        slope = (shoulder - body) / np.log((1 - _BODY) / (1 - _SHOULDER))
+        if slope > 0:
+            seen = np.where(values > body, (1 - _BODY) * np.exp(-(values - body) / slope), seen)
+        scores[rows] = np.clip(seen, _SMALLEST, 1)
+    return scores

@@ -1,0 +1,69 @@
+"""From scores to verdicts: a matter of thresholds, decided anew without looking at a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nenrin.domains.checks.checks import CHECKS
+from nenrin.ground import UsageError, suggest
+
+SUSPICION = "suspicion"  # the score that suspects are ranked by: that of the check that likes the face least
+TWIN = "near_duplicate.row"  # the row in the set of the picture that this one nearly is
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Thresholds:
+    """What becomes of a face. Scores are shares of sound faces that would look at least as bad."""
+
+    review: float = 0.02  # share of the faces that a person is shown, the worst ones
+    drop: float = 1e-6  # a face with a score below is left out unless a person keeps it
+    # A check's own limit for showing a face, by name: 0 switches it off, 1e-4 shows all below it.
+    limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [check.name for check in CHECKS]
+        for name, value in (("review", self.review), ("drop", self.drop), *self.limits.items()):
+            if name not in ("review", "drop", *known):
+                raise UsageError(f"unknown check {name!r}; {suggest(name, known)}")
+            if not 0 <= value <= 1:
+                raise UsageError(f"{name} takes a share from 0 to 1, not {value:g}")
+
+
+def decide(rows: Sequence[Mapping[str, Any]], thresholds: Thresholds) -> list[tuple[str, str | None]]:
+    """(verdict, reason) of rows that were examined, each a face's labels with its `scores` as a dict.
+
+    `twin` in a row names the picture that it may be a near-duplicate of. The reasons of a face are all the
+    checks by which it is among the suspects, worst first.
+    """
+    scores = np.array([[row["scores"][check.name] for check in CHECKS] for row in rows]).reshape(
+        -1, len(CHECKS)
+    )
+    limits = np.array([thresholds.limits.get(check.name, np.nan) for check in CHECKS])
+    open_to_all = np.where(np.isnan(limits), scores, 1.0)
+    worst = np.sort(open_to_all.min(1))
+    count = round(thresholds.review * len(rows))
+    shared = worst[count - 1] if 0 < count <= len(worst) else -1.0
+    bounds = np.where(np.isnan(limits), min(shared, 0.5), limits)
+    suspected = scores <= bounds if len(rows) else scores.astype(bool)
+    suspected &= bounds > 0
+    verdicts: list[tuple[str, str | None]] = []
+    for row, values, against in zip(rows, scores, suspected, strict=True):
+        named = [int(i) for i in np.argsort(values, kind="stable") if against[i]]
+        if not named:
+            verdicts.append(("keep", None))
+            continue
+        verdict = "drop" if values[named[0]] < thresholds.drop else "review"
+        verdicts.append((verdict, _said([CHECKS[i].reason(row) for i in named])))
+    return verdicts
+
+
+def _said(reasons: Sequence[str]) -> str:
+    """The worst reason up to its colon, by which faces are counted; then what is particular to this one."""
+    first, *others = reasons
+    if not others:
+        return first
+    return f"{first}{', also ' if ':' in first else ': also '}{', '.join(others)}"

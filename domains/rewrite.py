@@ -1,0 +1,51 @@
+"""New labels for the faces of a set that is written already; the pictures are copied as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nenrin.domains.card import Tally, data_card
+from nenrin.domains.faceset import GROUP_ROWS, FaceSet
+from nenrin.domains.storage import STORED, load_row
+from nenrin.ground import NenrinError, atomic_path, write_text, write_toml
+
+
+def rewrite(faces: FaceSet, columns: Mapping[str, Sequence[Any]], **meta: Any) -> None:
+    """Put these columns, one value a face, in the place of the set's own, and `meta` into its `set.toml`.
+
+    A shard changes as a whole or not at all. `set.toml` is written last: what it says of the columns holds of
+    all shards. Raises `NenrinError` where writing fails; the same call then does it again.
+    """
+    start = 0
+    try:
+        for shard in faces.shards:
+            file = pq.ParquetFile(shard)
+            with atomic_path(shard) as part, pq.ParquetWriter(part, STORED, compression="snappy") as writer:
+                for batch in file.iter_batches(batch_size=GROUP_ROWS):
+                    table = pa.Table.from_batches([batch]).cast(STORED)
+                    for name, values in columns.items():
+                        place = STORED.get_field_index(name)
+                        column = pa.array(values[start : start + len(table)], STORED.field(name).type)
+                        table = table.set_column(place, STORED.field(name), column)
+                    writer.write_table(table)
+                    start += len(table)
+        for name, value in meta.items():
+            setattr(faces.meta, name, value)
+        tally = Tally()
+        for row in faces.table().to_pylist():
+            tally.add(load_row({**row, "image": {"bytes": b"", "path": ""}}))
+        write_text(
+            faces.path / "README.md",
+            data_card(faces.meta.name, faces.meta.size, faces.meta.licences, tally, note=faces.meta.note),
+        )
+        known = {key: value for key, value in dataclasses.asdict(faces.meta).items() if value is not None}
+        write_toml(faces.path / "set.toml", known)
+    except OSError as error:
+        raise NenrinError(
+            f"cannot write to {faces.path}: {error.strerror or error}; free some space and try again"
+        ) from None

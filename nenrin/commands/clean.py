@@ -1,0 +1,52 @@
+"""`nenrin clean`: which faces of a set a person should look at."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nenrin.commands.words import split_overrides
+from nenrin.ground import UsageError
+
+
+def clean(
+    words: Annotated[
+        list[str], typer.Argument(metavar="SET...", help="Sets, and limits of checks as in blurred=1e-4.")
+    ],
+    review: Annotated[float, typer.Option(help="Share of the faces to show a person, worst first.")] = 0.02,
+    drop: Annotated[float, typer.Option(help="Leave out unasked what scores below this.")] = 1e-6,
+    again: Annotated[bool, typer.Option("--again", help="Compute all scores anew.")] = False,
+) -> None:
+    """Score every face, and mark those that a person should look at.
+
+    Scores, verdicts and reasons go into the set. Minutes the first time; with other thresholds, seconds.
+    CHECK=LIMIT shows all that score below a limit, 0 switches a check off. Clean a project's sets together.
+
+    Example: nenrin clean data/sets/photo data/sets/manga --review 0.02 wrong_gender=0
+    """
+    sets, settings = split_overrides(words)
+    limits = dict(_limit(word) for word in settings)
+
+    from nenrin.domains.checks.verdicts import Thresholds
+    from nenrin.domains.clean import clean as clean_sets
+
+    thresholds = Thresholds(review=review, drop=drop, limits=limits)
+    report = clean_sets(sets, thresholds=thresholds, again=again)
+    kept, shown, dropped = (report.verdicts[verdict] for verdict in ("keep", "review", "drop"))
+    typer.echo(
+        f"{report.faces} faces: {kept} kept, {shown} to look at, {dropped} left out unless you keep them"
+        + ("" if report.computed else " (scores as computed before)")
+    )
+    for reason, count in report.reasons.most_common():
+        typer.echo(f"  {count:6d}  {reason}")
+    for path in sets:
+        typer.echo(f"Look at them with: nenrin review {path}")
+
+
+def _limit(word: str) -> tuple[str, float]:
+    name, _, text = word.partition("=")
+    try:
+        return name, float(text)
+    except ValueError:
+        raise UsageError(f"a limit is a check and a share, as in blurred=1e-4; not {word!r}") from None

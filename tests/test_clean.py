@@ -1,0 +1,210 @@
+"""Cleaning: scores from statistics, verdicts from scores, and what a person decides counts before both."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.plant import Planter
+from nenrin.cli import main
+from nenrin.domains.array import pack
+from nenrin.domains.checks.checks import CHECKS
+from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
+from nenrin.domains.clean import clean
+from nenrin.domains.decisions import Decision, Decisions, path_of
+from nenrin.domains.face import Face
+from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.twins import build_twins, sample_people
+from nenrin.ground import UsageError
+
+FAULTS = {5: "text", 17: "eye_only", 40: "not_a_face", 71: "near_duplicate"}
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of 160 twins, four of them with a fault, and cleaned. Copy it to change it."""
+    folder = tmp_path_factory.mktemp("faulty")
+    twins, _ = build_twins(
+        folder / "photo",
+        folder / "manga",
+        people=sample_people(80, seed=1),
+        ages_per_person=2,
+        size=64,
+        seed=1,
+        workers=0,
+    )
+    things = [Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))]
+    planter = Planter(rng=np.random.default_rng(3), style="develop", things=things)
+    with SetWriter(folder / "set", name="faulty", size=64, domains=("photo",)) as writer:
+        for row, face in enumerate(twins.faces()):
+            kind = FAULTS.get(row)
+            if kind == "near_duplicate":
+                writer.add(face)
+            writer.add(planter.spoil(face, kind, ("photo",)) if kind else face)
+        writer.add(
+            Face(id="0" * 16, image=face.image, domain="photo", verdict="drop", reason="no face found")
+        )
+    clean([folder / "set"])
+    return folder / "set"
+
+
+def _scores(path: Path) -> list[dict[str, float]]:
+    column = FaceSet.open(path).stored(["scores"])["scores"].to_pylist()
+    return [{entry["key"]: entry["value"] for entry in row} for row in column]
+
+
+def test_rarity_is_the_share_that_looks_as_bad_and_reaches_beyond() -> None:
+    values = np.random.default_rng(0).exponential(size=5000)
+    values[:3] = 30, 40, np.nan
+    scores = rarity(values, np.zeros(5000, int))
+    inner = np.abs(scores[3:] - np.exp(-values[3:]))
+    assert inner.max() < 0.02
+    assert scores[1] < scores[0] < 1e-9  # far fewer than one in 5,000
+    assert scores[2] == 1
+
+
+def test_rarity_judges_each_group_by_itself() -> None:
+    rng = np.random.default_rng(0)
+    values, groups = np.concatenate([rng.normal(0, 1, 500), rng.normal(50, 1, 500)]), np.repeat([0, 1], 500)
+    scores = rarity(values, groups)
+    assert abs(scores[groups == 1].mean() - scores[groups == 0].mean()) < 0.05
+
+
+def _row(**low: float) -> dict[str, object]:
+    scores = {check.name: 1.0 for check in CHECKS} | low | {"enlarged": 9.0, "age.seen": 61.0}
+    return {
+        "scores": scores,
+        "age": 5.0,
+        "gender": "male",
+        "glasses": None,
+        "domain": "photo",
+        "twin": "b.jpg",
+    }
+
+
+def test_verdicts_follow_thresholds_and_name_all_reasons() -> None:
+    rows = [_row(text=1e-9), _row(wrong_age=1e-4, too_small=1e-3), _row(blurred=0.3), *[_row()] * 97]
+    verdicts = decide(rows, Thresholds(review=0.02, drop=1e-6))
+    assert verdicts[0] == ("drop", "text over the face")
+    assert verdicts[1][0] == "review"
+    assert verdicts[1][1] == "wrong age: labelled 5, looks 61"
+    assert verdicts[2:] == [("keep", None)] * 98
+    both = decide([_row(text=1e-9, blurred=1e-8), *[_row()] * 99], Thresholds())
+    assert both[0] == ("drop", "text over the face: also blurred")
+    by_limit = decide(rows, Thresholds(review=0.02, drop=0, limits={"blurred": 0.5, "text": 0}))
+    assert [verdict for verdict, _ in by_limit[:3]] == ["keep", "review", "review"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [({"limits": {"blured": 1}}, "did you mean 'blurred'"), ({"review": 2}, "share from 0 to 1")],
+)
+def test_thresholds_that_are_none_are_refused(values: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Thresholds(**values)  # type: ignore[arg-type]
+
+
+def test_planted_faults_are_among_the_worst(faulty: Path) -> None:
+    worst = np.argsort([row.get(SUSPICION, 2) for row in _scores(faulty)])
+    faces = list(FaceSet.open(faulty).faces())
+    planted = set(FAULTS) - {71} | {72}  # the copy stands behind its original
+    found = planted & set(worst[:12].tolist())  # 0.3 of them by chance
+    assert len(found) >= 2, [(int(r), faces[r].reason) for r in worst[:12]]
+    assert _scores(faulty)[72][TWIN] == 71
+
+
+def test_scores_are_shares_and_keep_their_statistic(faulty: Path) -> None:
+    *rows, reject = _scores(faulty)
+    assert reject == {}  # what a build set aside is left as it was
+    for row in rows:
+        assert all(0 <= row[check.name] <= 1 for check in CHECKS)
+        assert row[SUSPICION] == min(row[check.name] for check in CHECKS)
+        assert np.isfinite(row["text.raw"])
+
+
+def test_thresholds_change_verdicts_without_computing(faulty: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(faulty, tmp_path / "set")
+    before = _scores(path)
+    report = clean([path], thresholds=Thresholds(review=0.2, drop=0))
+    assert not report.computed
+    assert report.verdicts == {"keep": 129, "review": 32}
+    assert _scores(path) == before
+    assert clean([path], thresholds=Thresholds(review=0, drop=0)).verdicts == {"keep": 161}
+    last = list(FaceSet.open(path).faces())[-1]
+    assert (last.verdict, last.reason) == ("drop", "no face found")
+
+
+def test_the_data_card_counts_the_suspects(faulty: Path) -> None:
+    card = (faulty / "README.md").read_text()
+    suspects = FaceSet.open(faulty).stored(["verdict"])["verdict"].to_pylist().count("review")
+    assert f"{161 - suspects} faces to use" in card
+
+
+def test_decisions_count_wherever_a_set_is_read(faulty: Path, tmp_path: Path) -> None:
+    path = shutil.copytree(faulty, tmp_path / "set")
+    faces = FaceSet.open(path)
+    rows = [face for face in faces.faces() if face.verdict == "keep"][:3]
+    decide_on = [(face, {"source": face.source, "source_id": face.source_id, "id": face.id}) for face in rows]
+    faces.decisions.add(Decision(**decide_on[0][1], verdict="drop"))
+    faces.decisions.add(Decision(**decide_on[1][1], verdict="keep", labels={"age": 7, "domain": "painting"}))
+    faces.decisions.add(Decision(**decide_on[2][1], verdict="drop"))
+    faces.decisions.add(Decision(**decide_on[2][1], verdict=None))
+    array = pack([FaceSet.open(path)], size=64)
+    assert rows[0].id not in array.ids
+    fixed = array.ids.index(rows[1].id)
+    assert array.age[fixed] == 7
+    assert array.domains[array.domain[fixed]] == "painting"
+    assert rows[2].id in array.ids
+    # The set is removed and built anew, larger: other pixels, the same pictures.
+    shutil.rmtree(path)
+    with SetWriter(path, name="again", size=64, domains=("photo",)) as writer:
+        for row in rows:
+            row.id, row.verdict, row.reason = row.id[::-1], "keep", None
+            writer.add(row)
+    assert [face.verdict for face in FaceSet.open(path).faces()] == ["drop", "keep", "keep"]
+    assert FaceSet.open(path).table(["age"])["age"].to_pylist()[1] == 7
+
+
+def test_a_kill_in_the_middle_of_a_line_loses_that_line_alone(tmp_path: Path) -> None:
+    path = path_of(tmp_path / "set")
+    Decisions(path).add(Decision(id="a", source="s", source_id="1", verdict="drop"))
+    with path.open("ab") as stream:
+        stream.write(b'{"id": "b", "sou')
+    decisions = Decisions(path)
+    assert len(decisions) == 1
+    decisions.add(Decision(id="c", source="s", source_id="3", verdict="keep"))
+    assert len(Decisions(path)) == 2
+
+
+def test_a_line_that_is_no_decision_is_named(tmp_path: Path) -> None:
+    path = path_of(tmp_path / "set")
+    path.write_text('{"id": "a", "source": "s", "source_id": "1", "verdict": "perhaps"}\n')
+    with pytest.raises(UsageError, match="line 1, is no decision"):
+        Decisions(path)
+
+
+def test_the_command_says_what_it_found_and_what_comes_next(
+    faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shutil.copytree(faulty, tmp_path / "set")
+    assert main(["clean", str(path), "--review", "0.1", "--drop", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "161 faces: 145 kept, 16 to look at, 0 left out" in said
+    assert f"nenrin review {path}" in said
+
+
+def test_wrong_use_is_one_line(faulty: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    assert "blurred" in fails("clean", faulty, "blured=0.1", code=2)
+    assert "a limit is" in fails("clean", faulty, "blurred=much", code=2)
+    assert "does not exist" in fails("clean", tmp_path / "none", code=2)
+    (tmp_path / "set").mkdir()
+    shutil.copy(faulty / "set.toml", tmp_path / "set")
+    text = (tmp_path / "set" / "set.toml").read_text()
+    (tmp_path / "set" / "set.toml").write_text(text.replace("complete = true", "complete = false"))
+    assert "is not complete" in fails("clean", tmp_path / "set", code=2)
