@@ -16,8 +16,8 @@ from PIL import Image
 
 from nenrin.domains.align import TEMPLATE
 from nenrin.domains.find import Found
+from nenrin.domains.finder.boxes import BOX, Floats, overlap
 from nenrin.domains.finder.finder import NetFinder
-from nenrin.domains.finder.look import Floats, overlap
 from nenrin.ground import UsageError
 
 _SURE = 0.4  # a detection's score; nobody can know what an unknown net's scores mean
@@ -26,7 +26,8 @@ _CASCADE_LEAST = 24  # pixels, the smallest window of such cascades
 
 
 class CascadeFinder:
-    """A cascade of OpenCV 4, such as `lbpcascade_animeface.xml`, on grey pictures. It gives boxes, and no scores."""
+    """A cascade of OpenCV 4, such as `lbpcascade_animeface.xml`, on grey pictures. It gives boxes, and no
+    scores."""
 
     def __init__(self, path: Path, *, smallest: float = 0.04) -> None:
         try:
@@ -54,10 +55,10 @@ class CascadeFinder:
 class OnnxFinder:
     """An ONNX net of one of two layouts, which its outputs tell apart.
 
-    YOLO (5 to 11): one output (1, 4 + K, N) or (1, N, 4 + K) of middle, width, height in pixels of the input, and a
-    score for each class; with fifteen more (five points as x, y and how visible) where K > 15, or ten more where K is
-    11. The output of YOLO 5, in which a score of "anything" comes before the classes, is (1, N, 6). YuNet: OpenCV's
-    `FaceDetectorYN`, which gives points too. Raises `UsageError` for any other.
+    YOLO (5 to 11): one output (1, 4 + K, N) or (1, N, 4 + K) of middle, width, height in pixels of the
+    input, and a score for each class; with fifteen more (five points as x, y and how visible) where K is 16,
+    or ten more where K is 11. YOLO 5 with one class is (1, N, 6), with a score of "anything" before it.
+    YuNet: OpenCV's `FaceDetectorYN`, which gives points too. Raises `UsageError` for any other.
     """
 
     def __init__(self, path: Path, *, smallest: float = 0.04, sure: float = _SURE) -> None:
@@ -68,7 +69,9 @@ class OnnxFinder:
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no class
-            raise UsageError(f"{path} is no ONNX net that can be read: {str(error).splitlines()[0]}") from None
+            raise UsageError(
+                f"{path} is no ONNX net that can be read: {str(error).splitlines()[0]}"
+            ) from None
         self._path, self._session, self._sure, self._smallest = path, session, sure, smallest
         (first, *others) = session.get_inputs()
         if others or len(first.shape) != 4 or first.shape[1] != 3:
@@ -115,12 +118,13 @@ class OnnxFinder:
             raise UsageError(f"{self._path} fails on a picture: {str(error).splitlines()[0]}") from None
         if answer.ndim != 3 or len(answer) != 1 or min(answer.shape[1:]) < 5:
             raise UsageError(f"{self._path} gives {answer.shape}: neither YOLO's layout nor YuNet's")
-        # There are more candidates than values of each.
-        rows = answer[0].T if answer.shape[1] < answer.shape[2] else answer[0]
+        # There are more candidates than values of each; YOLO 5 has them in rows.
+        in_rows = answer.shape[1] > answer.shape[2]
+        rows = answer[0] if in_rows else answer[0].T
         half = rows[:, 2:4] / 2
         width = rows.shape[1]
         points = rows[:, :0]
-        if width == 6:
+        if width == 6 and in_rows:
             score = rows[:, 4] * rows[:, 5]
         elif width == 15:
             score, points = rows[:, 4], rows[:, 5:]
@@ -137,8 +141,6 @@ def _points(net: NetFinder, picture: Image.Image, box: Floats) -> Floats:
     points = net.points_in(picture, box)
     if points is not None:
         return points
-    from nenrin.domains.finder.net import BOX
-
     share = (TEMPLATE - BOX[:2]) / (BOX[2:] - BOX[:2])
     return (box[:2] + share * (box[2:] - box[:2])).astype(np.float32)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from nenrin.domains.find import Finder, MTCNNFinder
 from nenrin.ground import UsageError, suggest
 
-OURS, MTCNN, NOMINAL = "nenrin", "mtcnn", "nominal"
+OURS, MTCNN = "nenrin", "mtcnn"
+AUTO = "auto"  # a build's: what is best for each source
+NOMINAL = "nominal"  # a build's: no finder, but the source's cut
 FINDERS = (OURS, MTCNN)
 SUFFIXES = (".onnx", ".xml")  # files: a net, or a cascade of OpenCV 4
 
@@ -18,16 +20,20 @@ def check_finder(name: str, *others: str) -> str:
     if name in (*FINDERS, *others) or (Path(name).suffix.lower() in SUFFIXES and Path(name).is_file()):
         return name
     if Path(name).suffix.lower() in SUFFIXES:
-        raise UsageError(f"{name} does not exist: a finder is {', '.join(FINDERS)}, or an ONNX or cascade file")
-    raise UsageError(f"unknown finder {name!r}; {suggest(name, (*FINDERS, *others, 'FILE.onnx', 'FILE.xml'))}")
+        raise UsageError(
+            f"{name} does not exist: a finder is {', '.join(FINDERS)}, or an ONNX or cascade file"
+        )
+    raise UsageError(
+        f"unknown finder {name!r}; {suggest(name, (*FINDERS, *others, 'FILE.onnx', 'FILE.xml'))}"
+    )
 
 
 def open_finder(name: str = OURS, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
     """The finder of that name, or in that file.
 
-    Faces smaller than `smallest`, a share of a picture's longer side, are not looked for; `margin` is another such
-    share, beyond its edges, where a face that is cut off has its rest. Raises `UsageError` for any other name and for
-    a file that is no detector.
+    Faces smaller than `smallest`, a share of a picture's longer side, are not looked for; `margin` is
+    another such share, beyond its edges, where a face that is cut off has its rest. Raises `UsageError` for
+    any other name and for a file that is no detector.
     """
     check_finder(name)
     if name == MTCNN:

@@ -1,4 +1,5 @@
-"""Training pictures put together from the sources: faces of all domains at any size, on grounds of any kind."""
+"""Training pictures put together from the sources: faces of all domains at any size, on grounds of any
+kind."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from nenrin.domains.finder import looks
-from nenrin.domains.finder.net import box_of
-from nenrin.domains.finder.sources import Floats, Picture
+from nenrin.domains.finder.boxes import Floats, box_of
+from nenrin.domains.finder.sources import Picture
 
 # How often a pasted face comes from each source.
 MIX = {
-    "utkface": 0.16, "drawn-utkface": 0.1, "celeba": 0.08, "fgnet": 0.08, "drawn-fgnet": 0.05, "cartoonset": 0.05,
-    "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
+    "utkface": 0.16, "drawn-utkface": 0.1, "celeba": 0.08, "fgnet": 0.08, "drawn-fgnet": 0.05,
+    "cartoonset": 0.05, "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
 }  # fmt: skip
 _LEAST, _MOST = 10.0, 0.92  # sides of a face's box: pixels, and a share of the canvas
 _SWAP = np.array([1, 0, 2, 4, 3])  # left and right, in a mirror
@@ -75,7 +76,9 @@ class Composer:
             # From the whole of it down to a fourth.
             scale = size / max(pixels.shape[:2]) * np.exp(rng.uniform(np.log(0.7), np.log(4)))
             middle = rng.random(2) * pixels.shape[1::-1]
-            self._stamp(canvas, picture, pixels, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng)
+            self._stamp(
+                canvas, picture, pixels, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng
+            )
         elif kind < 0.7:
             picture = self._face(rng)
             pixels = _decode(picture)
@@ -112,7 +115,13 @@ class Composer:
             self._stamp(canvas, picture, pixels, matrix, shape, rng)
 
     def _stamp(
-        self, canvas: Canvas, picture: Picture, pixels: NDArray[np.uint8], matrix: Floats, shape: str, rng: Generator
+        self,
+        canvas: Canvas,
+        picture: Picture,
+        pixels: NDArray[np.uint8],
+        matrix: Floats,
+        shape: str,
+        rng: Generator,
     ) -> None:
         """Lay a picture over the canvas by its (2, 3) matrix, all of it or what lies about its face."""
         scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
@@ -122,7 +131,9 @@ class Composer:
             looks.outline(mask, picture.boxes[0], shape, rng)
         # Only what the picture's outline holds is drawn.
         height, width = pixels.shape[:2]
-        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ matrix[:, :2].T + matrix[:, 2]
+        corners = (
+            np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ matrix[:, :2].T + matrix[:, 2]
+        )
         left, top = np.floor(corners.min(0)).clip(0, self._size - 1).astype(int)
         right, bottom = np.ceil(corners.max(0)).clip(1, self._size).astype(int)
         if right <= left or bottom <= top:
@@ -168,7 +179,8 @@ def _decode(picture: Picture) -> NDArray[np.uint8]:
 
 
 def _matrix(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: float, rng: Generator) -> Floats:
-    """(2, 3): turned by some degrees, stretched a little, mirrored or not, about a point that comes to `goal`."""
+    """(2, 3): turned by some degrees, stretched a little, mirrored or not, about a point that comes to
+    `goal`."""
     angle = np.deg2rad(np.clip(rng.normal(0, 13), -40, 40))
     stretch = np.exp(rng.normal(0, 0.06))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
@@ -178,7 +190,8 @@ def _matrix(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: flo
 
 
 def _move(picture: Picture, matrix: Floats) -> tuple[Floats, Floats]:
-    """The picture's boxes and points after a (2, 3) matrix. A box that has no points keeps its middle and size."""
+    """The picture's boxes and points after a (2, 3) matrix. A box that has no points keeps its middle and
+    size."""
     points = picture.points @ matrix[:, :2].T + matrix[:, 2]
     if np.linalg.det(matrix[:, :2]) < 0:
         points = points[:, _SWAP]

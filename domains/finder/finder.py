@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nenrin.domains.find import Found
-from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Floats, Seen, merge
+from nenrin.domains.finder.boxes import Floats
+from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
 SURE = 0.35  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
 _BATCH = 8  # pictures at a time; more is no faster on a CPU and takes memory
 _ENOUGH = 40.0  # pixels of a face's box that the points need
-_LARGE = 224  # a picture with a longer side is also looked at small, where its large faces are of a size known to
+_LARGE = (
+    224  # a picture with a longer side is also looked at small, where its large faces are of a size known to
+)
 _SMALL = 144  # the net
 _LEAST = 96  # pixels of the longer side; smaller pictures are enlarged, by no more than
 _ENLARGE = 3.0
@@ -25,9 +28,9 @@ _GREY = 128  # beyond the edges, as the net's own padding
 class NetFinder:
     """Finds faces in photographs, paintings and manga alike (its card is `weights/README.md`).
 
-    Faces whose box is smaller than `smallest`, a share of the longer side, are not looked for; pictures are searched
-    at as few pixels as that allows, and at most at `side`. `margin` is a share of the longer side, beyond the
-    edges, where faces that are cut off have their rest.
+    Faces whose box is smaller than `smallest`, a share of the longer side, are not looked for; pictures are
+    searched at as few pixels as that allows, and at most at `side`. `margin` is a share of the longer side,
+    beyond the edges, where faces that are cut off have their rest.
     """
 
     def __init__(
@@ -47,7 +50,8 @@ class NetFinder:
         ]
 
     def points_in(self, picture: Image.Image, box: Floats) -> Floats | None:
-        """The five points (5, 2) of the face in a box (4,) that another finder found; None where none is seen."""
+        """The five points (5, 2) of the face in a box (4,) that another finder found; None where none is
+        seen."""
         side = float(max(box[2] - box[0], box[3] - box[1]))
         corner = (box[:2] + box[2:]) / 2 - side
         whole = tuple(round(float(v)) for v in (*corner, *(corner + 2 * side)))
@@ -73,7 +77,8 @@ class NetFinder:
         ]
 
     def _look(self, pictures: Sequence[Image.Image], side: int, least: float) -> list[Seen]:
-        """What is seen in each picture, in its pixels, searched at `side` pixels and, if large, also small."""
+        """What is seen in each picture, in its pixels, searched at `side` pixels and, if large, also
+        small."""
         scales = []
         for picture in pictures:
             longest = max(picture.size)

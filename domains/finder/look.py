@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nenrin.domains.finder.boxes import Floats, overlap
 from nenrin.ground import NenrinError
 
 DOMAINS = ("photo", "cartoon", "manga")  # what the net tells apart
 WEIGHTS = Path(__file__).parent / "weights" / "finder.onnx"
 
-Floats = NDArray[np.float32]
 _ONE_FACE = 0.35  # boxes that share more of their union are one face
 _INSIDE = 0.7  # and so are boxes of which one holds that much of the other
 _AGREES = 0.6  # boxes that share more of their union say together where the face is
@@ -42,13 +42,17 @@ class Eyes:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's errors share no class
-            raise NenrinError(f"{path} does not hold the finder's net: {str(error).splitlines()[0]}") from None
+            raise NenrinError(
+                f"{path} does not hold the finder's net: {str(error).splitlines()[0]}"
+            ) from None
 
     def look(self, pixels: NDArray[np.uint8], least: float) -> list[Floats]:
-        """What may be faces in (B, H, W, 3) RGB, sides multiples of 32: for each picture (M, 18) candidates of a
-        score of at least `least`: box, score, points, probabilities of the domains."""
+        """What may be faces in (B, H, W, 3) RGB, sides multiples of 32: for each picture (M, 18) candidates
+        of a score of at least `least`: box, score, points, probabilities of the domains."""
         (answers,) = self._session.run(None, {"pixels": pixels})
         logit = np.log(least / (1 - least))
         return [_candidates(answer[answer[:, 0] >= logit]) for answer in answers]
@@ -77,14 +81,3 @@ def merge(rows: Floats) -> Seen:
     return Seen(
         boxes=found[:, :4], points=found[:, 5:15].reshape(-1, 5, 2), scores=found[:, 4], domains=found[:, 15:]
     )
-
-
-def overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """What boxes (M, 4) and (N, 4) share, (M, N) each: of their union, and of the smaller one."""
-    across = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
-    down = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
-    both = across.clip(0) * down.clip(0)
-    first = ((a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]))[:, None]
-    second = (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    tiny = np.float32(1e-6)
-    return both / np.maximum(first + second - both, tiny), both / np.maximum(np.minimum(first, second), tiny)

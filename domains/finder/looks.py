@@ -1,4 +1,5 @@
-"""How training pictures look: patterned grounds, the outlines of what is pasted, and the wear of scans and screens."""
+"""How training pictures look: patterned grounds, the outlines of what is pasted, and the wear of scans and
+screens."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ Pixels = NDArray[np.uint8]
 
 
 def pattern(size: int, rng: Generator) -> Pixels:
-    """A ground (size, size, 3) of gradients or noise at some scale, often with stripes, dots, shapes or text."""
+    """A ground (size, size, 3) of gradients or noise at some scale, often with stripes, dots, shapes or
+    text."""
     cells = int(rng.choice([1, 2, 4, 16, 64]))
     few = rng.integers(0, 256, (cells, cells, 3)).astype(np.float32)
     calm = rng.random()
@@ -46,10 +48,14 @@ def _scribble(canvas: Pixels, rng: Generator) -> None:
         elif kind == 2:
             cv2.rectangle(canvas, (x, y), (x + w // 2, y + h // 2), ink, fill)
         elif kind == 3:
-            cv2.polylines(canvas, [rng.integers(0, size, (5, 2)).astype(np.int32)], False, ink, thick, cv2.LINE_AA)
+            cv2.polylines(
+                canvas, [rng.integers(0, size, (5, 2)).astype(np.int32)], False, ink, thick, cv2.LINE_AA
+            )
         else:
             text = "".join(chr(c) for c in rng.integers(33, 126, 8))
-            cv2.putText(canvas, text, (x - 40, y), int(rng.integers(8)), 0.3 + h / size, ink, thick, cv2.LINE_AA)
+            cv2.putText(
+                canvas, text, (x - 40, y), int(rng.integers(8)), 0.3 + h / size, ink, thick, cv2.LINE_AA
+            )
 
 
 def _ink(rng: Generator) -> tuple[int, int, int]:
@@ -78,9 +84,7 @@ def outline(mask: Pixels, box: NDArray[np.float32], shape: str, rng: Generator) 
         cv2.rectangle(mask, corners[0], corners[1], 255, -1)
     else:
         centre, axes = (low + high) / 2, (high - low) / 2 * 1.1
-        cv2.ellipse(
-            mask, (int(centre[0]), int(centre[1])), (int(axes[0]), int(axes[1])), 0, 0, 360, 255, -1
-        )
+        cv2.ellipse(mask, (int(centre[0]), int(centre[1])), (int(axes[0]), int(axes[1])), 0, 0, 360, 255, -1)
 
 
 def blend(under: Pixels, over: Pixels, alpha: Pixels) -> Pixels:

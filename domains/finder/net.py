@@ -1,8 +1,8 @@
 """The net: one look at a whole picture, faces of all sizes at once, without anchors.
 
-A depthwise separable backbone (Howard et al. 2017), a feature pyramid of three levels (Lin et al. 2017), and one
-head for all of them that says at each cell whether a face's middle is there, and where its box and its points lie
-(as FCOS, Tian et al. 2019).
+A depthwise separable backbone (Howard et al. 2017), a feature pyramid of three levels (Lin et al. 2017), and
+one head for all of them that says at each cell whether a face's middle is there, and where its box and its
+points lie (as FCOS, Tian et al. 2019).
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nenrin.domains.align import similarity
 from nenrin.domains.finder.look import DOMAINS
 from nenrin.ground import atomic_path
 
 STRIDES = (8, 16, 32)  # pixels between the cells of each level
-# A face's box by its points, in the template's units: cheek to cheek, brows to chin. Square in every domain.
-BOX = np.array([0.21, 0.27, 0.79, 0.85], dtype=np.float32)
 _WIDTH = 64  # channels of the pyramid and of the head
-
-Floats = NDArray[np.float32]
 
 
 class Separable(nn.Module):
@@ -48,14 +41,16 @@ class Separable(nn.Module):
 class FinderNet(nn.Module):
     """(B, 3, H, W) RGB in [0, 255], sides multiples of 32, to what each cell of each level sees.
 
-    The answer is (B, N, 18): a logit, then in pixels of the picture the box (left, top, right, bottom) and the
-    five points (x, y), then the logits of `DOMAINS`. N goes through the levels of `STRIDES`, row by row (`cells`
-    says where each one is).
+    The answer is (B, N, 18): a logit, then in pixels of the picture the box (left, top, right, bottom) and
+    the five points (x, y), then the logits of `DOMAINS`. N goes through the levels of `STRIDES`, row by row
+    (`cells` says where each one is).
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
+        )
         self.quarter = Separable(16, 32, stride=2)
         self.stages = nn.ModuleList(
             [
@@ -147,13 +142,3 @@ def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
         torch.cat([middle for middle, _ in levels]),
         torch.cat([torch.full((len(middle),), float(s)) for middle, s in levels]),
     )
-
-
-def box_of(points: NDArray[np.floating]) -> Floats:
-    """The boxes (B, 4) of faces by their points (B, 5, 2), in the same pixels; upright however the face leans."""
-    inverse = similarity(points, 1).astype(np.float64)
-    scale = 1 / np.hypot(inverse[:, 0, 0], inverse[:, 1, 0])
-    rotation = inverse[:, :, :2].transpose(0, 2, 1) * (scale**2)[:, None, None]
-    middle = rotation @ ((BOX[:2] + BOX[2:]) / 2 - inverse[:, :, 2])[:, :, None]
-    half = ((BOX[2:] - BOX[:2]) / 2) * scale[:, None]
-    return np.concatenate([middle[:, :, 0] - half, middle[:, :, 0] + half], 1).astype(np.float32)

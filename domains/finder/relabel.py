@@ -9,22 +9,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nenrin.domains.finder.look import Eyes, merge, overlap
-from nenrin.domains.finder.net import box_of
-from nenrin.domains.finder.sources import Floats, Picture
+from nenrin.domains.finder.boxes import Floats, box_of, overlap
+from nenrin.domains.finder.look import Eyes, merge
+from nenrin.domains.finder.sources import Picture
 from nenrin.ground import track
 
 _SWAP = [1, 0, 2, 4, 3]
 _SIDE = 192  # pixels of the square in which a face is looked at
-_LOOKS = ((72, False), (72, True), (96, False), (96, True), (120, False), (120, True))  # pixels of the box, mirrored
+_LOOKS = (
+    (72, False),
+    (72, True),
+    (96, False),
+    (96, True),
+    (120, False),
+    (120, True),
+)  # pixels of the box, mirrored
 _AGREE = 0.035  # mean distance from the median of all looks, in sides of the box
 _LEAST = 0.12  # score below which a crop shows no face
 _FITS = 0.35  # what a face's box must share with the known one
 
 
 def relabel(eyes: Eyes, sources: Mapping[str, Sequence[Picture]]) -> dict[str, list[Picture]]:
-    """The sources with points where there were none: of `anime` and `illustrations`. Crops of anime in which no look
-    finds a face are left out; where the looks disagree, the box stays and the points stay unknown."""
+    """The sources with points where there were none: of `anime` and `illustrations`. Crops of anime in which
+    no look finds a face are left out; where the looks disagree, the box stays and the points stay unknown."""
     marked = {name: list(pictures) for name, pictures in sources.items()}
     anime = [(picture, _mark(eyes, picture)) for picture in track(sources["anime"], "marking anime")]
     marked["anime"] = [
@@ -42,7 +49,8 @@ def relabel(eyes: Eyes, sources: Mapping[str, Sequence[Picture]]) -> dict[str, l
 
 
 def _mark(eyes: Eyes, picture: Picture) -> tuple[Floats, Floats, Floats]:
-    """Boxes, points and trust of a picture's faces; trust is -1 where none is seen, 0 where the looks disagree."""
+    """Boxes, points and trust of a picture's faces; trust is -1 where none is seen, 0 where the looks
+    disagree."""
     decoded = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     boxes, points, trust = picture.boxes.copy(), picture.points.copy(), picture.trust.copy()
     for row, box in enumerate(picture.boxes):

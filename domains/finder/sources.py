@@ -1,7 +1,8 @@
-"""What the finder learns from: faces whose points are known for nothing, and what is kept out of its training.
+"""What the finder learns from: faces whose points are known for nothing, and what is kept out of its
+training.
 
-Twins have exact points, FG-NET has marked ones. MTCNN's hold for a photograph and for its drawn counterpart. Crops of
-anime say where the face is; their points are learned by self-training (`train.relabel`).
+Twins have exact points, FG-NET has marked ones. MTCNN's hold for a photograph and for its drawn counterpart.
+Crops of anime say where the face is; their points are learned by self-training (`train.relabel`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from nenrin.domains.face import GLASSES
 from nenrin.domains.find import MTCNNFinder, main_face, open_picture
+from nenrin.domains.finder.boxes import Floats, box_of
 from nenrin.domains.finder.look import DOMAINS
-from nenrin.domains.finder.net import box_of
 from nenrin.domains.importers import anime, cartoonset, fgnet
 from nenrin.domains.importers.base import Importer, read_table
 from nenrin.domains.twins import draw, sample_people, sample_views
@@ -32,8 +33,6 @@ _TWINS = 1500  # of each domain
 _PHOTOGRAPHS = 3900  # of UTKFace, those that have a drawn counterpart
 DRAWN_FGNET = "drawn/cartoonised-fgnet"
 _SURE = 0.97  # MTCNN's score from which its points are learned from
-
-Floats = NDArray[np.float32]
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -96,8 +95,8 @@ def picture_of(path: Path, points: NDArray[np.floating], domain: str, trust: flo
 
 
 def fgnet_pictures(folder: Path, *, test: bool, drawn: Path | None = None) -> Iterator[Picture]:
-    """FG-NET's pictures of the persons that are, or are not, kept out, with hand-marked points; or, for a folder
-    `drawn`, the drawings of the same pictures, whatever their size."""
+    """FG-NET's pictures of the persons that are, or are not, kept out, with hand-marked points; or, for a
+    folder `drawn`, the drawings of the same pictures, whatever their size."""
     for raw in fgnet.IMPORTER.read(folder):
         if raw.points is None or not raw.identity or is_test_person(raw.identity) != test:
             continue
@@ -137,8 +136,8 @@ def draw_twins(domain: TwinDomain, count: int, *, seed: int, size: int = 128) ->
 
 
 def illustrations(folder: Path, boxes: Path, *, part: str, longest: int = 480) -> list[Picture]:
-    """Whole illustrations of one part of the table, reduced to `longest` pixels, with the boxes that were drawn by
-    hand. Points are not known (trust 0)."""
+    """Whole illustrations of one part of the table, reduced to `longest` pixels, with the boxes that were
+    drawn by hand. Points are not known (trust 0)."""
     faces: dict[str, list[list[float]]] = {}
     for row in read_table(boxes, required=("file", "left", "top", "right", "bottom", "part")):
         if row["part"] == part:

@@ -1,8 +1,8 @@
 """Train the finder: twice over, with the points of anime learned by itself in between.
 
-The first round learns boxes everywhere and points where they are known. Then the net marks the points of the crops
-and illustrations that have none; where it agrees with itself, seen mirrored and at other sizes, they are learned from
-in the second round, and crops in which it sees no face are left out (`relabel`).
+The first round learns boxes everywhere and points where they are known. Then the net marks the points of the
+crops and illustrations that have none; where it agrees with itself, seen mirrored and at other sizes, they
+are learned from in the second round, and crops in which it sees no face are left out (`relabel`).
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def _round(
     write_text(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=1))
 
 
-def _batches(composer: Composer, recipe: Recipe, number: int, start: int, steps: int) -> Iterator[list[Canvas]]:
+def _batches(
+    composer: Composer, recipe: Recipe, number: int, start: int, steps: int
+) -> Iterator[list[Canvas]]:
     """The training pictures of each step, which depend on nothing but the seed and the step."""
 
     def batch(step: int) -> list[Canvas]:
@@ -153,9 +155,9 @@ def _blend(average: FinderNet, net: FinderNet, decay: float) -> None:
 
 
 def loss(answer: Tensor, batch: Sequence[Canvas], middles: Tensor, strides: Tensor) -> dict[str, Tensor]:
-    """The net's losses on a batch: quality focal loss (Li et al. 2020) for the score, which learns to say how well the
-    box fits; GIoU (Rezatofighi et al. 2019) for boxes; smooth L1 for points, in shares of the box's side; cross
-    entropy for the domain."""
+    """The net's losses on a batch: quality focal loss (Li et al. 2020) for the score, which learns to say
+    how well the box fits; GIoU (Rezatofighi et al. 2019) for boxes; smooth L1 for points, in shares of the
+    box's side; cross entropy for the domain."""
     owner, owned, face, count = _assign(batch, middles, strides)
     boxes = torch.cat([torch.from_numpy(canvas.boxes) for canvas in batch])
     points = torch.cat([torch.from_numpy(canvas.points) for canvas in batch]).reshape(-1, 10)
@@ -173,7 +175,9 @@ def loss(answer: Tensor, batch: Sequence[Canvas], middles: Tensor, strides: Tens
     )
     total = quality.sum().clamp(min=1)
     side = (boxes[face, 2] - boxes[face, 0])[:, None]
-    off = F.smooth_l1_loss((told[:, 5:15] - points[face]) / side, torch.zeros(len(face), 10), beta=0.02, reduction="none")
+    off = F.smooth_l1_loss(
+        (told[:, 5:15] - points[face]) / side, torch.zeros(len(face), 10), beta=0.02, reduction="none"
+    )
     known = trust[face]
     return {
         "score": (focal * weight).sum() / total,
@@ -186,7 +190,8 @@ def loss(answer: Tensor, batch: Sequence[Canvas], middles: Tensor, strides: Tens
 def _assign(
     batch: Sequence[Canvas], middles: Tensor, strides: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Which cell learns which face: picture, cell and face of each pair, and (B, N) -1 where nothing is learned."""
+    """Which cell learns which face: picture, cell and face of each pair, and (B, N) -1 where nothing is
+    learned."""
     owners, owned, faces = [], [], []
     count = torch.zeros(len(batch), len(middles))
     first = 0
