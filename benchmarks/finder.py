@@ -1,7 +1,8 @@
-"""What the finders find on pictures kept out of training: python benchmarks/finder.py ../shared/data [FINDER ...]
+"""What finders find in pictures kept out of training: python benchmarks/finder.py ../shared/data [FINDER ...]
 
-FINDER is nenrin, mtcnn, or a detector's file; all three kinds by default. `--part val` measures the illustrations on
-which thresholds are chosen instead of those for the table; `--speed` measures nothing but pictures a second.
+FINDER is nenrin, mtcnn, or a detector's file; all three kinds by default. `--part val` measures the
+illustrations on which thresholds are chosen instead of those for the table; `--speed` nothing but pictures
+a second.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ from nenrin.domains.importers import anime
 SAME = 0.4  # intersection over union from which a box found is the box known
 # scikit-image's pictures without a human face; chelsea is a cat.
 FACELESS = (
-    "brick", "cell", "chelsea", "chessboard_RGB", "clock_motion", "coffee", "coins", "color", "grass", "gravel",
-    "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "motorcycle_left", "motorcycle_right",
-    "page", "phantom", "retina", "rocket", "text",
+    "brick", "cell", "chelsea", "chessboard_RGB", "clock_motion", "coffee", "coins", "color", "grass",
+    "gravel", "horse", "hubble_deep_field", "ihc", "logo", "microaneurysms", "moon", "motorcycle_left",
+    "motorcycle_right", "page", "phantom", "retina", "rocket", "text",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from nenrin.domains.duplicates import HASH_BYTES, near_duplicates
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.finders import AUTO, NOMINAL, check_finder
 from nenrin.domains.importers import importer_of
+from nenrin.domains.overlay import Sample
 from nenrin.domains.pipeline import Unreadable
 from nenrin.domains.plan import Plan, fractions_of, settle, splits_of
 from nenrin.domains.resume import clear, finished, process, workplace
@@ -29,6 +30,7 @@ from nenrin.domains.split import assign_splits, parse_split
 from nenrin.ground import NenrinError, UsageError, write_text
 
 _REJECTS = "rejects.csv"
+_OVERLAYS = "found.jpg"
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -106,8 +108,15 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
     keys = [identity or f"{source}/{source_id}" for identity, source, source_id in names]
     splits = iter(assign_splits(keys, pairs, plan.inherited))
     first: dict[str, str] = {}
+    sample = Sample()
     writer = SetWriter(
-        out, name=name, size=plan.size, domains=plan.domains, build=plan.fingerprint, replace=True
+        out,
+        name=name,
+        size=plan.size,
+        domains=plan.domains,
+        build=plan.fingerprint,
+        replace=True,
+        note=f"What was found, drawn over a sample of the pictures: {_OVERLAYS}.",
     )
     with writer:
         for path in paths:
@@ -119,6 +128,8 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
                 if original != face.source_id and face.verdict == "keep":
                     face.verdict, face.reason = "drop", f"duplicate: the same pixels as {original}"
                 writer.add(face)
+                sample.add(face)
+        sample.write(out / _OVERLAYS, (raw for _, raw in plan.raws()))
         _write_rejects(out / _REJECTS, [row for path in paths for row in chunk_unreadable(path)])
     return FaceSet.open(out)
 

@@ -18,8 +18,9 @@ from PIL import Image
 from nenrin.cli import COMMANDS, main
 from nenrin.commands.words import Names, list_pictures, parse_ages, split_overrides
 from nenrin.domains.align import similarity, transform
+from nenrin.domains.overlay import mark_faces
 from nenrin.ground import UsageError
-from nenrin.pictures import draw_strip, mark_faces, paste_face
+from nenrin.pictures import draw_strip, paste_face
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [name for name, _, _ in COMMANDS]

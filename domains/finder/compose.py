@@ -50,11 +50,11 @@ class Composer:
         """One training picture."""
         canvas = self._ground(rng)
         kind = rng.random()
-        if kind < 0.4:
+        if kind < 0.35:
             self._paste_some(canvas, rng, 1, self._most)
         elif kind < 0.65:
             self._paste_some(canvas, rng, int(rng.integers(2, 5)), 0.45 * self._size)
-        elif kind < 0.75:
+        elif kind < 0.85:
             self._paste_some(canvas, rng, int(rng.integers(5, 12)), 0.2 * self._size)
         canvas.pixels = looks.weather(canvas.pixels, rng)
         return canvas

@@ -57,12 +57,13 @@ def _mark(eyes: Eyes, picture: Picture) -> tuple[Floats, Floats, Floats]:
         seen = _points(eyes, decoded.astype(np.uint8, copy=False), box)
         if not seen:
             trust[row] = -1
-        elif len(seen) > len(_LOOKS) // 2:
-            middle = np.median(seen, axis=0)
-            side = float(box[2] - box[0])
-            if np.linalg.norm(np.array(seen) - middle, axis=-1).mean() < _AGREE * side:
-                points[row], trust[row] = middle, 1
-                boxes[row] = box_of(points[row : row + 1])[0]
+            continue
+        middle, side = np.median(seen, axis=0), float(box[2] - box[0])
+        spread = np.linalg.norm(np.array(seen) - middle, axis=-1).mean()
+        trust[row] = float(len(seen) > len(_LOOKS) // 2 and spread < _AGREE * side)
+        if trust[row]:
+            points[row] = middle
+            boxes[row] = box_of(points[row : row + 1])[0]
     return boxes, points, trust
 
 

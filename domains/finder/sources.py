@@ -75,7 +75,7 @@ def collect(data: Path, boxes: Path, cache: Path) -> dict[str, list[Picture]]:
         "fgnet": list(fgnet_pictures(data / "photo/fgnet", test=False)),
         "drawn-fgnet": list(fgnet_pictures(data / "photo/fgnet", test=False, drawn=data / DRAWN_FGNET)),
         "cartoonset": list(_cut(data / "drawn/cartoonset", cartoonset.IMPORTER, trust=0.5)),
-        "anime": list(_cut(data / "drawn/anime", anime.IMPORTER, trust=0.0)),
+        "anime": list(_cut(data / "drawn/anime", anime.IMPORTER, trust=0.3)),
         "twins-photo": draw_twins("photo", _TWINS, seed=11),
         "twins-manga": draw_twins("manga", _TWINS, seed=12),
         "illustrations": illustrations(data / "drawn/illustrations", boxes, part="train"),

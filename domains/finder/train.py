@@ -37,12 +37,12 @@ class Recipe:
     """All that decides the outcome of a training, beside its pictures."""
 
     size: int = 160  # pixels of a training picture's side
-    batch: int = 24
+    batch: int = 10
     rounds: tuple[int, int] = (40_000, 80_000)  # pictures seen in each round
-    rate: float = 2e-3  # AdamW's, warmed up, then lowered to nothing along a cosine in each round
-    decay: float = 0.998  # of the weights' running average, which is what is kept
+    rate: float = 1.5e-3  # AdamW's, warmed up, then lowered to nothing along a cosine in each round
+    decay: float = 0.996  # of the weights' running average, which is what is kept
     seed: int = 0
-    save_every: int = 50  # steps
+    save_every: int = 100  # steps
 
 
 def train(sources: dict[str, list[Picture]], out: Path, recipe: Recipe) -> Path:
@@ -100,7 +100,7 @@ def _round(
     batches = _batches(composer, recipe, number, start, steps)
     for step, batch in zip(track(range(start, steps), f"round {number + 1}"), batches, strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * min((step + 1) / 200, 0.5 + 0.5 * np.cos(np.pi * step / steps))
+            group["lr"] = recipe.rate * min((step + 1) / 100, 0.5 + 0.5 * np.cos(np.pi * step / steps))
         pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch]))
         losses = loss(net(pixels.permute(0, 3, 1, 2).float()), batch, middles, strides)
         optimizer.zero_grad(set_to_none=True)

@@ -30,7 +30,8 @@ def find(
 
     from nenrin.domains.find import open_picture
     from nenrin.domains.finders import open_finder
-    from nenrin.pictures import mark_faces, write_picture
+    from nenrin.domains.overlay import mark_faces
+    from nenrin.pictures import write_picture
 
     eyes = open_finder(finder)
     names, rows, failed = Names(), list[dict[str, Any]](), 0
