@@ -14,10 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nenrin.domains.align import TEMPLATE
+from nenrin.domains.finder.boxes import BOX
 from nenrin.domains.finder.look import DOMAINS
 from nenrin.ground import atomic_path
 
 STRIDES = (8, 16, 32)  # pixels between the cells of each level
+# Where a mean face has its points: x, y in sides of its box from the box's middle.
+_MEAN = torch.from_numpy(((TEMPLATE - (BOX[:2] + BOX[2:]) / 2) / (BOX[2:] - BOX[:2])).ravel())
 _WIDTH = 64  # channels of the pyramid and of the head
 
 
@@ -49,9 +53,8 @@ class FinderNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
+            nn.Conv2d(3, 32, 7, 4, 3, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
         )
-        self.quarter = Separable(16, 32, stride=2)
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(Separable(32, 64, stride=2), *(Separable(64, 64) for _ in range(3))),
@@ -73,7 +76,7 @@ class FinderNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        x = self.quarter(self.stem((x - 127.5) / 64))
+        x = self.stem((x - 127.5) / 64)
         features = []
         for stage, lateral in zip(self.stages, self.lateral, strict=True):
             x = stage(x)
@@ -93,11 +96,13 @@ class FinderNet(nn.Module):
         """(B, 18, h, w) as the head says it to (B, h w, 18) in pixels."""
         height, width = raw.shape[2:]
         raw = raw.permute(0, 2, 3, 1).reshape(raw.shape[0], -1, raw.shape[1]).float()
-        centre = grid(height, width, stride).to(raw.device)
-        reach = raw[..., 1:5].clamp(max=6).exp() * stride
-        points = raw[..., 5:15] * (2 * stride) + centre.repeat(1, 5)
-        box = [centre - reach[..., :2], centre + reach[..., 2:]]
-        return torch.cat([raw[..., :1], *box, points, raw[..., 15:]], dim=-1)
+        cell = grid(height, width, stride).to(raw.device)
+        reach = raw[..., 1:5].clamp(max=6).exp() * (1.8 * stride)
+        box = torch.cat([cell - reach[..., :2], cell + reach[..., 2:]], dim=-1)
+        # The points are told from where a mean face of that box would have them.
+        middle, side = (box[..., :2] + box[..., 2:]) / 2, reach.sum(-1, keepdim=True) / 2
+        points = middle.repeat(1, 1, 5) + side * (_MEAN.to(raw.device) + raw[..., 5:15] / 4)
+        return torch.cat([raw[..., :1], box, points, raw[..., 15:]], dim=-1)
 
 
 class Shipped(nn.Module):

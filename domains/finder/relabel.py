@@ -15,15 +15,8 @@ from nenrin.domains.finder.sources import Picture
 from nenrin.ground import track
 
 _SWAP = [1, 0, 2, 4, 3]
-_SIDE = 192  # pixels of the square in which a face is looked at
-_LOOKS = (
-    (72, False),
-    (72, True),
-    (96, False),
-    (96, True),
-    (120, False),
-    (120, True),
-)  # pixels of the box, mirrored
+_SIDE = 160  # pixels of the square in which a face is looked at
+_LOOKS = ((76, False), (76, True), (100, False), (100, True))  # pixels of the box, mirrored
 _AGREE = 0.035  # mean distance from the median of all looks, in sides of the box
 _LEAST = 0.12  # score below which a crop shows no face
 _FITS = 0.35  # what a face's box must share with the known one

@@ -38,7 +38,7 @@ class Recipe:
 
     size: int = 160  # pixels of a training picture's side
     batch: int = 10
-    rounds: tuple[int, int] = (40_000, 80_000)  # pictures seen in each round
+    rounds: tuple[int, int] = (30_000, 60_000)  # pictures seen in each round
     rate: float = 1.5e-3  # AdamW's, warmed up, then lowered to nothing along a cosine in each round
     decay: float = 0.996  # of the weights' running average, which is what is kept
     seed: int = 0
