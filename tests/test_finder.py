@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from skimage.data import astronaut
 
+from nenrin.cli import main
 from nenrin.domains.align import TEMPLATE
+from nenrin.domains.build import build
 from nenrin.domains.find import Finder
 from nenrin.domains.finder.boxes import BOX, box_of, overlap
 from nenrin.domains.finder.compose import Composer
@@ -262,3 +266,32 @@ def test_small_faces_are_looked_for_only_where_asked() -> None:
     page.paste(Image.fromarray(astronaut()).crop((140, 20, 310, 220)).resize((51, 60)), (400, 100))
     assert len(NetFinder(smallest=0.03).find([page])[0]) == 1
     assert len(NetFinder(smallest=0.5).find([page])[0]) == 0
+
+
+def test_the_command_shows_what_any_finder_finds(tmp_path: Path, fails: Callable[..., str]) -> None:
+    Image.fromarray(astronaut()).save(tmp_path / "a.png")
+    cascade = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+    for name, domain in (("nenrin", "photo"), ("mtcnn", None), (str(cascade), None)):
+        out = tmp_path / f"out-{Path(name).stem}"
+        assert main(["find", str(tmp_path / "a.png"), "-o", str(out), "--finder", name]) == 0
+        (row,) = json.loads((out / "found.json").read_text())
+        face = row["faces"][0]
+        assert (row["size"], face["domain"]) == ([512, 512], domain)
+        assert _error(np.array(face["points"]), ASTRONAUT) < 0.2
+        marked = np.asarray(Image.open(out / "a_faces.png"))
+        assert (marked[round(face["points"][0][1]), round(face["points"][0][0])] == (255, 64, 32)).all()
+    assert "did you mean 'mtcnn'" in fails("find", tmp_path / "a.png", "--finder", "mtcn", code=2)
+
+
+def test_a_build_shows_a_sample_of_what_it_found(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for number, twin in enumerate(draw_twins("manga", 30, seed=8, size=128)):
+        (raw / f"{number}.png").write_bytes(twin.encoded)
+    report = build([raw], tmp_path / "set", domain="manga", size=64, workers=0)
+    assert report.kept >= 28
+    sheet = np.asarray(Image.open(tmp_path / "set/found.jpg").convert("RGB")).astype(int)
+    assert sheet.shape == (960, 1440, 3)
+    marked = (np.abs(sheet - (255, 64, 32)).sum(2) < 90).reshape(4, 240, 6, 240).any((1, 3))
+    assert marked.sum() >= 22
+    assert "found.jpg" in (tmp_path / "set/README.md").read_text()

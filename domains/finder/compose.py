@@ -20,7 +20,7 @@ MIX = {
     "utkface": 0.16, "drawn-utkface": 0.1, "celeba": 0.08, "fgnet": 0.08, "drawn-fgnet": 0.05,
     "cartoonset": 0.05, "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
 }  # fmt: skip
-_LEAST, _MOST = 10.0, 0.92  # sides of a face's box: pixels, and a share of the canvas
+_LEAST, _MOST = 9.0, 0.95  # sides of a face's box: pixels, and a share of the canvas
 _SWAP = np.array([1, 0, 2, 4, 3])  # left and right, in a mirror
 
 
@@ -55,7 +55,7 @@ class Composer:
         elif kind < 0.65:
             self._paste_some(canvas, rng, int(rng.integers(2, 5)), 0.45 * self._size)
         elif kind < 0.85:
-            self._paste_some(canvas, rng, int(rng.integers(5, 12)), 0.2 * self._size)
+            self._paste_some(canvas, rng, int(rng.integers(5, 9)), 0.25 * self._size)
         canvas.pixels = looks.weather(canvas.pixels, rng)
         return canvas
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +31,17 @@ class Seen:
 
 
 class Eyes:
-    """The net as it is shipped: an ONNX file, run by onnxruntime, on one CPU thread unless told otherwise.
+    """The net as it is shipped: an ONNX file, run by onnxruntime; on one thread in a build's workers, which
+    are as many as there are cores, else on all.
 
     Raises `NenrinError` for a file that is missing or damaged.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1 if multiprocessing.parent_process() else 0
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(

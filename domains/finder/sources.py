@@ -29,7 +29,7 @@ from nenrin.domains.twins.drawing import Domain as TwinDomain
 from nenrin.ground import track, write_text
 from nenrin.scrapers.local import walk
 
-_TWINS = 1500  # of each domain
+_TWINS = 700  # of each domain
 _PHOTOGRAPHS = 3900  # of UTKFace, those that have a drawn counterpart
 DRAWN_FGNET = "drawn/cartoonised-fgnet"
 _SURE = 0.97  # MTCNN's score from which its points are learned from
@@ -108,7 +108,7 @@ def fgnet_pictures(folder: Path, *, test: bool, drawn: Path | None = None) -> It
             yield picture_of(path, points * scale, "cartoon")
 
 
-def draw_twins(domain: TwinDomain, count: int, *, seed: int, size: int = 128) -> list[Picture]:
+def draw_twins(domain: TwinDomain, count: int, *, seed: int, size: int = 112) -> list[Picture]:
     """Twins of all ages, with exact points. They stand upright in the middle, as aligned faces do."""
     rng = np.random.default_rng(seed)
     pictures = []

@@ -29,18 +29,18 @@ from nenrin.domains.finder.sources import Picture
 from nenrin.ground import seed_everything, track, write_text
 
 # A level of stride s finds faces whose box has a side within these, in pixels; near the borders both do.
-SPANS = {8: (0.0, 48.0), 16: (36.0, 104.0), 32: (80.0, 1e9)}
+SPANS = {8: (0.0, 36.0), 16: (28.0, 72.0), 32: (56.0, 1e9)}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Recipe:
     """All that decides the outcome of a training, beside its pictures."""
 
-    size: int = 160  # pixels of a training picture's side
-    batch: int = 10
-    rounds: tuple[int, int] = (30_000, 60_000)  # pictures seen in each round
-    rate: float = 1.5e-3  # AdamW's, warmed up, then lowered to nothing along a cosine in each round
-    decay: float = 0.996  # of the weights' running average, which is what is kept
+    size: int = 96  # pixels of a training picture's side
+    batch: int = 16
+    rounds: tuple[int, int] = (20_000, 60_000)  # pictures seen in each round
+    rate: float = 2e-3  # AdamW's, warmed up, then lowered to nothing along a cosine in each round
+    decay: float = 0.995  # of the weights' running average, which is what is kept
     seed: int = 0
     save_every: int = 100  # steps
 
