@@ -13,8 +13,8 @@ from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
 SURE = 0.35  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
 _ENOUGH = 40.0  # pixels of a face's box that the points need
-# A picture is looked at again and again, each time by this much smaller, until a face that fills it is of a size
-# that the net learned, which are those within 96 pixels.
+# A picture is looked at again and again, each time by this much smaller, until a face that fills it is of a
+# size that the net learned, which are those within 96 pixels.
 _STEP, _LAST = 0.42, 96
 _ENLARGE = 3.0  # what a picture smaller than that is enlarged by, at most
 _GREY = 128  # beyond the edges, as the net's own padding
@@ -42,7 +42,7 @@ class NetFinder:
         return [self._find(picture) for picture in pictures]
 
     def points_in(self, picture: Image.Image, box: Floats) -> Floats | None:
-        """The five points (5, 2) of the face in a box (4,) that another finder found; None if it sees none."""
+        """The five points (5, 2) of the face in another finder's box (4,); None if it sees none."""
         side = float(max(box[2] - box[0], box[3] - box[1]))
         corner = (box[:2] + box[2:]) / 2 - side
         left, top, right, bottom = (round(float(v)) for v in (*corner, *(corner + 2 * side)))

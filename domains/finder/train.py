@@ -127,7 +127,8 @@ def _round(
                 part,
             )
             part.replace(state)
-    save_file(average.state_dict(), out / f"round{number}.safetensors")
+    weights = {name: value.contiguous() for name, value in average.state_dict().items()}
+    save_file(weights, out / f"round{number}.safetensors")
     write_text(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=1))
 
 
