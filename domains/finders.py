@@ -11,6 +11,7 @@ from nenrin.ground import UsageError, suggest
 OURS, MTCNN = "nenrin", "mtcnn"
 AUTO = "auto"  # a build's: what is best for each source
 NOMINAL = "nominal"  # a build's: no finder, but the source's cut
+DEFAULT = MTCNN  # what looks where nobody names a finder
 FINDERS = (OURS, MTCNN)
 SUFFIXES = (".onnx", ".xml")  # files: a net, or a cascade of OpenCV 4
 
@@ -28,7 +29,7 @@ def check_finder(name: str, *others: str) -> str:
     )
 
 
-def open_finder(name: str = OURS, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
+def open_finder(name: str = DEFAULT, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
     """The finder of that name, or in that file.
 
     Faces smaller than `smallest`, a share of a picture's longer side, are not looked for; `margin` is

@@ -14,7 +14,7 @@ from nenrin.domains.align import align, frame_of, similarity
 from nenrin.domains.duplicates import difference_hash
 from nenrin.domains.face import Face, face_id
 from nenrin.domains.find import Finder, Found, main_face, open_picture
-from nenrin.domains.finders import AUTO, MTCNN, NOMINAL, OURS, open_finder
+from nenrin.domains.finders import AUTO, DEFAULT, NOMINAL, open_finder
 from nenrin.domains.glasses import WORN, kind, tint
 from nenrin.domains.importers.base import Importer
 from nenrin.ground import NenrinError
@@ -53,13 +53,9 @@ class Unreadable:
     reason: str
 
 
-def finder_for(importer: Importer, finder: str, domain: str | None) -> str:
-    """What `auto` means for a source: what the source says, else MTCNN for photographs and our net for the
-    rest."""
-    if finder != AUTO:
-        return finder
-    photographs = (domain or importer.domain) == "photo"
-    return importer.finder or (MTCNN if photographs else OURS)
+def finder_for(importer: Importer, finder: str) -> str:
+    """What `auto` means for a source: what the source says, else the default."""
+    return (importer.finder or DEFAULT) if finder == AUTO else finder
 
 
 class Pipeline:
@@ -69,7 +65,7 @@ class Pipeline:
         self._importer = importer
         self._size = size
         self._domain = domain
-        self._finder_name = finder_for(importer, finder, domain)
+        self._finder_name = finder_for(importer, finder)
         self._finder: Finder | None = None
         self._trust_points = finder in (AUTO, NOMINAL)  # who names a finder wants to see its own
 

@@ -114,7 +114,7 @@ def settle(plan: Plan, limit: int | None) -> None:
 def _origin(plan: Plan, importer: Importer) -> object:
     """What a source decides for each of its faces: its cut where they are not looked for, our net where it
     looks."""
-    finder = finder_for(importer, plan.finder, plan.domain)
+    finder = finder_for(importer, plan.finder)
     if importer.finder == NOMINAL:
         return importer.name, importer.nominal
     return (importer.name, finder_digest(OURS)) if finder == OURS else importer.name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,7 @@ def _round(
     batches = _batches(composer, recipe, number, start, steps)
     for step, batch in zip(track(range(start, steps), f"round {number + 1}"), batches, strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * min((step + 1) / 100, 0.5 + 0.5 * np.cos(np.pi * step / steps))
+            group["lr"] = recipe.rate * min((step + 1) / 100, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch]))
         losses = loss(net(pixels.permute(0, 3, 1, 2).float()), batch, middles, strides)
         optimizer.zero_grad(set_to_none=True)

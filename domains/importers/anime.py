@@ -27,6 +27,7 @@ IMPORTER = Importer(
     licence=None,
     portrait=True,
     smallest=0.2,
-    # Read off the mean picture of 6,500: such crops lean a little to the left.
+    # Read off the mean picture of 6,500: such crops lean a little to the left. MTCNN finds one in ten.
     nominal=((0.319, 0.414), (0.672, 0.390), (0.500, 0.545), (0.395, 0.677), (0.615, 0.662)),
+    finder="nominal",
 )
