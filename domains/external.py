@@ -1,6 +1,7 @@
 """Detectors of others, from a file: OpenCV's cascades, YOLO nets and YuNet as ONNX.
 
-Where one gives boxes alone, our net marks the points of what is in them.
+Where one gives boxes alone, our net marks the points in them; without its weights, they lie where the template
+has them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from nenrin.domains.align import TEMPLATE
 from nenrin.domains.find import Found
 from nenrin.domains.finder.boxes import BOX, Floats, overlap
 from nenrin.domains.finder.finder import NetFinder
+from nenrin.domains.finder.look import WEIGHTS
 from nenrin.ground import UsageError
 
 _SURE = 0.4  # a detection's score; nobody can know what an unknown net's scores mean
@@ -37,7 +39,7 @@ class CascadeFinder:
         if self._cascade.empty():
             raise UsageError(f"{path} is no cascade that OpenCV can read")
         self._smallest = smallest
-        self._points = NetFinder()
+        self._points = NetFinder() if WEIGHTS.is_file() else None
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]:
         """Faces of each RGB picture, the largest first; each scores 1."""
@@ -83,7 +85,7 @@ class OnnxFinder:
         self._yunet: Any = None
         if "kps_8" in {output.name for output in session.get_outputs()}:
             self._yunet = cv2.FaceDetectorYN.create(str(path), "", self._size, sure)
-        self._points = NetFinder()
+        self._points = NetFinder() if WEIGHTS.is_file() else None
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]:
         """Faces of each RGB picture, surest first."""
@@ -136,9 +138,9 @@ class OnnxFinder:
         return table[score >= self._sure]
 
 
-def _points(net: NetFinder, picture: Image.Image, box: Floats) -> Floats:
+def _points(net: NetFinder | None, picture: Image.Image, box: Floats) -> Floats:
     """Our net's points in the box, else where the template has them."""
-    points = net.points_in(picture, box)
+    points = None if net is None else net.points_in(picture, box)
     if points is not None:
         return points
     share = (TEMPLATE - BOX[:2]) / (BOX[2:] - BOX[:2])

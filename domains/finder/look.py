@@ -40,6 +40,10 @@ class Eyes:
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
+        if not path.is_file():
+            raise NenrinError(
+                f"{path.name} is not there: train it (benchmarks/train_finder.py), or use mtcnn"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1 if multiprocessing.parent_process() else 0
         options.log_severity_level = 3
