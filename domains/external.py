@@ -1,7 +1,7 @@
 """Detectors of others, from a file: OpenCV's cascades, YOLO nets and YuNet as ONNX.
 
-Where one gives boxes alone, our net marks the points in them; without its weights, they lie where the template
-has them.
+Where one gives boxes alone, our net marks the points in them; without its weights, they lie where the
+template has them.
 """
 
 from __future__ import annotations

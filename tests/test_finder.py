@@ -40,7 +40,7 @@ def finder() -> Finder:
     return open_finder("nenrin")
 
 
-# What our net's points in another finder's box may be off by; the template's, where it has no weights, are rough.
+# How far points in another finder's box may be off: without our net's weights, they are the template's.
 NEAR = 0.2 if WEIGHTS.is_file() else 0.6
 
 

@@ -34,7 +34,7 @@ class Importer:
     # Where the five points lie in a picture that is cut to the face already, in units of its width and
     # height: used where no face is found. None: such a picture is set aside.
     nominal: Points | None = None
-    # One of `finders.FINDERS`, or "nominal" where finding is known to be worse than the cut; None: by default.
+    # One of `finders.FINDERS`, or "nominal" where finding is known to be worse than the cut; None: default.
     finder: str | None = None
 
 
