@@ -21,7 +21,7 @@ _GREY = 128  # beyond the edges, as the net's own padding
 
 
 class NetFinder:
-    """Finds faces in photographs, paintings and manga alike (its card is `weights/README.md`).
+    """Finds faces in photographs, paintings and manga alike (docs/finder.md).
 
     Faces whose box is smaller than `smallest`, a share of the longer side, are not looked for; pictures are
     searched at as few pixels as that allows, and at most at `side`. `margin` is a share of the longer side,

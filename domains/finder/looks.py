@@ -22,7 +22,7 @@ def pattern(size: int, rng: Generator) -> Pixels:
         few[:] = rng.choice([0, 255, 245])
     how = cv2.INTER_CUBIC if rng.random() < 0.8 else cv2.INTER_NEAREST
     ground = cv2.resize(few.reshape(cells, cells, 3), (size, size), interpolation=how)
-    canvas = ground.clip(0, 255).astype(np.uint8)
+    canvas: Pixels = ground.clip(0, 255).astype(np.uint8)
     for _ in range(int(rng.integers(0, 4))):
         _scribble(canvas, rng)
     return canvas
@@ -96,7 +96,7 @@ def blend(under: Pixels, over: Pixels, alpha: Pixels) -> Pixels:
 
 def weather(pixels: Pixels, rng: Generator) -> Pixels:
     """The picture with other light and colours, grey, in screentone, blurred, noisy or compressed."""
-    values = pixels.astype(np.float32)
+    values: NDArray[np.float32] = pixels.astype(np.float32)
     if rng.random() < 0.6:
         values = (values - 128) * rng.uniform(0.5, 1.3) + 128 + rng.normal(0, 25)
     if rng.random() < 0.4:
@@ -110,14 +110,16 @@ def weather(pixels: Pixels, rng: Generator) -> Pixels:
         if rng.random() < 0.2:  # one colour of print
             values = values * rng.uniform(0.5, 1, 3).astype(np.float32) + rng.uniform(0, 90)
     if rng.random() < 0.15:
-        values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.4, 1.6))
+        values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.4, 1.6)).astype(np.float32, copy=False)
     if rng.random() < 0.25:
         grain = rng.standard_normal((*values.shape[:2], int(rng.choice([1, 3]))), dtype=np.float32)
         values += grain * np.float32(rng.uniform(2, 18))
     done = values.clip(0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
-        done = cv2.imdecode(cv2.imencode(".jpg", done, quality)[1], cv2.IMREAD_UNCHANGED).astype(np.uint8)
+        printed = cv2.imdecode(cv2.imencode(".jpg", done, quality)[1], cv2.IMREAD_UNCHANGED)
+        assert printed is not None, "it was encoded a line before"
+        done = printed.astype(np.uint8, copy=False)
     return np.ascontiguousarray(done)
 
 
@@ -129,4 +131,5 @@ def _screentone(values: NDArray[np.float32], rng: Generator) -> NDArray[np.float
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     wave = np.cos(2 * np.pi * u / pitch) + np.cos(2 * np.pi * v / pitch)
     sharp = rng.uniform(1, 6)
-    return ((values - 128 - wave[..., None] * rng.uniform(25, 60)) * sharp + 128).clip(0, 255)
+    toned: NDArray[np.float32] = (values - 128 - wave[..., None] * rng.uniform(25, 60)) * sharp + 128
+    return toned.clip(0, 255)

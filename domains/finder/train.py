@@ -98,6 +98,7 @@ def _round(
     net.train()
     began = time.perf_counter()
     sums: dict[str, float] = {}
+    count = 0
     batches = _batches(composer, recipe, number, start, steps)
     for step, batch in zip(track(range(start, steps), f"round {number + 1}"), batches, strict=True):
         for group in optimizer.param_groups:
@@ -109,14 +110,15 @@ def _round(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
         _blend(average, net, min(recipe.decay, step / (step + 10)) if number == 0 else recipe.decay)
+        count += 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + value.item()
         if (step + 1) % recipe.save_every == 0 or step + 1 == steps:
-            row = {name: round(value / recipe.save_every, 4) for name, value in sums.items()}
+            row = {name: round(value / count, 4) for name, value in sums.items()}
             row |= {"round": number, "step": step + 1, "seconds": round(time.perf_counter() - began, 1)}
             with (out / "log.jsonl").open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
-            sums = {}
+            sums, count = {}, 0
             part = state.with_suffix(".part")
             torch.save(
                 {
