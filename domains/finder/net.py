@@ -1,7 +1,7 @@
 """The net: one look at a whole picture, faces of all sizes at once, without anchors.
 
 A depthwise separable backbone (Howard et al. 2017), a feature pyramid of three levels (Lin et al. 2017), and
-one head for all of them that says at each cell whether a face's middle is there, and where its box and its
+a head for each of them that says at each cell whether a face's middle is there, and where its box and its
 points lie (as FCOS, Tian et al. 2019).
 """
 
@@ -68,7 +68,10 @@ class FinderNet(nn.Module):
         )
         self.lateral = nn.ModuleList(nn.Conv2d(channels, _WIDTH, 1) for channels in (64, 128, 192))
         self.smooth = nn.ModuleList(Separable(_WIDTH, _WIDTH) for _ in STRIDES)
-        self.head = nn.Sequential(Separable(_WIDTH, _WIDTH), Separable(_WIDTH, _WIDTH, kernel=5))
+        # A head for each level: one for all would normalise each by the statistics of the others.
+        self.heads = nn.ModuleList(
+            nn.Sequential(Separable(_WIDTH, _WIDTH), Separable(_WIDTH, _WIDTH, kernel=5)) for _ in STRIDES
+        )
         self.answer = nn.Conv2d(_WIDTH, 15 + len(DOMAINS), 1)
         nn.init.normal_(self.answer.weight, std=0.01)
         nn.init.zeros_(self.answer.bias)
@@ -85,8 +88,10 @@ class FinderNet(nn.Module):
             features[level] = features[level] + F.interpolate(features[level + 1], scale_factor=2.0)
         return torch.cat(
             [
-                self._level(self.answer(self.head(smooth(feature))), stride)
-                for smooth, feature, stride in zip(self.smooth, features, STRIDES, strict=True)
+                self._level(self.answer(head(smooth(feature))), stride)
+                for smooth, head, feature, stride in zip(
+                    self.smooth, self.heads, features, STRIDES, strict=True
+                )
             ],
             dim=1,
         )
