@@ -135,7 +135,8 @@ class OnnxFinder:
         else:
             score = rows[:, 4:].max(1)
         table = np.concatenate([rows[:, :2] - half, rows[:, :2] + half, score[:, None], points], 1)
-        return table[score >= self._sure]
+        sure: Floats = table[score >= self._sure]
+        return sure
 
 
 def _points(net: NetFinder | None, picture: Image.Image, box: Floats) -> Floats:
@@ -144,7 +145,8 @@ def _points(net: NetFinder | None, picture: Image.Image, box: Floats) -> Floats:
     if points is not None:
         return points
     share = (TEMPLATE - BOX[:2]) / (BOX[2:] - BOX[:2])
-    return (box[:2] + share * (box[2:] - box[:2])).astype(np.float32)
+    placed: Floats = (box[:2] + share * (box[2:] - box[:2])).astype(np.float32)
+    return placed
 
 
 def _distinct(rows: Floats) -> list[int]:

@@ -78,7 +78,8 @@ def _cell(path: Path, face: Face) -> Image.Image | None:
     except NenrinError:
         return None  # it was there when its face was found
     scale = _CELL / max(picture.size)
-    small = picture.resize(tuple(max(round(length * scale), 1) for length in picture.size))
+    width, height = (max(round(length * scale), 1) for length in picture.size)
+    small = picture.resize((width, height))
     if face.points is None:
         return small
     points = face.points[None] * np.float32(scale)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nenrin.domains.finder import looks
 from nenrin.domains.finder.boxes import Floats, box_of
+from nenrin.domains.finder.looks import Pixels
 from nenrin.domains.finder.sources import Picture
 
 # How often a pasted face comes from each source.
@@ -87,7 +88,9 @@ class Composer:
             scale = size / side * rng.uniform(2.2, 5)
             middle = picture.boxes[0, :2] + rng.random(2) * side
             matrix = _matrix(middle, np.full(2, size / 2), scale, rng)
-            piece = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+            piece: Pixels = cv2.warpAffine(
+                pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
+            ).astype(np.uint8, copy=False)
             canvas.pixels = looks.tiles(piece, rng) if rng.random() < 0.5 else piece
         return canvas
 
@@ -125,7 +128,7 @@ class Composer:
     ) -> None:
         """Lay a picture over the canvas by its (2, 3) matrix, all of it or what lies about its face."""
         scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-        mask = np.full(pixels.shape[:2], 255, np.uint8)
+        mask: Pixels = np.full(pixels.shape[:2], 255, np.uint8)
         if shape != "all":
             mask[:] = 0
             looks.outline(mask, picture.boxes[0], shape, rng)
@@ -141,8 +144,8 @@ class Composer:
         moved = matrix - np.array([[0, 0, left], [0, 0, top]])
         if scale < 0.6:  # antialiased: averaged, then moved
             small = (max(round(width * scale), 1), max(round(height * scale), 1))
-            pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-            mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA)
+            pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
             moved = moved @ np.diag([width / small[0], height / small[1], 1.0])
         size = (int(right - left), int(bottom - top))
         over = cv2.warpAffine(pixels, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -150,7 +153,9 @@ class Composer:
         if shape != "all":
             alpha = cv2.GaussianBlur(alpha, (0, 0), 0.5 + rng.random() * 0.04 * self._size * min(scale, 1))
         there = (slice(top, bottom), slice(left, right))
-        canvas.pixels[there] = looks.blend(canvas.pixels[there], over, alpha)
+        canvas.pixels[there] = looks.blend(
+            canvas.pixels[there], over.astype(np.uint8, copy=False), alpha.astype(np.uint8, copy=False)
+        )
         covered = np.zeros((self._size, self._size), np.uint8)
         covered[there] = alpha
         kept = np.array([_hidden(covered, box) for box in canvas.boxes]).reshape(-1)

@@ -74,6 +74,7 @@ class FinderNet(nn.Module):
         )
         self.answer = nn.Conv2d(_WIDTH, 15 + len(DOMAINS), 1)
         nn.init.normal_(self.answer.weight, std=0.01)
+        assert self.answer.bias is not None
         nn.init.zeros_(self.answer.bias)
         nn.init.constant_(self.answer.bias[:1], -4.6)  # faces are rare: a hundredth of the cells
 

@@ -45,6 +45,7 @@ def _mark(eyes: Eyes, picture: Picture) -> tuple[Floats, Floats, Floats]:
     """Boxes, points and trust of a picture's faces; trust is -1 where none is seen, 0 where the looks
     disagree."""
     decoded = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None, "the sources were opened once"
     boxes, points, trust = picture.boxes.copy(), picture.points.copy(), picture.trust.copy()
     for row, box in enumerate(picture.boxes):
         seen = _points(eyes, decoded.astype(np.uint8, copy=False), box)
@@ -73,7 +74,9 @@ def _points(eyes: Eyes, pixels: NDArray[np.uint8], box: Floats) -> list[Floats]:
     seen = []
     for (side, mirrored), back, rows in zip(_LOOKS, backs, eyes.look(np.stack(views), _LEAST), strict=True):
         faces = merge(rows)
-        wanted = np.array([[_SIDE - side, _SIDE - side, _SIDE + side, _SIDE + side]], np.float32) / 2
+        wanted = np.array(
+            [[_SIDE - side, _SIDE - side, _SIDE + side, _SIDE + side]], np.float32
+        ) / np.float32(2)
         fits = np.flatnonzero(overlap(wanted, faces.boxes)[0][0] > _FITS)
         if len(fits):
             five = (faces.points[fits[0]] - back[:, 2]) @ np.linalg.inv(back[:, :2]).T
