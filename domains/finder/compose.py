@@ -213,7 +213,8 @@ def _share_within(frames: Floats, boxes: NDArray[np.floating]) -> Floats:
     across = np.minimum(frames[:, 2], boxes[:, 2]) - np.maximum(frames[:, 0], boxes[:, 0])
     down = np.minimum(frames[:, 3], boxes[:, 3]) - np.maximum(frames[:, 1], boxes[:, 1])
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return (across.clip(0) * down.clip(0) / np.maximum(area, 1e-6)).astype(np.float32)
+    share: Floats = (across.clip(0) * down.clip(0) / np.maximum(area, 1e-6)).astype(np.float32)
+    return share
 
 
 def _hidden(alpha: NDArray[np.uint8], box: Floats) -> float:
