@@ -20,15 +20,17 @@ import pyarrow.compute as pc
 from nenrin.domains.chunk import chunk_faces, chunk_labels, chunk_unreadable
 from nenrin.domains.duplicates import HASH_BYTES, near_duplicates
 from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.finders import AUTO, NOMINAL, check_finder
 from nenrin.domains.importers import importer_of
-from nenrin.domains.pipeline import FinderName, Unreadable
+from nenrin.domains.overlay import Sample
+from nenrin.domains.pipeline import Unreadable
 from nenrin.domains.plan import Plan, fractions_of, settle, splits_of
 from nenrin.domains.resume import clear, finished, process, workplace
 from nenrin.domains.split import assign_splits, parse_split
-from nenrin.ground import NenrinError, UsageError, suggest, write_text
+from nenrin.ground import NenrinError, UsageError, write_text
 
-FINDERS: tuple[FinderName, ...] = ("auto", "mtcnn", "nominal")
 _REJECTS = "rejects.csv"
+_OVERLAYS = "found.jpg"
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -49,7 +51,7 @@ def build(
     domain: str | None = None,
     size: int = 256,
     workers: int = 2,
-    finder: FinderName = "auto",
+    finder: str = AUTO,
     split: str | None = None,
     splits_from: str | Path | None = None,
     points_from: str | Path | None = None,
@@ -58,14 +60,14 @@ def build(
 ) -> BuildReport:
     """Build a set of aligned faces from folders of pictures (`PATH`, or `KIND:PATH` to name the importer).
 
-    `size` is the side in pixels; `split` forces all faces into one; `splits_from` is a set whose splits are
-    kept, identity by identity; `points_from` is a set of the same pictures (by name) in another style, whose
-    points are used; `limit` takes that many pictures, spread over all by a hash; `on_progress` is told the
-    pictures done and all. A picture that is bad is counted, never fatal. Raises `UsageError` for a wrong
-    call, `NenrinError` where writing fails; the same call then goes on from there.
+    `size` is the side in pixels; `finder` is auto, nominal (as the source cut them), or one of
+    `finders.FINDERS` or a file (`finders.open_finder`); `split` forces all faces into one; `splits_from` is
+    a set whose splits are kept, identity by identity; `points_from` is a set of the same pictures (by name)
+    in another style, whose points are used; `limit` takes that many pictures, spread over all by a hash;
+    `on_progress` is told the pictures done and all. A picture that is bad is counted, never fatal. Raises
+    `UsageError` for a wrong call, `NenrinError` where writing fails; the same call then goes on from there.
     """
-    if finder not in FINDERS:
-        raise UsageError(f"unknown finder {finder!r}; {suggest(finder, FINDERS)}")
+    check_finder(finder, AUTO, NOMINAL)
     if not raws:
         raise UsageError("no pictures to build from: name at least one folder")
     out = Path(out)
@@ -106,8 +108,15 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
     keys = [identity or f"{source}/{source_id}" for identity, source, source_id in names]
     splits = iter(assign_splits(keys, pairs, plan.inherited))
     first: dict[str, str] = {}
+    sample = Sample()
     writer = SetWriter(
-        out, name=name, size=plan.size, domains=plan.domains, build=plan.fingerprint, replace=True
+        out,
+        name=name,
+        size=plan.size,
+        domains=plan.domains,
+        build=plan.fingerprint,
+        replace=True,
+        note=f"What was found, drawn over a sample of the pictures: {_OVERLAYS}.",
     )
     with writer:
         for path in paths:
@@ -119,6 +128,8 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
                 if original != face.source_id and face.verdict == "keep":
                     face.verdict, face.reason = "drop", f"duplicate: the same pixels as {original}"
                 writer.add(face)
+                sample.add(face)
+        sample.write(out / _OVERLAYS, (raw for _, raw in plan.raws()))
         _write_rejects(out / _REJECTS, [row for path in paths for row in chunk_unreadable(path)])
     return FaceSet.open(out)
 

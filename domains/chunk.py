@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from nenrin.domains.duplicates import HASH_BYTES
-from nenrin.domains.pipeline import FinderName, Hashed, Pipeline, Unreadable
+from nenrin.domains.pipeline import Hashed, Pipeline, Unreadable
 from nenrin.domains.storage import STORED, load_row, store_row
 from nenrin.domains.workers import write_rows
 from nenrin.scrapers.raw import Raw
@@ -33,7 +33,7 @@ class Chunk:
     raws: list[Raw]
     fractions: list[NDArray[np.float32] | None]
     size: int
-    finder: FinderName
+    finder: str
     domain: str | None
 
     def __len__(self) -> int:

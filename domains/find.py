@@ -25,10 +25,11 @@ class Found:
     box: NDArray[np.float32]  # (4,) left, top, right, bottom
     points: NDArray[np.float32]  # (5, 2) x, y in the order of `face.POINTS`
     score: float  # the finder's confidence, 0 to 1
+    domain: str | None = None  # what the finder takes it for; None where it cannot tell
 
 
 class Finder(Protocol):
-    """Finds faces in RGB pictures of any sizes; the answer has a list, best first, for each of them."""
+    """Finds faces in RGB pictures of any sizes; the answer has a list, surest first, for each of them."""
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]: ...
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +13,13 @@ from PIL import Image
 from nenrin.domains.align import align, frame_of, similarity
 from nenrin.domains.duplicates import difference_hash
 from nenrin.domains.face import Face, face_id
-from nenrin.domains.find import Finder, Found, MTCNNFinder, main_face, open_picture
+from nenrin.domains.find import Finder, Found, main_face, open_picture
+from nenrin.domains.finders import AUTO, DEFAULT, NOMINAL, open_finder
 from nenrin.domains.glasses import WORN, kind, tint
 from nenrin.domains.importers.base import Importer
 from nenrin.ground import NenrinError
 from nenrin.scrapers.raw import Raw
 
-FinderName = Literal["auto", "mtcnn", "nominal"]
 _BATCH_PICTURES = 16
 _BATCH_PIXELS = 24_000_000  # decoded pictures held at a time
 _JPEG_QUALITY = 95
@@ -54,16 +53,21 @@ class Unreadable:
     reason: str
 
 
+def finder_for(importer: Importer, finder: str) -> str:
+    """What `auto` means for a source: what the source says, else the default."""
+    return (importer.finder or DEFAULT) if finder == AUTO else finder
+
+
 class Pipeline:
     """The steps for the pictures of one source. The finder is loaded when it is first needed."""
 
-    def __init__(self, importer: Importer, *, size: int, finder: FinderName, domain: str | None) -> None:
+    def __init__(self, importer: Importer, *, size: int, finder: str, domain: str | None) -> None:
         self._importer = importer
         self._size = size
         self._domain = domain
-        self._finder_name = importer.finder if finder == "auto" else finder
+        self._finder_name = finder_for(importer, finder)
         self._finder: Finder | None = None
-        self._trust_points = finder != "mtcnn"
+        self._trust_points = finder in (AUTO, NOMINAL)  # who names a finder wants to see its own
 
     def run(
         self, raws: Sequence[Raw], fractions: Sequence[NDArray[np.float32] | None]
@@ -110,11 +114,13 @@ class Pipeline:
     def _place(self, batch: Sequence[tuple[Raw, Image.Image, NDArray[np.float32] | None]]) -> list[Placed]:
         """Find each picture's face or faces: points of the source first, then the finder, then the cut."""
         given = [self._given(raw, picture, fraction) for raw, picture, fraction in batch]
-        search = [i for i, points in enumerate(given) if points is None and self._finder_name == "mtcnn"]
+        search = [i for i, points in enumerate(given) if points is None and self._finder_name != NOMINAL]
         found: dict[int, list[Found]] = {}
         if search:
             if self._finder is None:
-                self._finder = MTCNNFinder(smallest=self._importer.smallest, margin=self._importer.margin)
+                self._finder = open_finder(
+                    self._finder_name, smallest=self._importer.smallest, margin=self._importer.margin
+                )
             found = dict(zip(search, self._finder.find([batch[i][1] for i in search]), strict=True))
         placed = []
         for i, (raw, picture, _) in enumerate(batch):

@@ -17,8 +17,9 @@ from nenrin.domains.align import similarity
 from nenrin.domains.chunk import CHUNK, Chunk
 from nenrin.domains.face import DOMAINS, Split
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet
+from nenrin.domains.finders import NOMINAL, OURS, finder_digest
 from nenrin.domains.importers.base import Importer
-from nenrin.domains.pipeline import FinderName
+from nenrin.domains.pipeline import finder_for
 from nenrin.ground import UsageError
 from nenrin.scrapers.raw import Raw
 
@@ -31,7 +32,7 @@ class Plan:
 
     sources: list[tuple[Importer, Path]]
     size: int
-    finder: FinderName
+    finder: str
     domain: str | None
     split: Split | None
     inherited: dict[str, Split]  # identity -> split
@@ -86,7 +87,7 @@ def settle(plan: Plan, limit: int | None) -> None:
         FORMAT_VERSION,
         _RECIPE,
         plan.size,
-        plan.finder,
+        finder_digest(plan.finder),
         plan.domain,
         plan.split,
         sorted(plan.inherited.items()),
@@ -103,11 +104,20 @@ def settle(plan: Plan, limit: int | None) -> None:
         plan.count += 1
         stat = raw.path.stat() if raw.path.is_file() else None
         known = dataclasses.replace(raw, path=Path())
-        # Where faces are not looked for, the source's cut decides on each.
-        origin = (importer.name, importer.nominal) if importer.finder == "nominal" else importer.name
-        digest.update(repr((origin, known, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+        digest.update(
+            repr((_origin(plan, importer), known, stat and (stat.st_size, stat.st_mtime_ns))).encode()
+        )
     plan.domains = (*(word for word in DOMAINS if word in words), *sorted(words - set(DOMAINS)))
     plan.fingerprint = digest.hexdigest()[:32]
+
+
+def _origin(plan: Plan, importer: Importer) -> object:
+    """What a source decides for each of its faces: its cut where they are not looked for, our net where it
+    looks."""
+    finder = finder_for(importer, plan.finder)
+    if importer.finder == NOMINAL:
+        return importer.name, importer.nominal
+    return (importer.name, finder_digest(OURS)) if finder == OURS else importer.name
 
 
 def splits_of(faces: FaceSet) -> dict[str, Split]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from nenrin.domains.align import align, similarity
 from nenrin.domains.face import GLASSES
-from nenrin.domains.find import Finder, Found, MTCNNFinder
+from nenrin.domains.find import Finder, Found
+from nenrin.domains.finders import open_finder
 from nenrin.ground import NenrinError, UsageError, suggest
 from nenrin.models import checkpoint, paste
 from nenrin.models.base import AgerModel
@@ -159,7 +160,7 @@ class Ager:
         if face != "find":
             raise UsageError(f"unknown face {face!r}; {suggest(face, ['find', 'whole'])}")
         if self._finder is None:
-            self._finder = MTCNNFinder()
+            self._finder = open_finder()
         found = self._finder.find([picture])[0]
         if not found:
             raise NenrinError("no face found; if the picture is one tight face, use --face whole")

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nenrin.domains.find import Finder
     from nenrin.models.ager import Ager
 
 __version__ = "0.1.0.dev0"
 
 
-def load(checkpoint: str | Path | None = None) -> Ager:
-    """Load an ager: a run folder or a checkpoint folder in it.
+def load(checkpoint: str | Path | None = None, *, finder: Finder | None = None) -> Ager:
+    """Load an ager: a run folder or a checkpoint folder in it. `finder` finds the faces; None takes our own.
 
     Raises `nenrin.ground.UsageError` where there is none.
     """
     from nenrin.models.ager import Ager  # the rooms import nenrin.ground, so the door opens late
 
-    return Ager.load(checkpoint)
+    return Ager.load(checkpoint, finder=finder)

@@ -17,8 +17,9 @@ from PIL import Image
 
 from nenrin.cli import COMMANDS, main
 from nenrin.commands.words import Names, list_pictures, parse_ages, split_overrides
+from nenrin.domains.overlay import mark_faces
 from nenrin.ground import UsageError
-from nenrin.pictures import draw_strip, mark_faces
+from nenrin.pictures import draw_strip
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = [name for name, _, _ in COMMANDS]

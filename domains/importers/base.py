@@ -34,7 +34,8 @@ class Importer:
     # Where the five points lie in a picture that is cut to the face already, in units of its width and
     # height: used where no face is found. None: such a picture is set aside.
     nominal: Points | None = None
-    finder: str = "mtcnn"  # "nominal" where finding is known to be worse than the cut
+    # One of `finders.FINDERS`, or "nominal" where finding is known to be worse than the cut; None: default.
+    finder: str | None = None
 
 
 def names_match(pattern_matches: Callable[[str], object], folder: Path, share: float = 0.5) -> bool:

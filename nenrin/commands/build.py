@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from collections import Counter
-
-    from nenrin.domains.pipeline import FinderName
 
 
 def build(
@@ -21,7 +19,9 @@ def build(
     domain: Annotated[str | None, typer.Option(help="What they show: photo, manga ...")] = None,
     size: Annotated[int, typer.Option(min=16, help="Pixels of a face's side.")] = 256,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
-    finder: Annotated[str, typer.Option(help="auto, mtcnn, or nominal: tight crops as they are.")] = "auto",
+    finder: Annotated[
+        str, typer.Option(help="auto, nenrin, mtcnn, FILE, or nominal: crops as they are.")
+    ] = "auto",
     split: Annotated[str | None, typer.Option(help="Put all faces into this split.")] = None,
     splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
     points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
@@ -42,7 +42,7 @@ def build(
         domain=domain,
         size=size,
         workers=workers,
-        finder=cast("FinderName", finder),  # build itself refuses any other word
+        finder=finder,
         split=split,
         splits_from=splits_from,
         points_from=points_from,

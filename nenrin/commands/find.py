@@ -16,6 +16,7 @@ from nenrin.ground import NenrinError, track
 def find(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")] = Path("out"),
+    finder: Annotated[str, typer.Option(help="nenrin, mtcnn, or a detector's FILE (.onnx, .xml).")] = "mtcnn",
 ) -> None:
     """Draw the faces found over their pictures.
 
@@ -25,10 +26,12 @@ def find(
     """
     files = list_pictures(pictures)
 
-    from nenrin.domains.find import MTCNNFinder, open_picture
-    from nenrin.pictures import mark_faces, write_picture
+    from nenrin.domains.find import open_picture
+    from nenrin.domains.finders import open_finder
+    from nenrin.domains.overlay import mark_faces
+    from nenrin.pictures import write_picture
 
-    finder = MTCNNFinder()
+    eyes = open_finder(finder)
     names, rows, failed = Names(), list[dict[str, Any]](), 0
     try:
         for file in track(files, "finding", len(files)):
@@ -40,7 +43,7 @@ def find(
                 failed += 1
                 print(f"nenrin: {error}", file=sys.stderr)
                 continue
-            (found,) = finder.find([picture])
+            (found,) = eyes.find([picture])
             marked = mark_faces(picture, [f.box for f in found], [f.points for f in found])
             (name,) = names.take(file.stem, 1)
             write_picture(marked, out / f"{name}_faces.png")
@@ -53,7 +56,7 @@ def find(
                             "box": pixels(face.box),
                             "points": pixels(face.points),
                             "score": round(face.score, 4),
-                            "domain": None,
+                            "domain": face.domain,
                         }
                         for face in found
                     ],

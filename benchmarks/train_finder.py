@@ -1,0 +1,38 @@
+"""Train the finder's weights: python benchmarks/train_finder.py ../shared/data -o runs/finder
+
+DATA holds photo/{utkface,fgnet,celeba} and drawn/{anime,cartoonset,cartoonised-utkface,cartoonised-fgnet,
+illustrations}. One thread; interrupted, the same command goes on. The net is then copied to
+domains/finder/weights/finder.onnx.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import torch
+
+from nenrin.domains.finder.sources import collect
+from nenrin.domains.finder.train import Recipe, train
+
+
+def main() -> None:
+    """Collect the sources and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("runs/finder"))
+    parser.add_argument("--rounds", type=int, nargs=2, default=Recipe().rounds, help="pictures in each round")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    boxes = Path(__file__).with_name("illustrations.csv")
+    sources = collect(options.data, boxes, options.out / "points.json")
+    print({name: len(pictures) for name, pictures in sources.items()})
+    print(train(sources, options.out, Recipe(rounds=tuple(options.rounds), seed=options.seed)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Training pictures put together from the sources: faces of all domains at any size, on grounds of any
+kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from nenrin.domains.finder import looks
+from nenrin.domains.finder.boxes import Floats, box_of
+from nenrin.domains.finder.looks import Pixels
+from nenrin.domains.finder.sources import Picture
+
+# How often a pasted face comes from each source.
+MIX = {
+    "utkface": 0.16, "drawn-utkface": 0.1, "celeba": 0.08, "fgnet": 0.08, "drawn-fgnet": 0.05,
+    "cartoonset": 0.05, "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
+}  # fmt: skip
+_LEAST, _MOST = 9.0, 0.95  # sides of a face's box: pixels, and a share of the canvas
+_SWAP = np.array([1, 0, 2, 4, 3])  # left and right, in a mirror
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Canvas:
+    """A training picture (S, S, 3) uint8 RGB and its F faces, in its pixels."""
+
+    pixels: NDArray[np.uint8]
+    boxes: Floats  # (F, 4)
+    points: Floats  # (F, 5, 2)
+    trust: Floats  # (F,) how much the points count; below 0: a face that is half hidden, neither one nor none
+    domain: NDArray[np.int64]  # (F,) index into `look.DOMAINS`
+
+
+class Composer:
+    """Draws training pictures; the same generator draws the same ones."""
+
+    def __init__(self, sources: Mapping[str, Sequence[Picture]], size: int) -> None:
+        self._sources = sources
+        self._size = size
+        self._most = _MOST * size
+        self._names = [name for name in MIX if sources.get(name)]
+        share = np.array([MIX[name] for name in self._names])
+        self._share = share / share.sum()
+
+    def draw(self, rng: Generator) -> Canvas:
+        """One training picture."""
+        canvas = self._ground(rng)
+        kind = rng.random()
+        if kind < 0.35:
+            self._paste_some(canvas, rng, 1, self._most)
+        elif kind < 0.65:
+            self._paste_some(canvas, rng, int(rng.integers(2, 5)), 0.45 * self._size)
+        elif kind < 0.85:
+            self._paste_some(canvas, rng, int(rng.integers(5, 9)), 0.25 * self._size)
+        canvas.pixels = looks.weather(canvas.pixels, rng)
+        return canvas
+
+    def _ground(self, rng: Generator) -> Canvas:
+        """What lies behind: an illustration, with its faces; pieces of faces, which are none; a pattern."""
+        size = self._size
+        canvas = Canvas(
+            pixels=looks.pattern(size, rng),
+            boxes=np.zeros((0, 4), np.float32),
+            points=np.zeros((0, 5, 2), np.float32),
+            trust=np.zeros(0, np.float32),
+            domain=np.zeros(0, np.int64),
+        )
+        kind = rng.random()
+        if kind < 0.5 and self._sources.get("illustrations"):
+            picture = _pick(self._sources["illustrations"], rng)
+            pixels = _decode(picture)
+            # From the whole of it down to a fourth.
+            scale = size / max(pixels.shape[:2]) * np.exp(rng.uniform(np.log(0.7), np.log(4)))
+            middle = rng.random(2) * pixels.shape[1::-1]
+            self._stamp(
+                canvas, picture, pixels, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng
+            )
+        elif kind < 0.7:
+            picture = self._face(rng)
+            pixels = _decode(picture)
+            side = float(np.ptp(picture.boxes[0, ::2]))
+            # An eye or a mouth alone, larger than the canvas: a face is only what shows most of one.
+            scale = size / side * rng.uniform(2.2, 5)
+            middle = picture.boxes[0, :2] + rng.random(2) * side
+            matrix = _matrix(middle, np.full(2, size / 2), scale, rng)
+            piece: Pixels = cv2.warpAffine(
+                pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
+            ).astype(np.uint8, copy=False)
+            canvas.pixels = looks.tiles(piece, rng) if rng.random() < 0.5 else piece
+        return canvas
+
+    def _face(self, rng: Generator) -> Picture:
+        return _pick(self._sources[self._names[int(rng.choice(len(self._names), p=self._share))]], rng)
+
+    def _paste_some(self, canvas: Canvas, rng: Generator, count: int, most: float) -> None:
+        for _ in range(count):
+            picture = self._face(rng)
+            side = float(np.exp(rng.uniform(np.log(_LEAST), np.log(most))))
+            for _ in range(5):
+                # A large face may reach over the edge by a fifth.
+                low = min(0.3 * side, self._size / 2)
+                goal = rng.uniform(low, self._size - low, 2)
+                new = np.concatenate([goal - side * 0.7, goal + side * 0.7])
+                if not (_share_within(canvas.boxes, new) > 0.05).any():
+                    break
+            else:
+                continue
+            pixels = _decode(picture)
+            box = picture.boxes[0]
+            scale = side / float(np.ptp(box[::2]))
+            matrix = _matrix((box[:2] + box[2:]) / 2, goal, scale, rng)
+            shape = ("all", "square", "oval")[int(rng.choice(3, p=[0.4, 0.2, 0.4]))]
+            self._stamp(canvas, picture, pixels, matrix, shape, rng)
+
+    def _stamp(
+        self,
+        canvas: Canvas,
+        picture: Picture,
+        pixels: NDArray[np.uint8],
+        matrix: Floats,
+        shape: str,
+        rng: Generator,
+    ) -> None:
+        """Lay a picture over the canvas by its (2, 3) matrix, all of it or what lies about its face."""
+        scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+        mask: Pixels = np.full(pixels.shape[:2], 255, np.uint8)
+        if shape != "all":
+            mask[:] = 0
+            looks.outline(mask, picture.boxes[0], shape, rng)
+        # Only what the picture's outline holds is drawn.
+        height, width = pixels.shape[:2]
+        corners = (
+            np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ matrix[:, :2].T + matrix[:, 2]
+        )
+        left, top = np.floor(corners.min(0)).clip(0, self._size - 1).astype(int)
+        right, bottom = np.ceil(corners.max(0)).clip(1, self._size).astype(int)
+        if right <= left or bottom <= top:
+            return
+        moved = matrix - np.array([[0, 0, left], [0, 0, top]])
+        if scale < 0.6:  # antialiased: averaged, then moved
+            small = (max(round(width * scale), 1), max(round(height * scale), 1))
+            pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            moved = moved @ np.diag([width / small[0], height / small[1], 1.0])
+        size = (int(right - left), int(bottom - top))
+        over = cv2.warpAffine(pixels, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.warpAffine(mask, moved, size, flags=cv2.INTER_LINEAR)
+        if shape != "all":
+            alpha = cv2.GaussianBlur(alpha, (0, 0), 0.5 + rng.random() * 0.04 * self._size * min(scale, 1))
+        there = (slice(top, bottom), slice(left, right))
+        canvas.pixels[there] = looks.blend(
+            canvas.pixels[there], over.astype(np.uint8, copy=False), alpha.astype(np.uint8, copy=False)
+        )
+        covered = np.zeros((self._size, self._size), np.uint8)
+        covered[there] = alpha
+        kept = np.array([_hidden(covered, box) for box in canvas.boxes]).reshape(-1)
+        canvas.trust[kept > 0.2] = -1
+        keep = kept < 0.7
+        boxes, points = _move(picture, matrix)
+        trust = picture.trust.copy()
+        seen = _share_within(np.array([[0, 0, self._size, self._size]], np.float32), boxes)
+        side = boxes[:, 2] - boxes[:, 0]
+        trust[(seen < 0.6) | (side < 0.8 * _LEAST) | (side > 1.15 * self._most)] = -1
+        new = seen > 0.15
+        canvas.boxes = np.concatenate([canvas.boxes[keep], boxes[new]])
+        canvas.points = np.concatenate([canvas.points[keep], points[new]])
+        canvas.trust = np.concatenate([canvas.trust[keep], trust[new]])
+        canvas.domain = np.append(canvas.domain[keep], np.full(new.sum(), picture.domain))
+
+
+def _pick(pictures: Sequence[Picture], rng: Generator) -> Picture:
+    return pictures[int(rng.integers(len(pictures)))]
+
+
+def _decode(picture: Picture) -> NDArray[np.uint8]:
+    decoded = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None, "the sources were opened once"
+    return decoded.astype(np.uint8, copy=False)
+
+
+def _matrix(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: float, rng: Generator) -> Floats:
+    """(2, 3): turned by some degrees, stretched a little, mirrored or not, about a point that comes to
+    `goal`."""
+    angle = np.deg2rad(np.clip(rng.normal(0, 13), -40, 40))
+    stretch = np.exp(rng.normal(0, 0.06))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = scale * turn @ np.diag([mirror * stretch, 1 / stretch])
+    return np.column_stack([linear, goal - linear @ middle]).astype(np.float32)
+
+
+def _move(picture: Picture, matrix: Floats) -> tuple[Floats, Floats]:
+    """The picture's boxes and points after a (2, 3) matrix. A box that has no points keeps its middle and
+    size."""
+    points = picture.points @ matrix[:, :2].T + matrix[:, 2]
+    if np.linalg.det(matrix[:, :2]) < 0:
+        points = points[:, _SWAP]
+    if len(points) and picture.points[0].any():
+        return box_of(points), points.astype(np.float32)
+    middle = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half = (picture.boxes[:, 2:] - picture.boxes[:, :2]) / 2 * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    return np.concatenate([middle - half, middle + half], 1).astype(np.float32), points.astype(np.float32)
+
+
+def _share_within(frames: Floats, boxes: NDArray[np.floating]) -> Floats:
+    """The share of each box that lies within a frame; one of the two may be a single row."""
+    boxes = np.atleast_2d(boxes)
+    across = np.minimum(frames[:, 2], boxes[:, 2]) - np.maximum(frames[:, 0], boxes[:, 0])
+    down = np.minimum(frames[:, 3], boxes[:, 3]) - np.maximum(frames[:, 1], boxes[:, 1])
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    share: Floats = (across.clip(0) * down.clip(0) / np.maximum(area, 1e-6)).astype(np.float32)
+    return share
+
+
+def _hidden(alpha: NDArray[np.uint8], box: Floats) -> float:
+    left, top, right, bottom = np.clip(box, 0, alpha.shape[0]).astype(int)
+    part = alpha[top:bottom, left:right]
+    return float(part.mean()) / 255 if part.size else 1.0

@@ -1,0 +1,57 @@
+"""Every finder by its name or its file, behind one interface (`find.Finder`)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from nenrin.domains.find import Finder, MTCNNFinder
+from nenrin.ground import UsageError, suggest
+
+OURS, MTCNN = "nenrin", "mtcnn"
+AUTO = "auto"  # a build's: what is best for each source
+NOMINAL = "nominal"  # a build's: no finder, but the source's cut
+DEFAULT = MTCNN  # what looks where nobody names a finder
+FINDERS = (OURS, MTCNN)
+SUFFIXES = (".onnx", ".xml")  # files: a net, or a cascade of OpenCV 4
+
+
+def check_finder(name: str, *others: str) -> str:
+    """`name` if it is a finder, the file of one, or one of `others`; else `UsageError`."""
+    if name in (*FINDERS, *others) or (Path(name).suffix.lower() in SUFFIXES and Path(name).is_file()):
+        return name
+    if Path(name).suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"{name} does not exist: a finder is {', '.join(FINDERS)}, or an ONNX or cascade file"
+        )
+    raise UsageError(
+        f"unknown finder {name!r}; {suggest(name, (*FINDERS, *others, 'FILE.onnx', 'FILE.xml'))}"
+    )
+
+
+def open_finder(name: str = DEFAULT, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
+    """The finder of that name, or in that file.
+
+    Faces smaller than `smallest`, a share of a picture's longer side, are not looked for; `margin` is
+    another such share, beyond its edges, where a face that is cut off has its rest. Raises `UsageError` for
+    any other name and for a file that is no detector.
+    """
+    check_finder(name)
+    if name == MTCNN:
+        return MTCNNFinder(smallest=max(smallest, 0.06), margin=margin)
+    from nenrin.domains.finder.finder import NetFinder
+
+    if name == OURS:
+        return NetFinder(smallest=smallest, margin=margin)
+    from nenrin.domains.external import CascadeFinder, OnnxFinder
+
+    kind = CascadeFinder if Path(name).suffix.lower() == ".xml" else OnnxFinder
+    return kind(Path(name), smallest=smallest)
+
+
+def finder_digest(name: str) -> str:
+    """Names what a finder finds, whatever its file is called: for a set's fingerprint."""
+    from nenrin.domains.finder.look import WEIGHTS
+
+    path = WEIGHTS if name == OURS else Path(name)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else name
