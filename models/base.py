@@ -33,6 +33,7 @@ class AgerModel(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    needs_pairs: ClassVar[bool] = False  # whether it learns from faces of one view alone
     begins_still: ClassVar[bool] = False  # whether, untrained, it leaves faces as they are
     exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
     config: ModelConfig

@@ -79,6 +79,7 @@ class MixedAger(AgerModel):
     """Generator of a change, its average, and reader."""
 
     name = "mixed"
+    needs_pairs = True
     begins_still = True
     config: MixedConfig
 

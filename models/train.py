@@ -24,6 +24,7 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, computes_bf16, seed_everything, track
 from nenrin.models import checkpoint
 from nenrin.models.base import FittedModel
+from nenrin.models.condition import UNKNOWN
 from nenrin.models.config import MODELS, TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
 from nenrin.models.parallel import World
@@ -74,6 +75,11 @@ def _pack(sets: Sequence[FaceSet], config: TrainConfig, world: World) -> FaceArr
     faces = pack(sets, size=config.model_config.size, splits=["train"])
     if world.first:
         world.wait()
+    if MODELS[config.model][0].needs_pairs and (faces.view == UNKNOWN).all():
+        raise UsageError(
+            f"{config.model} learns from pairs of one view, and these sets have none: make some, with nenrin "
+            "pairs RUN SET, where RUN is of --model caae-change"
+        )
     return faces
 
 

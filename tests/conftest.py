@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -43,11 +44,16 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_set(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set of 32 px faces built from `crops`. Read it, do not change it."""
+    """A set of 32 px faces built from `crops`, every two as of one view. Read it, do not change it."""
     from nenrin.domains.build import build
+    from nenrin.domains.faceset import FaceSet, SetWriter
 
-    path = tmp_path_factory.mktemp("sets") / "tiny"
-    build([crops], path, size=32, finder="nominal", workers=0)
+    whole, path = tmp_path_factory.mktemp("sets") / "whole", tmp_path_factory.mktemp("sets") / "tiny"
+    build([crops], whole, size=32, finder="nominal", workers=0)
+    built = FaceSet.open(whole)
+    with SetWriter(path, name="tiny", size=32, domains=built.meta.domains, build=built.meta.build) as writer:
+        for index, face in enumerate(built.faces()):
+            writer.add(dataclasses.replace(face, view=f"{index // 2}"))
     return path
 
 

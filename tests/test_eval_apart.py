@@ -62,7 +62,7 @@ def test_no_judge_face_nor_a_near_duplicate_is_trained_on(crops: Path, tmp_path:
     raw = _with_copies(sorted(crops.glob("*.jpg")), tmp_path / "raw" / "twice")
     build([raw], tmp_path / "set", size=64, finder="nominal", workers=0)
     faces = FaceSet.open(tmp_path / "set")
-    run = train(resolve("mixed", None, [*TINY, "width=8"]), [faces], tmp_path / "runs")
+    run = train(resolve("caae", None, [*TINY, "width=0.1"]), [faces], tmp_path / "runs")
     trained, judge = _assert_apart(faces, run)
     assert trained + judge > 100
     # The copies are there, and near: without the rule, some would lie on both sides.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 
 from nenrin.domains.array import pack
 from nenrin.domains.face import GLASSES
-from nenrin.domains.faceset import FaceSet
+from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import draw, sample_people, sample_views, wear
 from nenrin.ground import UsageError
 from nenrin.models.ager import Ager
@@ -64,6 +66,18 @@ def test_an_ager_makes_no_pairs_of_a_domain_it_has_not_learned(tiny_set: Path, t
     other = Ager(build(from_table({"model": "mixed", "size": 32, "domains": ["painting"]})), name="other")
     with pytest.raises(UsageError, match="has not learned"):
         make_pairs(other, [FaceSet.open(tiny_set)], tmp_path / "pairs")
+
+
+def test_a_training_without_pairs_says_how_to_make_them(
+    tiny_set: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    bare = SetWriter(tmp_path / "bare", name="bare", size=32, domains=FaceSet.open(tiny_set).meta.domains)
+    with bare as writer:
+        for face in FaceSet.open(tiny_set).faces():
+            writer.add(dataclasses.replace(face, view=None))
+    said = fails("train", tmp_path / "bare", "size=32", "-o", tmp_path / "runs", code=2)
+    assert "nenrin pairs" in said
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("manga", [False, True])
