@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Self
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -77,8 +78,11 @@ class Sampler:
 def load(faces: FaceArray, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
     """Pixels (B, 3, H, W) in [-1, 1] and masks (B, 1, H, W) of some rows, mirrored where `flips` says so."""
     pixels, masks = faces.pixels[rows], faces.masks[rows]
-    pixels[flips], masks[flips] = pixels[flips, :, ::-1], masks[flips, :, ::-1]
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    for i in np.flatnonzero(flips):  # OpenCV mirrors ten times as fast as a negative stride
+        cv2.flip(pixels[i], 1, dst=pixels[i])
+        cv2.flip(masks[i], 1, dst=masks[i])
+    # Made floats as it lies in memory and only then turned round, it is `channels_last` without a copy.
+    images = torch.from_numpy(pixels).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
     return images, torch.from_numpy(masks)[:, None].float().div_(255)
 
 
