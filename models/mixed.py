@@ -52,6 +52,7 @@ class MixedConfig(ModelConfig):
     learning_rate: float = 1.5e-3  # falls to a twentieth over the training
     ema: float = 0.998  # decay of the average of the generator that is used afterwards
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
+    strength: float = 1.0  # how often the change is applied: of made pairs, the mean shows too little
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
@@ -127,7 +128,7 @@ class MixedAger(AgerModel):
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
         change: Change = self.nets["average"](images, source, target)
-        return change.times(_asked(source, target))
+        return change.times(self.config.strength * _asked(source, target))
 
     def _pair_losses(self, batch: Batch) -> dict[str, Tensor]:
         partner = batch.partner
