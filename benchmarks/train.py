@@ -28,7 +28,7 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.ground import computes_bf16
 from nenrin.models.config import build, resolve
-from nenrin.models.data import Batch, Sampler, conditions
+from nenrin.models.data import Batch, Faces, Sampler, conditions
 from nenrin.models.train import prefetch
 
 ROUNDS = 5  # of each loop, in turn: other work on the machine then slows both alike
@@ -64,12 +64,12 @@ def plain(faces: FaceArray, folder: Path, options: argparse.Namespace) -> Callab
     def run(steps: int) -> None:
         for _ in range(steps):
             images, rows = next(batches)
-            batch = Batch(
+            batch = Faces(
                 images=images,
                 masks=torch.ones(len(images), 1, *images.shape[2:]),
                 condition=conditions(faces, rows.numpy()),
             )
-            model.step(batch, optimizers, torch.Tensor.backward, 0)
+            model.step(Batch.alone(batch), optimizers, torch.Tensor.backward, 0)
 
     return run
 

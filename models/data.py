@@ -43,6 +43,17 @@ class Batch(Faces):
     partner: Faces
     has_partner: Tensor  # (B,) bool
 
+    @classmethod
+    def alone(cls, faces: Faces) -> Batch:
+        """Faces of which none has another picture of its view."""
+        return cls(
+            images=faces.images,
+            masks=faces.masks,
+            condition=faces.condition,
+            partner=faces,
+            has_partner=torch.zeros(len(faces.images), dtype=torch.bool),
+        )
+
 
 class Sampler:
     """Draws rows so that ages and domains come evenly, whatever the set holds most of.

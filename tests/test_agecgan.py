@@ -8,7 +8,7 @@ import torch
 from nenrin.models import agecgan
 from nenrin.models.agecgan import AgeCGAN, AgeCGANConfig
 from nenrin.models.condition import Condition
-from nenrin.models.data import Batch
+from nenrin.models.data import Batch, Faces
 
 
 @pytest.fixture
@@ -23,7 +23,8 @@ def batch_of(count: int) -> Batch:
     images = torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear")
     known = Condition.of(count, domains=("photo",))
     ages = torch.where(coarse.mean((1, 2, 3)) > 0, 70.0, 10.0)
-    return Batch(images=images, masks=torch.ones(count, 1, 32, 32), condition=known.replace(age=ages))
+    masks = torch.ones(count, 1, 32, 32)
+    return Batch.alone(Faces(images=images, masks=masks, condition=known.replace(age=ages)))
 
 
 @pytest.mark.parametrize(

@@ -240,5 +240,4 @@ def test_damaged_checkpoint(
 def test_checkpoint_that_is_none(fails: Fails, astronaut: Path, tmp_path: Path) -> None:
     assert "does not exist" in fails("age", astronaut, "--to", "5", "--checkpoint", tmp_path / "no", code=2)
     assert "no run folder" in fails("age", astronaut, "--to", "5", "--checkpoint", tmp_path, code=2)
-    assert "--checkpoint" in fails("age", astronaut, "--to", "5", code=2)
     assert "no run folder" in fails("train", "--resume", tmp_path, code=2)
