@@ -37,6 +37,9 @@ class CopyAger(_Unseeing):
         return images
 
 
+UNTOLD = 35.0  # years: the mean face of a face of unknown age that is asked to keep it
+
+
 class MeanFaceAger(_Unseeing):
     """The mean face of the domain at the asked age: age as good as a mean can show it, nobody's identity.
 
@@ -74,7 +77,8 @@ class MeanFaceAger(_Unseeing):
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         """See `Subject.transform`."""
         domain = torch.where(target.domain == UNKNOWN, len(self.domains), target.domain)
-        place = target.age.clamp(float(KNOTS[0]), float(KNOTS[-1])) / float(KNOTS[1] - KNOTS[0])
+        years = target.age.nan_to_num(UNTOLD)
+        place = years.clamp(float(KNOTS[0]), float(KNOTS[-1])) / float(KNOTS[1] - KNOTS[0])
         low = place.floor().long().clamp_max(len(KNOTS) - 2)
         mix = (place - low).view(-1, 1, 1, 1)
         return torch.lerp(self._means[domain, low], self._means[domain, low + 1], mix)
