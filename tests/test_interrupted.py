@@ -41,7 +41,7 @@ def _stop(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, 
 
 
 def _set_of(folder: Path) -> dict[str, bytes]:
-    names = ("set.toml", "README.md", "rejects.csv", "faces-00000.parquet")
+    names = ("set.toml", "README.md", "faces-00000.parquet")
     return {name: (folder / name).read_bytes() for name in names}
 
 
