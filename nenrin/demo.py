@@ -15,8 +15,6 @@ from skimage import data
 from nenrin.domains.face import GLASSES
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import build_twins, draw, sample_people, sample_views
-from nenrin.eval.bench import CanonOptions
-from nenrin.eval.canon_twins import draw_characters
 from nenrin.eval.suite import evaluate
 from nenrin.ground import UsageError, write_text
 from nenrin.models.ager import Ager
@@ -29,7 +27,6 @@ PEOPLE = 600
 AGES_EACH = 8
 SHORT = ("batch=8",)  # a short training needs many steps
 ASKED = (5.0, 15.0, 30.0, 50.0, 75.0)  # years
-CHARACTERS = 12  # drawn at two ages, for the protocol that is made for Conan and Shinichi
 UNSEEN_SEED = 1_000_003  # added to the demo's seed: people whom no training drew
 _MARK = ".nenrin-demo"  # says that a folder may be emptied
 
@@ -67,16 +64,14 @@ def demo(out: Path, *, minutes: float, seed: int) -> Path:
             write_picture(row, out / "faces" / f"{name}_strip.png")
 
     _say(4, "scoring it: is the age right, is it still the same person, how near is the truth?")
-    characters = draw_characters(out / "characters", CHARACTERS, seed=seed)
     evaluate(
         [ager],
         sets,
-        ["canon", "twins", "ages"],
+        ["twins", "ages"],
         out / "report",
-        people=40,
-        judge_epochs=8,
+        people=32,
+        judge_epochs=6,
         seed=seed,
-        canon=CanonOptions(pictures=characters.parent, manifests=[characters]),
         trained_on={ager.name: (run / "faces.txt").read_text().split()},
         cache=out / "cache",
         command="nenrin demo",
