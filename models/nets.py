@@ -131,9 +131,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        asked = self.ask(self.norm(x)).flatten(2).transpose(1, 2)  # (B, H * W, 3 * C)
-        query, key, value = asked.chunk(3, dim=2)
-        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+        # (B, 1, H * W, 3 * C): one head, which the ONNX exporter wants to see
+        asked = self.ask(self.norm(x)).flatten(2).transpose(1, 2)[:, None]
+        query, key, value = asked.chunk(3, dim=3)
+        seen = F.scaled_dot_product_attention(query, key, value).transpose(2, 3)
         return x + self.answer(seen.reshape(x.shape))  # type: ignore[no-any-return]
 
 
