@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 import nenrin
-from nenrin.domains.faceset import FaceSet
+from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.storage import load_row
 from nenrin.domains.workers import Job, run_jobs
 from nenrin.ground import NenrinError, UsageError, track, write_text
 
@@ -62,6 +65,13 @@ def workplace(out: Path, fingerprint: str, *, name: str = _FOLDER) -> Iterator[P
                     stale.unlink()
             write_text(stamp, now)
         yield folder
+
+
+def gather(folder: Path, writer: SetWriter) -> None:
+    """Write the faces of all jobs' files, in the order of their names."""
+    for path in sorted(folder.glob("*.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            writer.add(load_row(row))
 
 
 def clear(out: Path, *, name: str = _FOLDER) -> None:

@@ -21,7 +21,7 @@ from nenrin.domains.array import decode
 from nenrin.domains.face import Face, face_id
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet, SetWriter
 from nenrin.domains.pipeline import encode
-from nenrin.domains.resume import clear, finished, process, workplace
+from nenrin.domains.resume import clear, finished, gather, process, workplace
 from nenrin.domains.storage import STORED, load_row, store_row
 from nenrin.domains.stylizer import Pixels, Stylizer, StylizerSpec
 from nenrin.domains.weights import Contract, known_by, obtain
@@ -197,7 +197,5 @@ def _assemble(
         replace=True,
     )
     with writer:
-        for path in sorted(folder.glob("*.parquet")):
-            for row in pq.read_table(path).to_pylist():
-                writer.add(load_row(row))
+        gather(folder, writer)
     return FaceSet.open(out)

@@ -75,14 +75,12 @@ class CNNJudge:
 
         torch.manual_seed(seed)
         net = _AgeNet()
-        steps = nets.steps_for(len(images), epochs=epochs, batch=64, least=10 * epochs)
         nets.fit(
             net,
             loss,
             images,
-            steps=steps,
-            batch=64,
-            rate=3e-3,
+            epochs=epochs,
+            least=10 * epochs,
             weights=_balance(faces),
             label=f"age judge ({name})",
             seed=seed,

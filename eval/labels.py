@@ -74,14 +74,12 @@ def train_net(faces: FaceArray, words: Vocabularies, *, seed: int, epochs: int) 
                 losses.append(F.cross_entropy(logits[known], labels[rows][known], label_smoothing=0.02))
         return torch.stack(losses).sum()
 
-    steps = nets.steps_for(len(images), epochs=epochs, batch=64, least=10 * epochs)
     nets.fit(
         net,
         loss,
         images,
-        steps=steps,
-        batch=64,
-        rate=3e-3,
+        epochs=epochs,
+        least=10 * epochs,
         weights=_balance(faces),
         label="judge of glasses, gender and domain",
         seed=seed,

@@ -23,6 +23,7 @@ from nenrin.ground import computes_bf16, track
 SIZE = 64  # px
 WIDTHS = (32, 48, 96, 192)
 FEATURES = WIDTHS[-1]
+BATCH, RATE = 64, 3e-3  # faces of a step; the largest learning rate
 
 
 class Block(nn.Module):
@@ -123,24 +124,25 @@ def fit(
     loss: Callable[[Tensor, Tensor], Tensor],
     images: NDArray[np.uint8],
     *,
-    steps: int,
-    batch: int,
-    rate: float,
+    epochs: int,
+    least: int = 1,
     weights: NDArray[np.float64],
     label: str,
     seed: int,
 ) -> None:
     """Train `net` in place: AdamW, one-cycle rate, bf16 where the CPU has it, rows drawn with `weights` (N,).
 
-    `images` is (N, 64, 64, 3) uint8; `loss(output, rows)` is told which rows are in the batch.
+    `images` is (N, 64, 64, 3) uint8; `loss(output, rows)` is told which rows are in the batch. At least
+    `least` steps are taken: small sets need more passes.
     """
+    steps = max(least, math.ceil(len(images) * epochs / BATCH))
     generator = torch.Generator().manual_seed(seed)
     net.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.15)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=0.15)
     draws, bf16 = torch.from_numpy(weights / weights.sum()), computes_bf16("cpu")
     for _ in track(range(steps), label):
-        rows = torch.multinomial(draws, batch, replacement=True, generator=generator)
+        rows = torch.multinomial(draws, BATCH, replacement=True, generator=generator)
         x = jitter(to_tensor(images[rows.numpy()]), generator).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             output = net(x)
@@ -161,8 +163,3 @@ def crops(pixels: NDArray[np.uint8] | Rows, box: tuple[float, float, float]) -> 
 def chunks(count: int, size: int = 128) -> Iterator[slice]:
     """Consecutive slices of at most `size` that cover `range(count)`."""
     return (slice(i, min(i + size, count)) for i in range(0, count, size))
-
-
-def steps_for(count: int, *, epochs: int, batch: int, least: int) -> int:
-    """Optimiser steps for `count` rows, and at least `least`: small sets need more passes."""
-    return max(least, math.ceil(count * epochs / batch))

@@ -83,14 +83,11 @@ def _train(*, seed: int, epochs: int) -> _Net:
         cosine = F.normalize(output) @ F.normalize(prototypes).T
         return F.cross_entropy(20 * cosine, labels[rows], label_smoothing=0.05)
 
-    steps = nets.steps_for(len(images), epochs=epochs, batch=64, least=1)
     nets.fit(
         net,
         loss,
         images,
-        steps=steps,
-        batch=64,
-        rate=3e-3,
+        epochs=epochs,
         weights=np.ones(len(images)),
         label="learning to tell people apart",
         seed=seed,

@@ -1,4 +1,4 @@
-"""What the nets of bridge and mixed ager are built of: labels as a vector, FiLM blocks, one U-Net."""
+"""What the mixed ager is built of: labels as a vector, FiLM blocks, one U-Net."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from nenrin.domains.align import OUTSIDE, frame_mask
 from nenrin.domains.array import decode
 from nenrin.domains.face import GENDERS, GLASSES, Face, face_id
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet, SetWriter
-from nenrin.domains.resume import clear, finished, process, workplace
+from nenrin.domains.resume import clear, finished, gather, process, workplace
 from nenrin.domains.storage import STORED, load_row, store_row
 from nenrin.domains.twins import wear
 from nenrin.domains.workers import Job, write_rows
@@ -70,7 +70,7 @@ def make_pairs(
     is labelled as old as the ager reads it. On some of the faces that wear none, glasses are drawn. Labels
     that a face lacks are those that the ager reads, and are marked as estimated. With a `limit`, so many
     faces of each set are drawn at random. Interrupted, the same call goes on. Raises `UsageError` where
-    another set is.
+    another set is, and for an ager that does not read labels off faces.
     """
     if each < 1:
         raise UsageError(f"{each} made faces for each: ask for at least 1")
@@ -78,6 +78,9 @@ def make_pairs(
         strange = sorted(set(faces.meta.domains) - set(ager.domains))
         if strange:
             raise UsageError(f"{ager.name} has not learned {', '.join(strange)}, which {faces.path} holds")
+    read = ager.estimate(torch.zeros(1, 3, ager.size, ager.size))
+    if read.age.isnan().any() or (read.glasses == UNKNOWN).any() or (read.gender == UNKNOWN).any():
+        raise UsageError(f"{ager.name} does not read faces: pairs need one that does, such as caae-change")
     out = Path(out)
     chosen = [_chosen(faces, limit, seed) for faces in sets]
     fingerprint = _fingerprint(ager, sets, each, limit, seed)
@@ -221,12 +224,10 @@ def _fingerprint(ager: Ager, sets: Sequence[FaceSet], each: int, limit: int, see
 def _assemble(folder: Path, out: Path, ager: Ager, fingerprint: str) -> FaceSet:
     note = (
         f"Pairs for training: pictures, and what {ager.name} made of them at other ages (attribute {MADE}). "
-        "Made faces are nobody's pictures, and their ages are what was asked for."
+        "Made faces are nobody's pictures, and are labelled as old as the ager reads them."
     )
     with SetWriter(
         out, name=out.name, size=ager.size, domains=ager.domains, note=note, build=fingerprint, replace=True
     ) as writer:
-        for path in sorted(folder.glob("*.parquet")):
-            for row in pq.read_table(path).to_pylist():
-                writer.add(load_row(row))
+        gather(folder, writer)
     return FaceSet.open(out)

@@ -68,6 +68,17 @@ def test_an_ager_makes_no_pairs_of_a_domain_it_has_not_learned(tiny_set: Path, t
         make_pairs(other, [FaceSet.open(tiny_set)], tmp_path / "pairs")
 
 
+def test_an_ager_that_reads_nothing_makes_no_pairs(tiny_set: Path, tmp_path: Path) -> None:
+    table = {
+        "model": "caae",
+        "size": 32,
+        "width": 0.125,
+        "domains": list(FaceSet.open(tiny_set).meta.domains),
+    }
+    with pytest.raises(UsageError, match="does not read faces"):
+        make_pairs(Ager(build(from_table(table)), name="caae"), [FaceSet.open(tiny_set)], tmp_path / "pairs")
+
+
 def test_a_training_without_pairs_says_how_to_make_them(
     tiny_set: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow.parquet as pq
 
 from nenrin.domains.face import GENDERS, GLASSES, Face, face_id
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet, SetWriter
-from nenrin.domains.resume import clear, finished, process, workplace
+from nenrin.domains.resume import clear, finished, gather, process, workplace
 from nenrin.domains.split import split_of
-from nenrin.domains.storage import STORED, load_row, store_row
+from nenrin.domains.storage import STORED, store_row
 from nenrin.domains.twins.drawing import Domain, draw
 from nenrin.domains.twins.people import BACKS, BEARDS, FRONTS, People, sample_views
 from nenrin.domains.workers import Job, write_rows
@@ -169,6 +168,4 @@ def _assemble(folder: Path, out: Path, domain: Domain, size: int, fingerprint: s
         build=fingerprint,
         replace=True,
     ) as writer:
-        for path in sorted(folder.glob("*.parquet")):
-            for row in pq.read_table(path).to_pylist():
-                writer.add(load_row(row))
+        gather(folder, writer)

@@ -15,11 +15,11 @@ from nenrin.domains.twins.glasses import Glasses, Look
 from nenrin.domains.twins.growth import age_of
 from nenrin.domains.twins.head import Head
 from nenrin.domains.twins.people import sample_people, sample_views
+from nenrin.domains.twins.raster import shrink
 from nenrin.domains.twins.tones import colours
 
-_FRONTAL = (
-    0.5  # how far the twins' poses are brought back: alignment has levelled the face, its turn is unknown
-)
+# How far the twins' poses are brought back: alignment has levelled the face, and its turn is unknown.
+_FRONTAL = 0.5
 _STYLES: tuple[tuple[Proportions, Look], ...] = ((LIFE, SHADED), (MANGA, INKED))
 _AGE = 30.0  # years: by then a head is grown
 
@@ -42,14 +42,11 @@ def wear(
     pairs = [Glasses(Head(people, age, views, style), 2 * size, look, colour=rims) for style, look in _STYLES]
     worn = images.copy()
     for i in np.flatnonzero(glasses):
-        canvas = cv2.resize(images[i], (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR)
+        large = cv2.resize(images[i], (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR)
+        canvas = large.copy()
         pairs[int(manga[i])].paint(int(i), canvas, int(glasses[i]), temples=True)
-        drawn = cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
+        shrink(canvas, worn[i])
         # Enlarging and shrinking softens a picture a little: all but the glasses is put back.
-        plain = cv2.resize(
-            cv2.resize(images[i], (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR),
-            (size, size),
-            interpolation=cv2.INTER_AREA,
-        )
-        worn[i] = np.where((drawn == plain).all(axis=2, keepdims=True), images[i], drawn)
+        touched = (canvas != large).any(axis=2).reshape(size, 2, size, 2).any(axis=(1, 3))
+        worn[i] = np.where(touched[..., None], worn[i], images[i])
     return worn

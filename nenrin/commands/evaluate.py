@@ -79,7 +79,8 @@ def evaluate(
 
 def _home(path: Path) -> Path:
     """The run that a run folder or a checkpoint folder belongs to."""
-    return path.parent.parent if (path / "state.json").is_file() else path
+    inside = (path / "state.json").is_file() and path.parent.name == "checkpoints"
+    return path.parent.parent if inside else path
 
 
 def _usable(runs: list[Path]) -> tuple[list[Path], list[str]]:
