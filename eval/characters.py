@@ -16,7 +16,7 @@ A manifest is a TOML file about one work (`eval/canon/*.toml`; no picture comes 
     character = "Conan Edogawa"
     age = 7
     glasses = "clear"           # none, clear or dark
-    find = [{ source = "danbooru", query = "edogawa_conan solo" }]
+    find = [{ source = "danbooru", query = "edogawa_conan solo" }]      # also options = { name = "value" }
 
     [pair.to]                   # as from; with reference = false it is shown and not scored
     ...
@@ -25,7 +25,7 @@ A manifest is a TOML file about one work (`eval/canon/*.toml`; no picture comes 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Query:
 
     source: str
     query: str
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of the source
 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
@@ -120,8 +121,15 @@ def _side(table: _Table) -> Side:
     found = []
     for values in table.values.get("find", []):
         query = _Table(table.path, values, f"{table.at}find: ")
-        query.only("source", "query")
-        found.append(Query(source=query.text("source"), query=query.text("query")))
+        query.only("source", "query", "options")
+        options = query.inner("options") if "options" in query.values else None
+        found.append(
+            Query(
+                source=query.text("source"),
+                query=query.text("query"),
+                options={key: options.text(key) for key in options.values} if options else {},
+            )
+        )
     return Side(
         character=table.text("character"),
         age=table.number("age", OLDEST),

@@ -32,6 +32,7 @@ from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
+from tests.web import Web, picture
 
 SIZE, COUNT = 48, 5
 
@@ -354,3 +355,64 @@ def test_people_of_fgnet_play_characters(shared_data: Path, tmp_path: Path) -> N
     rank = _by(result, role="ceiling", metric=metrics.TRUE_RANK, case=AS_IF).estimate
     assert 1 <= rank.value < CHANCE  # another picture of the person beats strangers, even by pixels
     assert any("pairs of" in note for note in result.notes)
+
+
+def _manifest(path: Path, web: Web) -> Path:
+    """A work of one pair, whose first side two sources know and whose second none does."""
+    path.write_text(
+        f"""
+series = "Detective Conan"
+by = "Gosho Aoyama"
+since = 1994
+domain = "manga"
+[[pair]]
+name = "conan-shinichi"
+[pair.from]
+character = "Conan Edogawa"
+age = 7
+glasses = "clear"
+find = [
+    {{ source = "danbooru", query = "edogawa_conan" }},
+    {{ source = "anilist", query = "Conan", options = {{ base = "{web.url}/graphql", what = "character" }} }},
+]
+[pair.to]
+character = "Shinichi Kudo"
+age = 17
+glasses = "none"
+"""
+    )
+    return path
+
+
+def test_canon_fetch_places_pictures_and_lists_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DANBOORU_API_KEY", raising=False)
+    with Web() as web:
+        characters = [
+            {"id": i, "name": {"full": "Conan"}, "image": {"large": web.serve(f"/{i}.png", picture(i))}}
+            for i in (1, 2)
+        ]
+        page = {"pageInfo": {"hasNextPage": False}, "characters": characters}
+        web.serve("/graphql", {"data": {"Page": page}})
+        pictures = tmp_path / "canon"
+        manifest = _manifest(tmp_path / "conan.toml", web)
+        call = ["canon", "fetch", "--pictures", str(pictures), "--manifest", str(manifest)]
+        call += ["--contact", "ada@example.org", "--interval", "0", "--allow", web.host]
+        assert main(call) == 0
+        said = capsys.readouterr().out
+        assert "conan-shinichi/from: 0 new from danbooru (edogawa_conan): danbooru wants your own key" in said
+        assert "conan-shinichi/from: 2 new from anilist" in said
+        assert "2 pictures in conan-shinichi/from, 0 in conan-shinichi/to" in said
+        placed = sorted((pictures / "conan-shinichi" / "from").iterdir())
+        assert [Image.open(path).size for path in placed] == [(16, 16)] * 2
+        placed[0].unlink()  # it shows somebody else: it stays away
+        asked = len(web.asked)
+        assert main(call) == 0
+        assert sorted((pictures / "conan-shinichi" / "from").iterdir()) == placed[1:]
+        assert len(web.asked) == asked
+        assert main([*call[:-2], "--pictures", str(tmp_path / "other")]) == 1  # its address may not be asked
+        assert "no picture could be fetched" in capsys.readouterr().err
+    assert main(["canon", "fetch"]) == 2
+    assert main([*call, "--only", "conan-shinich"]) == 2
+    assert "did you mean 'conan-shinichi'" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def scrape(
         chosen,
         query,
         out,
-        client=_client(chosen, contact, interval, allow or []),
+        client=polite_client(chosen, contact, interval, allow or []),
         options=options,
         keys=keys_of(chosen),
         limit=limit,
@@ -96,7 +96,8 @@ def scrape(
         typer.echo(f"{count} of them named in {recipe}")
 
 
-def _client(source: Source, contact: str | None, interval: float | None, allow: list[str]) -> Client:
+def polite_client(source: Source, contact: str | None, interval: float | None, allow: list[str]) -> Client:
+    """A client that keeps the source's pace; `UsageError` where it could not say whom to write to."""
     from nenrin.scrapers.client import Client
     from nenrin.scrapers.pace import Pace
 
