@@ -72,6 +72,12 @@ def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float
     return mean + (images - mean) * (1 + draw[:, 2] * strength)
 
 
+def jitter_channels(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:
+    """Scale and shift each colour of (B, 3, H, W) in [-1, 1]: what a tint alone carries cannot be read."""
+    draw = torch.rand(2, len(images), 3, 1, 1, generator=generator).mul_(2).sub_(1).to(images) * strength
+    return images * (1 + draw[0]) + draw[1]
+
+
 def add_noise(images: Tensor, generator: torch.Generator, *, deviation: float = 0.05) -> Tensor:
     """Add Gaussian noise to (B, C, H, W), of a deviation drawn for each picture up to `deviation`.
 

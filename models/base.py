@@ -35,9 +35,13 @@ class AgerModel(nn.Module, ABC):
     name: ClassVar[str]
     needs_pairs: ClassVar[bool] = False  # whether it learns from faces of one view alone
     begins_still: ClassVar[bool] = False  # whether, untrained, it leaves faces as they are
+    ages: ClassVar[bool] = True  # whether it changes faces at all, or only reads them
     exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
     config: ModelConfig
     nets: nn.ModuleDict
+
+    def begin(self) -> None:
+        """Called once before the first step of a training; a resumed one has it behind it."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,24 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def load_nets(folder: Path, nets: nn.ModuleDict) -> None:
-    """Fill `nets`; `UsageError` if it is of another architecture, `NenrinError` if it is damaged."""
+def load_nets(folder: Path, nets: nn.ModuleDict, *, only: Sequence[str] | None = None) -> None:
+    """Fill `nets`, or `only` some of them.
+
+    `UsageError` if the checkpoint is of another architecture, `NenrinError` if it is damaged.
+    """
+    names = tuple(f"{name}." for name in (nets if only is None else only))
     saved = _read(folder / "nets.safetensors")
-    wanted = nets.state_dict()
+    if only is not None:
+        saved = {name: value for name, value in saved.items() if name.startswith(names)}
+    wanted = {name: value for name, value in nets.state_dict().items() if name.startswith(names)}
     strange = sorted(saved.keys() ^ wanted.keys())
     strange += [name for name in saved.keys() & wanted.keys() if saved[name].shape != wanted[name].shape]
     if strange:
         raise UsageError(
             f"{folder} is of another architecture: {len(strange)} tensors differ, {strange[0]} first"
         )
-    nets.load_state_dict({name: value.to(wanted[name].dtype) for name, value in saved.items()})
+    found = {name: value.to(wanted[name].dtype) for name, value in saved.items()}
+    nets.load_state_dict(found, strict=only is None)
 
 
 def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:

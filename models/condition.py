@@ -57,6 +57,11 @@ class Condition:
         """The same labels but for those named."""
         return dataclasses.replace(self, **changes)
 
+    def where(self, chosen: Tensor, other: Condition) -> Condition:
+        """The same labels where `chosen` (B,), those of `other` elsewhere."""
+        names = [f.name for f in dataclasses.fields(self)]
+        return Condition(**{n: torch.where(chosen, getattr(self, n), getattr(other, n)) for n in names})
+
     def filled(self, other: Condition) -> Condition:
         """The same labels, with those of `other` where they are unknown."""
         return Condition(

@@ -16,6 +16,7 @@ from nenrin.models.agecgan import AgeCGAN, AgeCGANConfig
 from nenrin.models.base import AgerModel, ModelConfig
 from nenrin.models.caae import CAAE, CAAEConfig
 from nenrin.models.caae_change import CAAEChange, CAAEChangeConfig
+from nenrin.models.guide import Guide, GuideConfig
 from nenrin.models.mixed import MixedAger, MixedConfig
 from nenrin.models.prototypes import Prototypes, PrototypesConfig
 
@@ -24,6 +25,7 @@ MODELS: dict[str, tuple[type[AgerModel], type[ModelConfig]]] = {
     "caae-change": (CAAEChange, CAAEChangeConfig),
     "age-cgan": (AgeCGAN, AgeCGANConfig),
     "prototypes": (Prototypes, PrototypesConfig),
+    "guide": (Guide, GuideConfig),
     "mixed": (MixedAger, MixedConfig),
 }
 

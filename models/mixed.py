@@ -7,14 +7,19 @@ What age does not touch stays as it was, at any resolution.
 It learns by regression (as FRAN, Zoss et al. 2022) from pairs of pictures that differ in age and glasses
 alone, the same *view* of a person. Twins come in such pairs; of real faces nobody has them, and a teacher
 makes them (`models/pairs.py`). Of a made pair either picture may be the one to reach: where it is the real
-one, the ager learns from made faces what real ones look like. No adversary looks on here, so nothing can be
-deceived and nothing collapses.
+one, the ager learns from made faces what real ones look like.
+
+Made pairs show too little: where outcomes differ, regression learns their middle. So half of a batch may be
+led by a *guide* (`models/guide.py`), a reader that is not easily deceived: the face shall read as much older
+or younger as real faces of those ages do, and with the glasses asked for. There is no adversary, so nothing
+collapses.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -24,13 +29,16 @@ from torch.optim import AdamW, Optimizer
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
 from nenrin.models.condition import MAX_AGE, Condition
-from nenrin.models.data import Batch
+from nenrin.models.data import Batch, Faces
+from nenrin.models.guide import Scale, take_over
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
+from nenrin.models.reader import reading, reading_loss
 from nenrin.models.reading import (
     READER_EVERY,
     advance,
     masked_mean,
     new_reader,
+    other_views,
     read,
     reader_optimizer,
     slow_down,
@@ -41,6 +49,9 @@ from nenrin.models.reading import (
 # L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
 BEND = 0.2
 FLOW_SCALE = 0.2  # of the net's answer, which is around 1, to the grid's units: growth moves little
+AGELESS = 0.3  # weight of the guide's ages in domains of which it was told none: it is less sure there
+_GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
+_KINDS = (0.5, 0.3, 0.2)  # chances of no, clear and dark glasses where others are asked for
 UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 
 
@@ -52,10 +63,13 @@ class MixedConfig(ModelConfig):
     learning_rate: float = 1.5e-3  # falls to a twentieth over the training
     ema: float = 0.998  # decay of the average of the generator that is used afterwards
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
-    strength: float = 1.0  # how often the change is applied: of made pairs, the mean shows too little
+    strength: float = 1.0  # how often the change is applied
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
+
+    guide: str = ""  # a run of --model guide, whose reader leads half of each batch, and reads labels too
+    guided: float = 0.01  # weight of what the guide says
 
 
 class ChangeGenerator(nn.Module):
@@ -95,20 +109,31 @@ class MixedAger(AgerModel):
                 "reader": new_reader(len(config.domains)),
             }
         )
+        if config.guide:
+            self.nets["reader"].requires_grad_(False)
+            self.nets["scale"] = Scale(len(config.domains))
+
+    def begin(self) -> None:
+        if self.config.guide:
+            take_over(Path(self.config.guide), self.nets, self.config.domains)
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
-        generator = AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99))
-        return {"generator": generator, "reader": reader_optimizer(self.nets["reader"])}
+        found: dict[str, Optimizer] = {
+            "generator": AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99))
+        }
+        if not self.config.guide:
+            found["reader"] = reader_optimizer(self.nets["reader"])
+        return found
 
     def step(
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
     ) -> dict[str, Tensor]:
         logs: dict[str, Tensor] = {}
-        if torch.rand(()) < 1 / READER_EVERY:
+        if not self.config.guide and torch.rand(()) < 1 / READER_EVERY:
             logs |= train_reader(self.nets["reader"], batch, optimizers["reader"], backward, progress)
         slow_down(optimizers["generator"], self.config.learning_rate, progress)
-        losses = self._pair_losses(batch)
+        losses = self._losses(batch, progress)
         backward(torch.stack(list(losses.values())).sum())
         advance(optimizers["generator"])
         steps = int(optimizers["generator"].state_dict()["state"][0]["step"])
@@ -130,17 +155,52 @@ class MixedAger(AgerModel):
         change: Change = self.nets["average"](images, source, target)
         return change.times(self.config.strength * _asked(source, target))
 
-    def _pair_losses(self, batch: Batch) -> dict[str, Tensor]:
-        partner = batch.partner
+    def _losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        partner, count = batch.partner, len(batch.images)
+        target, paired = partner.condition, torch.ones(count, dtype=torch.bool, device=batch.images.device)
+        if self.config.guide:
+            paired[count // 2 :] = False
+            target = target.where(paired, _other_labels(batch.condition))
         source = batch.condition.withheld(self.config.unknown)
-        change: Change = self.nets["generator"](batch.images, source, partner.condition)
-        off = F.smooth_l1_loss(change.apply(batch.images), partner.images, reduction="none", beta=BEND)
-        seen = batch.masks * partner.masks * batch.has_partner[:, None, None, None]
-        return {
+        change: Change = self.nets["generator"](batch.images, source, target)
+        result = change.apply(batch.images)
+        off = F.smooth_l1_loss(result, partner.images, reduction="none", beta=BEND)
+        seen = batch.masks * partner.masks * (batch.has_partner & paired)[:, None, None, None]
+        losses = {
             "pair": masked_mean(off, seen),
-            "shade": self.config.shade * masked_mean(change.shade.abs(), seen),
+            "shade": self.config.shade * change.shade.abs().mean(),
             "smooth": self.config.smooth * roughness(change.flow),
         }
+        if self.config.guide:
+            weight = self.config.guided * min(progress / _GUIDED_FROM, 1.0)
+            led = self._led(batch[~paired], result[~paired], target[~paired])
+            losses |= {f"guide_{name}": weight * loss for name, loss in led.items()}
+        return losses
+
+    def _led(self, faces: Faces, result: Tensor, target: Condition) -> dict[str, Tensor]:
+        """What the guide thinks of outcomes: do they read as `target` where the faces read as they are?"""
+        reader, scale = self.nets["reader"].eval(), self.nets["scale"]
+        assert isinstance(scale, Scale)
+        seen, source = reading(reader(other_views(result))), faces.condition
+        years = scale.expected(target) - scale.expected(source)  # that real faces of those ages differ by
+        off = (seen.years() - read(reader, faces.images).age - years).abs() / 10
+        sure = torch.where(scale.knows(source), 1.0, AGELESS)
+        other = reading_loss(seen, target)
+        return {
+            "age": (off.nan_to_num(0) * sure).mean(),
+            "glasses": other["glasses"],
+            "rest": 0.3 * (other["gender"] + other["domain"]),  # what nobody asked to change
+        }
+
+
+def _other_labels(source: Condition) -> Condition:
+    """Any age, and every second time any glasses; the rest as it is."""
+    count, device = len(source), source.age.device
+    kinds = torch.multinomial(torch.tensor(_KINDS).expand(count, -1), 1)[:, 0].to(device)
+    other = torch.rand(count).to(device) < 0.5
+    return source.replace(
+        age=(torch.rand(count) * MAX_AGE).to(device), glasses=torch.where(other, kinds, source.glasses)
+    )
 
 
 def _asked(source: Condition, target: Condition) -> Tensor:

@@ -37,7 +37,7 @@ MADE = "made"  # the attribute that tells a made face from a picture
 STRONGEST = 1.2  # the ager's change is applied with any strength up to this
 WORN, KINDS = 0.5, (0.7, 0.3)  # share of the bare faces that glasses are drawn on; of clear and of dark ones
 _BATCH = 64  # faces at a time
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -142,10 +142,14 @@ def _paired(ager: Ager, faces: Sequence[Face], each: int, rng: np.random.Generat
         for i, face in enumerate(faces)
     ]
     yield from before
+    seen = torch.from_numpy(np.stack(shown)).movedim(3, 1).float()
+    area = seen.sum((2, 3), keepdim=True).clamp(min=1)
     manga = np.array([face.domain == "manga" for face in faces])
     for _ in range(each):
         ages = torch.from_numpy(rng.uniform(0, MAX_AGE, count).astype(np.float32))
         change = ager.transform(images, source, source.replace(age=ages)) - images
+        # Pictures of the old are paler and bluer on the whole: that is their film's age, not the face's.
+        change = change - (change * seen).sum((2, 3), keepdim=True) / area
         strength = torch.from_numpy(rng.uniform(0, STRONGEST, count).astype(np.float32))
         aged = (images + strength[:, None, None, None] * change).clamp(-1, 1)
         # A made face is as old as it looks: what is asked of the ager is not always what it gives.

@@ -10,11 +10,11 @@ from nenrin.models import augment
 from nenrin.models.base import Backward
 from nenrin.models.condition import Condition
 from nenrin.models.data import Batch
-from nenrin.models.reader import CENTRE, SIZE, Reader, Reading, reading, reading_loss
+from nenrin.models.reader import CENTRE, SIZE, Reader, Reading, reading, reading_loss, worst_noise
 
 READER_EVERY = 2  # it learns faster than an ager: one step of so many is enough
 _WIDTH = 24  # channels at half resolution
-_RATE = 2e-3  # learning rate, at first
+RATE = 2e-3  # learning rate, at first
 _NOISE = 0.2  # largest deviation of the noise through which it learns to look
 _FALL = 0.05  # what is left of a learning rate at the end
 
@@ -26,22 +26,41 @@ def new_reader(domains: int) -> Reader:
 
 def reader_optimizer(reader: nn.Module) -> Optimizer:
     """AdamW for `train_reader`."""
-    return AdamW(reader.parameters(), _RATE, weight_decay=0.05)
+    return AdamW(reader.parameters(), RATE, weight_decay=0.05)
 
 
 def train_reader(
-    reader: nn.Module, batch: Batch, optimizer: Optimizer, backward: Backward, progress: float
+    reader: nn.Module,
+    batch: Batch,
+    optimizer: Optimizer,
+    backward: Backward,
+    progress: float,
+    *,
+    rate: float = RATE,
+    reach: float = 0.0,
 ) -> dict[str, Tensor]:
-    """One step of the reader, on views of the faces in other light, place and noise. Returns its losses."""
-    slow_down(optimizer, _RATE, progress)
-    generator = torch.default_generator
-    views = augment.jitter_geometry(batch.images, generator, box=CENTRE, size=SIZE)
-    views = augment.jitter_colour(views, generator)
-    views = augment.add_noise(views, generator, deviation=_NOISE)
+    """One step of the reader, on views of the faces in other light, place and noise. Returns its losses.
+
+    With a `reach` the noise is the worst of that L2 norm, see `worst_noise`.
+    """
+    slow_down(optimizer, rate, progress)
+    views = other_views(batch.images)
+    if reach > 0:
+        views = views + worst_noise(reader, views, batch.condition, reach)
+    else:
+        views = augment.add_noise(views, torch.default_generator, deviation=_NOISE)
     losses = reading_loss(reading(reader(views)), batch.condition)
     backward(torch.stack(list(losses.values())).sum())
     advance(optimizer)
     return {f"reader/{name}": loss.detach() for name, loss in losses.items()}
+
+
+def other_views(images: Tensor) -> Tensor:
+    """(B, 3, SIZE, SIZE) of (B, 3, S, S) faces, in another light, colour and place each time."""
+    generator = torch.default_generator
+    views = augment.jitter_geometry(images, generator, box=CENTRE, size=SIZE)
+    views = augment.jitter_colour(views, generator)
+    return augment.jitter_channels(views, generator)
 
 
 @torch.no_grad()

@@ -116,7 +116,10 @@ def _loop(
     )
 
     # Model, optimizers, data.
-    model = build(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build(config)
+    if start is None:
+        model.begin()
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = model.optimizers()
     batch_size = config.batch * world.size
     steps, step = max(config.pictures // batch_size, 1), 0
@@ -136,7 +139,7 @@ def _loop(
     sampler = Sampler(faces, batch=batch_size, seed=config.seed)
     shown = _shown(config, sets, faces, fabric.device) if world.first else None
     watchdog = None
-    if shown is not None and config.watch_every and len(shown[0]) > 1:
+    if shown is not None and model.ages and config.watch_every and len(shown[0]) > 1:
         watchdog = Watchdog(*shown, optimizers, step or None)
     if start is not None:
         checkpoint.load_training(start, optimizers)  # last, as it sets the random state

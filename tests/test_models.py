@@ -166,8 +166,8 @@ def test_batches_depend_on_seed_and_step_alone(tiny_set: Path) -> None:
     "name", [name for name, (model, _) in MODELS.items() if not issubclass(model, FittedModel)]
 )
 def test_resumed_training_ends_with_the_same_weights(name: str, tiny_set: Path, tmp_path: Path) -> None:
-    width = "width=8" if name == "mixed" else "width=0.125"
-    words = [*SMALL, width, "pictures=24", "checkpoint_every=3", "keep_checkpoints=9", "sample_every=2"]
+    width = {"mixed": ["width=8"], "guide": []}.get(name, ["width=0.125"])
+    words = [*SMALL, *width, "pictures=24", "checkpoint_every=3", "keep_checkpoints=9", "sample_every=2"]
     whole = Run.open(train(resolve(name, None, words), [FaceSet.open(tiny_set)], tmp_path))
     straight = load_file(whole.checkpoint(6) / "nets.safetensors")
     log = (whole.path / "metrics.jsonl").read_text().splitlines()

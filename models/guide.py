@@ -1,0 +1,170 @@
+"""A reader that can guide an ager: it learns to see through noise made to deceive it.
+
+What pleases an ordinary reader need not look like anything. One that was trained against the worst noise of a
+given size judges by what people see too (see `worst_noise`), so that an ager may learn from it what age looks
+like, also where no pairs of pictures show it. It reads more poorly for it, and says less than the truth of
+the very young and the old; `Scale` knows how much less, and of an ager no more is asked than real faces show.
+
+It ages nobody: `transform` leaves faces as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nenrin.ground import UsageError
+from nenrin.models import checkpoint
+from nenrin.models.base import AgerModel, Backward, ModelConfig
+from nenrin.models.condition import Condition
+from nenrin.models.data import Batch
+from nenrin.models.reading import RATE, new_reader, read, reader_optimizer, train_reader
+from nenrin.models.run import Run
+
+KNOTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)  # years, between which a scale is straight
+_SCALE_EVERY = 8  # steps
+_KEPT = 0.99  # of what the scale knows, at each update
+_PULL = 0.02  # towards the scale of all domains, as a share of what is known of one
+_WARM_UP = 0.25  # share of the training over which the noise grows
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class GuideConfig(ModelConfig):
+    """How strong the noise is that the reader learns to see through."""
+
+    reach: float = 1.2  # L2 norm of the noise over 64 x 64 pixels in [-1, 1]
+    learning_rate: float = RATE  # falls to a twentieth over the training
+    start: str = ""  # a run whose reader it begins with: having learned without noise, it reads better
+
+
+class Scale(nn.Module):
+    """What a reader says, on average, of real faces of an age: a line of `KNOTS` for each domain.
+
+    Least squares on a linear spline; a domain of few known ages leans on all of them together.
+    """
+
+    squares: Tensor
+    products: Tensor
+
+    def __init__(self, domains: int) -> None:
+        super().__init__()
+        count = len(KNOTS)
+        self.register_buffer("squares", torch.zeros(domains, count, count))
+        self.register_buffer("products", torch.zeros(domains, count))
+
+    @torch.no_grad()
+    def update(self, truth: Condition, said: Tensor) -> None:
+        """Take in what the reader said (B,), in years, of faces of known age."""
+        self.squares *= _KEPT
+        self.products *= _KEPT
+        known = ~truth.age.isnan() & (truth.domain >= 0)
+        for domain in set(truth.domain[known].tolist()):
+            rows = known & (truth.domain == domain)
+            basis = _hats(truth.age[rows])
+            self.squares[domain] += basis.T @ basis
+            self.products[domain] += basis.T @ said[rows]
+
+    def knows(self, condition: Condition) -> Tensor:
+        """Whether faces of that domain were among them, (B,)."""
+        return self.squares.sum((1, 2))[condition.domain] > 0
+
+    def expected(self, condition: Condition) -> Tensor:
+        """What the reader would say of real faces of these ages and domains, (B,) in years."""
+        together = _solve(self.squares.sum(0), self.products.sum(0), self.squares.new_tensor(KNOTS), 1e-3)
+        lines = [
+            _solve(squares, products, together, _PULL)
+            for squares, products in zip(self.squares, self.products, strict=True)
+        ]
+        values = torch.stack([*lines, together])[condition.domain]  # a domain of -1 is the last: all
+        return (_hats(condition.age) * values).sum(1)
+
+
+class Guide(AgerModel):
+    """A reader trained against the worst noise, and its scale."""
+
+    name = "guide"
+    ages = False
+    config: GuideConfig
+
+    def __init__(self, config: GuideConfig) -> None:
+        super().__init__()
+        self.config = config
+        domains = len(config.domains)
+        self.nets = nn.ModuleDict({"reader": new_reader(domains), "scale": Scale(domains)})
+
+    def begin(self) -> None:
+        if self.config.start:
+            _open_reader(Path(self.config.start), self.config.domains, self.nets, ["reader"])
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"reader": reader_optimizer(self.nets["reader"])}
+
+    def step(
+        self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
+    ) -> dict[str, Tensor]:
+        reader = self.nets["reader"]
+        reach = self.config.reach * min(progress / _WARM_UP, 1.0)
+        losses = train_reader(
+            reader,
+            batch,
+            optimizers["reader"],
+            backward,
+            progress,
+            rate=self.config.learning_rate,
+            reach=reach,
+        )
+        if torch.rand(()) < 1 / _SCALE_EVERY:
+            scale = self.nets["scale"]
+            assert isinstance(scale, Scale)
+            scale.update(batch.condition, read(reader, batch.images).age)
+        return losses
+
+    def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
+        return images
+
+    def estimate(self, images: Tensor) -> Condition:
+        return read(self.nets["reader"], images)
+
+
+def take_over(path: Path, nets: nn.ModuleDict, domains: tuple[str, ...]) -> None:
+    """Fill the `reader` and the `scale` in `nets` with those of a guide's run.
+
+    Raises `UsageError` where it is none, or knows other domains.
+    """
+    model = checkpoint.read_state(Run.open(path).latest())["config"]["model"]
+    if model != Guide.name:
+        raise UsageError(f"{path} is a run of --model {model}, not of --model {Guide.name}")
+    _open_reader(path, domains, nets, ["reader", "scale"])
+
+
+def _open_reader(path: Path, domains: tuple[str, ...], nets: nn.ModuleDict, names: list[str]) -> None:
+    folder = Run.open(path).latest()
+    known = checkpoint.read_state(folder)["config"]["domains"]
+    if tuple(known) != domains:
+        raise UsageError(
+            f"{path} knows {', '.join(known)}, the sets hold {', '.join(domains)}: "
+            "a reader is of use in its own domains alone"
+        )
+    checkpoint.load_nets(folder, nets, only=names)
+
+
+def _hats(age: Tensor) -> Tensor:
+    """The linear spline's basis at (B,) ages, (B, KNOTS); past the last knot it stays as it is."""
+    knots = age.new_tensor(KNOTS)
+    age = age.clamp(knots[0], knots[-1])
+    right = torch.searchsorted(knots, age.contiguous(), right=True).clamp(max=len(KNOTS) - 1)
+    share = (age - knots[right - 1]) / (knots[right] - knots[right - 1])
+    basis = torch.zeros(len(age), len(KNOTS), device=age.device)
+    basis.scatter_(1, right[:, None], share[:, None])
+    return basis.scatter_(1, right[:, None] - 1, 1 - share[:, None])
+
+
+def _solve(squares: Tensor, products: Tensor, prior: Tensor, pull: float) -> Tensor:
+    """The spline's values at the knots: least squares, drawn to a prior where little is known."""
+    weight = torch.eye(len(prior), device=prior.device) * (pull * squares.diagonal().sum() + 1e-6)
+    values: Tensor = torch.linalg.solve(squares + weight, products + weight @ prior)
+    return values

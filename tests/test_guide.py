@@ -1,0 +1,159 @@
+"""A reader that sees through noise, and the mixed ager that it leads."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nenrin.domains.faceset import FaceSet
+from nenrin.domains.twins import draw, sample_people, sample_views
+from nenrin.ground import UsageError
+from nenrin.models.ager import Ager
+from nenrin.models.condition import Condition
+from nenrin.models.config import build, from_table, resolve
+from nenrin.models.data import Batch, Faces
+from nenrin.models.guide import Guide, Scale
+from nenrin.models.mixed import MixedAger
+from nenrin.models.reader import Reader, reading, reading_loss, worst_noise
+from nenrin.models.run import Run
+from nenrin.models.samples import to_tensor
+from nenrin.models.train import resume, train
+
+SMALL = ["size=32", "batch=4", "threads=1", "precision=32-true", "pictures=16"]
+
+
+def labels(ages: torch.Tensor, domain: int = 0) -> Condition:
+    index = torch.full((len(ages),), domain)
+    return Condition(age=ages, domain=index, glasses=torch.zeros_like(index), gender=index * 0 - 1)
+
+
+def test_scale_learns_what_a_reader_says_and_lends_it_to_other_domains() -> None:
+    scale, random = Scale(2), torch.Generator().manual_seed(0)
+    for _ in range(20):
+        ages = torch.rand(64, generator=random) * 90
+        said = 10 + 0.5 * ages.clamp(max=80) + torch.randn(64, generator=random)
+        scale.update(labels(ages), said)
+        scale.update(labels(torch.full((64,), torch.nan), domain=1), said)  # of unknown age: nothing to learn
+    asked = torch.tensor([0.0, 5.0, 33.0, 80.0, 95.0])
+    for domain in (0, 1, -1):
+        expected = scale.expected(labels(asked, domain))
+        torch.testing.assert_close(expected, 10 + 0.5 * asked.clamp(max=80), atol=0.7, rtol=0)
+    assert scale.knows(labels(asked, 0)).all() and not scale.knows(labels(asked, 1)).any()
+
+
+def test_worst_noise_is_as_long_as_told_and_does_harm() -> None:
+    torch.manual_seed(0)
+    reader = Reader(2, 8).eval()
+    views, truth = torch.rand(6, 3, 64, 64) * 2 - 1, labels(torch.arange(6) * 10.0)
+    noise = worst_noise(reader, views, truth, 1.0)
+    assert not noise.requires_grad and all(weight.grad is None for weight in reader.parameters())
+    lengths = noise.flatten(1).norm(dim=1)
+    assert lengths.max() <= 1.0001 and lengths.mean() > 0.5
+
+    def harm(noise: torch.Tensor) -> float:
+        with torch.no_grad():
+            losses = [reading_loss(reading(reader(views + some)), truth) for some in (noise, noise * 0)]
+        with_it, without = (sum(float(loss) for loss in found.values()) for found in losses)
+        return with_it - without
+
+    aimless = torch.randn_like(noise)
+    aimless *= lengths[:, None, None, None] / aimless.flatten(1).norm(dim=1)[:, None, None, None]
+    assert harm(noise) > 3 * abs(harm(aimless))
+
+
+def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
+    """Eight people at two ages; no face has another of its view, so that only the guide can teach ageing."""
+    ages = torch.tensor([8.0, 70.0]).repeat_interleave(8)
+    drawn = draw(
+        sample_people(16, seed=0),
+        ages.numpy().astype(np.float32),
+        domain="photo",
+        glasses=np.zeros(16, np.int64),
+        views=sample_views(16, seed=0),
+        size=32,
+    )
+    batch = Batch.alone(
+        Faces(images=to_tensor(drawn.images), masks=torch.ones(16, 1, 32, 32), condition=labels(ages))
+    )
+    torch.manual_seed(0)
+    guide = build(from_table({"model": "guide", "size": 32}))
+    assert isinstance(guide, Guide)
+    for step, optimizers in enumerate([guide.optimizers()] * 30):
+        guide.step(batch, optimizers, torch.Tensor.backward, step / 30)
+    guide.eval()
+    young, old = guide.estimate(batch.images).age.view(2, 8).mean(1)
+    assert old - young > 25
+
+    table = {"model": "mixed", "size": 32, "width": 8, "guide": "none is opened", "ema": 0.9}
+    ager = build(from_table(table | {"guided": 0.1, "learning_rate": 4e-3}))
+    assert isinstance(ager, MixedAger) and set(ager.optimizers()) == {"generator"}
+    for name in ("reader", "scale"):
+        ager.nets[name].load_state_dict(guide.nets[name].state_dict())
+    before = {name: value.clone() for name, value in ager.nets["reader"].state_dict().items()}
+    for step, optimizers in enumerate([ager.optimizers()] * 60):
+        rows = ager.step(batch, optimizers, torch.Tensor.backward, 0.2 + step / 100)
+    assert rows["generator/pair"] == 0
+    ager.eval()
+    reads = [
+        guide.estimate(ager.transform(batch.images, batch.condition, batch.condition.replace(age=age))).age
+        for age in (torch.full((16,), 8.0), torch.full((16,), 70.0))
+    ]
+    assert (reads[1] - reads[0]).mean() > 0.25 * (old - young)
+    after = ager.nets["reader"].state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.fixture(scope="module")
+def guide_run(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(resolve("guide", None, SMALL), [FaceSet.open(tiny_set)], tmp_path_factory.mktemp("guide"))
+
+
+def test_a_led_ager_needs_its_guide_at_the_first_step_alone(
+    guide_run: Path, tiny_set: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "guide"
+    shutil.copytree(guide_run, copy)
+    words = [*SMALL, "width=8", f"guide={copy}", "checkpoint_every=2"]
+    run = Run.open(train(resolve("mixed", None, words), [FaceSet.open(tiny_set)], tmp_path / "runs"))
+    straight = load_file(run.checkpoint(4) / "nets.safetensors")
+    shutil.rmtree(copy)
+    shutil.rmtree(run.checkpoint(4))
+    resume(run.path)
+    resumed = load_file(run.checkpoint(4) / "nets.safetensors")
+    assert all(torch.equal(value, resumed[name]) for name, value in straight.items())
+    guide = Ager.load(guide_run).model.nets["reader"].state_dict()
+    reader = Ager.load(run.path).model.nets["reader"].state_dict()
+    assert all(torch.equal(value, reader[name]) for name, value in guide.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "is no run folder"),
+        (lambda folder: _told(folder, '"model": "guide"', '"model": "mixed"'), "not of --model guide"),
+        (lambda folder: _told(folder, '"photo"', '"painting"'), "of use in its own domains alone"),
+    ],
+)
+def test_a_wrong_guide_is_one_line(
+    change: object, message: str, guide_run: Path, tiny_set: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "guide"
+    shutil.copytree(guide_run, copy)
+    assert callable(change)
+    change(copy)
+    words = [*SMALL, "width=8", f"guide={copy}"]
+    with pytest.raises(UsageError, match=message) as error:
+        train(resolve("mixed", None, words), [FaceSet.open(tiny_set)], tmp_path / "runs")
+    assert "\n" not in str(error.value)
+
+
+def _told(folder: Path, old: str, new: str) -> None:
+    file = Run.open(folder).latest() / "state.json"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
