@@ -56,6 +56,7 @@ def build(
     splits_from: str | Path | None = None,
     points_from: str | Path | None = None,
     limit: int | None = None,
+    ray: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BuildReport:
     """Build a set of aligned faces from folders of pictures (`PATH`, or `KIND:PATH` to name the importer).
@@ -64,6 +65,7 @@ def build(
     `finders.FINDERS` or a file (`finders.open_finder`); `split` forces all faces into one; `splits_from` is
     a set whose splits are kept, identity by identity; `points_from` is a set of the same pictures (by name)
     in another style, whose points are used; `limit` takes that many pictures, spread over all by a hash;
+    `ray` is a Ray cluster that does the work of `workers` (`cluster.run_on_ray`), to the same set;
     `on_progress` is told the pictures done and all. A picture that is bad is counted, never fatal. Raises
     `UsageError` for a wrong call, `NenrinError` where writing fails; the same call then goes on from there.
     """
@@ -89,6 +91,7 @@ def build(
                 plan.count,
                 workers=workers,
                 label="finding and aligning",
+                ray=ray,
                 on_progress=on_progress,
             )
             done = _assemble(folder, out, name or out.name, plan)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import nenrin
+from nenrin.domains.cluster import run_on_ray
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.storage import load_row
 from nenrin.domains.workers import Job, run_jobs
@@ -85,9 +86,12 @@ def process(
     *,
     workers: int,
     label: str,
+    ray: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run the jobs whose files are not there yet, with a progress bar over `total` pictures.
+
+    They run in `workers` processes, or on the Ray cluster at `ray` (see `cluster.run_on_ray`).
 
     `jobs` is called twice, so that they need not be held in memory, and must yield the same each time.
     """
@@ -100,7 +104,7 @@ def process(
             missing.add(job.path)
     todo = (job for job in jobs() if job.path in missing)
     # A handful of pictures is done before another process has started.
-    counts = run_jobs(todo, workers if len(missing) > 1 else 0)
+    counts = run_on_ray(todo, ray) if ray and missing else run_jobs(todo, workers if len(missing) > 1 else 0)
 
     def pictures() -> Iterator[int]:
         yield from range(ready)

@@ -19,6 +19,15 @@ import pyarrow.parquet as pq
 
 from nenrin.ground import NenrinError, atomic_path
 
+# Read by torch when a job imports it.
+WORKER_ENVIRONMENT = {
+    # oneDNN keeps code for each shape it has met, and MTCNN's batches have a new one every time.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
+    # There are as many processes as cores already.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
 
 class Job(Protocol):
     """Some pictures, and the file that they become. It travels to another process by pickle."""
@@ -40,7 +49,7 @@ def run_jobs(jobs: Iterable[Job], workers: int) -> Iterator[int]:
     """
     if workers == 0:
         for job in jobs:
-            yield _run(job)
+            yield run_job(job)
         return
     # A fork would copy the threads of torch and Arrow in whatever state they are in.
     context = multiprocessing.get_context("spawn")
@@ -48,7 +57,7 @@ def run_jobs(jobs: Iterable[Job], workers: int) -> Iterator[int]:
     pending: set[Future[int]] = set()
     try:
         for job in jobs:
-            pending.add(pool.submit(_run, job))
+            pending.add(pool.submit(run_job, job))
             if len(pending) > 2 * workers:  # enough to keep them busy, few enough to hold in memory
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -63,7 +72,8 @@ def run_jobs(jobs: Iterable[Job], workers: int) -> Iterator[int]:
         pool.shutdown(cancel_futures=True)
 
 
-def _run(job: Job) -> int:
+def run_job(job: Job) -> int:
+    """Run one job, in whatever process this is; returns the number of its pictures."""
     job.run()
     # The allocator keeps what a job has freed, in pieces that the next one does not fit: give it back.
     with contextlib.suppress(AttributeError):  # only glibc's has this
@@ -72,10 +82,7 @@ def _run(job: Job) -> int:
 
 
 def _start_worker() -> None:
-    # oneDNN keeps code for each shape it has met, and MTCNN's batches have a new one every time.
-    os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "16"
-    # There are as many processes as cores already. Read by torch when a job imports it.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    os.environ |= WORKER_ENVIRONMENT
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
     assert parent is not None

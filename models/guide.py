@@ -23,7 +23,7 @@ from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.condition import Condition
 from nenrin.models.data import Batch
 from nenrin.models.reading import RATE, new_reader, read, reader_optimizer, train_reader
-from nenrin.models.run import Run
+from nenrin.models.run import Run, open_nets
 
 KNOTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)  # years, between which a scale is straight
 _SCALE_EVERY = 8  # steps
@@ -98,7 +98,7 @@ class Guide(AgerModel):
 
     def begin(self) -> None:
         if self.config.start:
-            _open_reader(Path(self.config.start), self.config.domains, self.nets, ["reader"])
+            open_nets(Path(self.config.start), self.nets, ["reader"], self.config.domains)
 
     def optimizers(self) -> dict[str, Optimizer]:
         return {"reader": reader_optimizer(self.nets["reader"])}
@@ -138,18 +138,7 @@ def take_over(path: Path, nets: nn.ModuleDict, domains: tuple[str, ...]) -> None
     model = checkpoint.read_state(Run.open(path).latest())["config"]["model"]
     if model != Guide.name:
         raise UsageError(f"{path} is a run of --model {model}, not of --model {Guide.name}")
-    _open_reader(path, domains, nets, ["reader", "scale"])
-
-
-def _open_reader(path: Path, domains: tuple[str, ...], nets: nn.ModuleDict, names: list[str]) -> None:
-    folder = Run.open(path).latest()
-    known = checkpoint.read_state(folder)["config"]["domains"]
-    if tuple(known) != domains:
-        raise UsageError(
-            f"{path} knows {', '.join(known)}, the sets hold {', '.join(domains)}: "
-            "a reader is of use in its own domains alone"
-        )
-    checkpoint.load_nets(folder, nets, only=names)
+    open_nets(path, nets, ["reader", "scale"], domains)
 
 
 def _hats(age: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ from nenrin.models.reading import (
     train_reader,
     update_average,
 )
+from nenrin.models.run import open_nets
 
 # L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
 BEND = 0.2
@@ -68,6 +69,7 @@ class MixedConfig(ModelConfig):
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
 
+    start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
     guide: str = ""  # a run of --model guide, whose reader leads half of each batch, and reads labels too
     guided: float = 0.01  # weight of what the guide says
 
@@ -114,6 +116,9 @@ class MixedAger(AgerModel):
             self.nets["scale"] = Scale(len(config.domains))
 
     def begin(self) -> None:
+        if self.config.start:
+            open_nets(Path(self.config.start), self.nets, ["average"], self.config.domains)
+            self.nets["generator"].load_state_dict(self.nets["average"].state_dict())
         if self.config.guide:
             take_over(Path(self.config.guide), self.nets, self.config.domains)
 

@@ -10,16 +10,17 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nenrin import __version__
 from nenrin.ground import UsageError, write_text, write_toml
-from nenrin.models.checkpoint import list_checkpoints
+from nenrin.models.checkpoint import list_checkpoints, load_nets, read_state
 
 
 class Run:
@@ -109,3 +110,15 @@ class Run:
             except ValueError:
                 break
         write_text(file, "".join(kept))
+
+
+def open_nets(path: Path, nets: nn.ModuleDict, names: Sequence[str], domains: Sequence[str]) -> None:
+    """Fill the named `nets` with those of another run; `UsageError` where it has other ones or domains."""
+    folder = Run.open(path).latest()
+    known = read_state(folder)["config"]["domains"]
+    if list(known) != list(domains):
+        raise UsageError(
+            f"{path} knows {', '.join(known)}, the sets hold {', '.join(domains)}: "
+            "its nets are of use for its own domains alone"
+        )
+    load_nets(folder, nets, only=names)

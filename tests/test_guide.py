@@ -136,7 +136,7 @@ def test_a_led_ager_needs_its_guide_at_the_first_step_alone(
     [
         (lambda folder: shutil.rmtree(folder), "is no run folder"),
         (lambda folder: _told(folder, '"model": "guide"', '"model": "mixed"'), "not of --model guide"),
-        (lambda folder: _told(folder, '"photo"', '"painting"'), "of use in its own domains alone"),
+        (lambda folder: _told(folder, '"photo"', '"painting"'), "of use for its own domains alone"),
     ],
 )
 def test_a_wrong_guide_is_one_line(
@@ -157,3 +157,10 @@ def _told(folder: Path, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
+
+
+def test_an_ager_goes_on_from_another_run(tiny_run: Path, tiny_set: Path, tmp_path: Path) -> None:
+    words = [*SMALL, "width=8", f"start={tiny_run}", "learning_rate=0.0"]
+    path = train(resolve("mixed", None, words), [FaceSet.open(tiny_set)], tmp_path)
+    begun, gone_on = (Ager.load(run).model.nets["average"].state_dict() for run in (tiny_run, path))
+    assert all(torch.allclose(value, gone_on[name]) for name, value in begun.items())

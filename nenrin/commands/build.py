@@ -26,6 +26,9 @@ def build(
     splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
     points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Work on a Ray cluster: HOST:PORT, auto, local.")
+    ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Score them too: nenrin clean.")] = False,
 ) -> None:
     """Make a set of faces out of raw pictures.
@@ -47,6 +50,7 @@ def build(
         splits_from=splits_from,
         points_from=points_from,
         limit=limit,
+        ray=ray,
     )
     typer.echo(f"{report.kept} faces in {report.faces.path}")
     if clean:
