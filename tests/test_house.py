@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import nenrin
+
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("scrapers", "domains", "models", "eval", "nenrin")  # data flows from left to right
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -107,6 +109,26 @@ def test_constraints_pin_every_requirement() -> None:
     for line in [*PROJECT["project"]["dependencies"], *(line for extra in extras for line in extra)]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned[requirement.name]), line
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = PROJECT["project"]["version"]
+    assert nenrin.__version__ == version
+    assert f"version = {{{version}}}" in (ROOT / "README.md").read_text()
+    newest = re.search(r"^## (\S+) \(\d{4}-\d\d-\d\d\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert newest is not None
+    assert newest[1] == version
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages.append(ROOT / "docs" / "first-hour.ipynb")
+    links = [
+        (page, link) for page in pages for link in re.findall(r"\]\(([\w./:-]+)[^)\s]*\)", page.read_text())
+    ]
+    assert len(links) > 20
+    for page, link in links:
+        assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_nothing_of_one_machine_is_in_the_files() -> None:
