@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nenrin.domains.find import Finder
     from nenrin.models.ager import Ager
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 
 def load(checkpoint: str | Path | None = None, *, finder: Finder | None = None) -> Ager:

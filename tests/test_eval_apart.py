@@ -90,19 +90,20 @@ from pathlib import Path
 from nenrin.domains.faceset import FaceSet
 from nenrin.models.config import resolve
 from nenrin.models.train import train
-faces, runs, model, *settings = sys.argv[1:]
-run = train(resolve(model, None, settings), [FaceSet.open(faces)], Path(runs))
-print(json.dumps({"run": str(run), "modules": sorted(sys.modules), "opened": opened}))
+faces, runs, *settings = sys.argv[1:]
+sets = [FaceSet.open(faces)]
+trained = [
+    train(resolve(model, None, [*settings, width]), sets, Path(runs))
+    for model, width in (("mixed", "width=8"), ("caae", "width=0.1"))
+]
+print(json.dumps({"runs": [str(run) for run in trained], "modules": sorted(sys.modules), "opened": opened}))
 """
 
 
-@pytest.mark.parametrize(("model", "width"), [("mixed", "width=8"), ("caae", "width=0.1")])
-def test_a_training_opens_no_judge_and_imports_no_evaluation(
-    tiny_set: Path, tmp_path: Path, model: str, width: str
-) -> None:
+def test_a_training_opens_no_judge_and_imports_no_evaluation(tiny_set: Path, tmp_path: Path) -> None:
     """Watched from inside: every module it imports, every file it opens, every tensor it leaves."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAIN, tiny_set, tmp_path / "runs", model, width, *TINY],
+        [sys.executable, "-c", TRAIN, tiny_set, tmp_path / "runs", *TINY],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -115,11 +116,11 @@ def test_a_training_opens_no_judge_and_imports_no_evaluation(
     weights = [name for name in seen["opened"] if name.endswith((".safetensors", ".pt", ".pth", ".onnx"))]
     assert all(str(tmp_path / "runs") in name for name in weights)
 
-    # What the evaluation then trains shares no tensor with what the ager was left with.
-    ager = Ager.load(Path(seen["run"]))
+    # What the evaluation then trains shares no tensor with what the agers were left with.
+    agers = [Ager.load(Path(run)) for run in seen["runs"]]
     faces = [FaceSet.open(tiny_set)]
     evaluate(
-        [ager],
+        agers,
         faces,
         ["ages"],
         tmp_path / "report",
@@ -130,7 +131,7 @@ def test_a_training_opens_no_judge_and_imports_no_evaluation(
     )
     from safetensors.numpy import load_file
 
-    mine = {t.numpy().tobytes() for t in ager.model.state_dict().values() if t.numel() > 16}
+    mine = {t.numpy().tobytes() for ager in agers for t in ager.model.state_dict().values() if t.numel() > 16}
     files = list((tmp_path / "cache" / "judges").glob("*.safetensors"))
     for file in files:
         assert not mine & {t.tobytes() for t in load_file(file).values()}

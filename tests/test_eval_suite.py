@@ -91,6 +91,12 @@ def report(
     return _evaluate(agers, twins, out, "twins", "longitudinal", "ages", command=command), out
 
 
+@pytest.fixture(scope="module")
+def cache(report: tuple[Evaluation, Path]) -> Path:
+    """Where the judges of `report` are kept: whoever asks the same sets need not train them again."""
+    return report[1].parent / "cache"
+
+
 def test_metrics_are_as_documented(report: tuple[Evaluation, Path]) -> None:
     metrics = json.loads((report[1] / "metrics.json").read_text(), parse_constant=pytest.fail)  # no NaN
     assert list(metrics) == ["schema", "facts", "notes", "scores", "curves", "confusions", "comparisons"]
@@ -154,11 +160,11 @@ def test_every_ager_stands_between_floors_and_ceilings(report: tuple[Evaluation,
 
 
 def test_same_seed_same_report_byte_for_byte_apart_from_times(
-    twins: list[FaceSet], agers: list[Any], tmp_path: Path
+    twins: list[FaceSet], agers: list[Any], cache: Path, tmp_path: Path
 ) -> None:
     made = []
-    for name in ("first", "second"):
-        found = _evaluate(agers, twins, tmp_path / name, "ages", "glasses", cache=tmp_path / f"{name}-cache")
+    for name, judges in (("kept", cache), ("new", tmp_path / "cache")):  # read again, and trained again
+        found = _evaluate(agers, twins, tmp_path / name, "ages", "glasses", cache=judges)
         files = {path.name: path.read_text() for path in (tmp_path / name).iterdir()}
         made.append({k: text.replace(found.facts["made"], "now") for k, text in files.items()})
     assert made[0] == made[1]
@@ -180,9 +186,10 @@ class Weighty(Copy):
 
 
 def test_started_again_nothing_is_aged_twice_unless_the_weights_changed(
-    twins: list[FaceSet], tmp_path: Path
+    twins: list[FaceSet], cache: Path, tmp_path: Path
 ) -> None:
     ager = Weighty(SIZE)
+    shutil.copytree(cache / "judges", tmp_path / "cache" / "judges")
     found = _evaluate([ager], twins, tmp_path / "report", "ages", "ladder")
     once = ager.asked
     ages = [s for s in found.results[0].scores if s.subject == "weighty" and s.metric == known.SIMILARITY]
@@ -202,7 +209,7 @@ def test_started_again_nothing_is_aged_twice_unless_the_weights_changed(
 
 
 def test_a_backend_that_cannot_be_had_is_a_line_and_the_rest_comes(
-    twins: list[FaceSet], agers: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    twins: list[FaceSet], agers: list[Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -219,6 +226,7 @@ def test_a_backend_that_cannot_be_had_is_a_line_and_the_rest_comes(
         perceptual="lpips-alex",
         features="inception",
         people=24,
+        cache=cache,
     )
     notes = [*found.notes, *(note for result in found.results for note in result.notes)]
     assert all("\n" not in note for note in notes)
@@ -231,10 +239,11 @@ def test_a_backend_that_cannot_be_had_is_a_line_and_the_rest_comes(
     assert {s.backend for s in found.results[0].scores} == {"pixels", "unweighted-mtcnn"}
 
 
-def test_seeds_of_one_training_are_pooled(twins: list[FaceSet], tmp_path: Path) -> None:
+def test_seeds_of_one_training_are_pooled(twins: list[FaceSet], cache: Path, tmp_path: Path) -> None:
     pair = [Copy(SIZE), Copy(SIZE)]
     pair[1].name = "lazier"
-    found = _evaluate(pair, twins, tmp_path / "report", "ages", seeds={"lazy": "idle", "lazier": "idle"})
+    seeds = {"lazy": "idle", "lazier": "idle"}
+    found = _evaluate(pair, twins, tmp_path / "report", "ages", seeds=seeds, cache=cache)
     pooled = [s for s in found.results[0].scores if s.members]
     assert {s.subject for s in pooled} == {"idle (2 seeds)"}
     assert {s.metric for s in pooled} >= {known.RANK, known.AGE_ERROR, known.SIMILARITY}
@@ -242,8 +251,8 @@ def test_seeds_of_one_training_are_pooled(twins: list[FaceSet], tmp_path: Path) 
     assert "lazier" not in " ".join([verdict(found.results)[0], *verdict(found.results)[1]])
 
 
-def test_same_seed_same_metrics_apart_from_times(
-    report: tuple[Evaluation, Path], twins: list[FaceSet], agers: list[Any], tmp_path: Path
+def test_a_question_is_answered_alike_beside_others_and_alone(
+    report: tuple[Evaluation, Path], twins: list[FaceSet], agers: list[Any], cache: Path, tmp_path: Path
 ) -> None:
     def read(folder: Path) -> dict[str, Any]:
         metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
@@ -253,11 +262,10 @@ def test_same_seed_same_metrics_apart_from_times(
 
     first = read(report[1])
     of_ages = [row for row in first["scores"] if row["protocol"] == "ages"]
-    for cache in (tmp_path / "empty", report[1].parent / "cache"):  # judges trained again, and read again
-        _evaluate(agers, twins, tmp_path / "again", "ages", cache=cache)
-        again = read(tmp_path / "again")
-        assert again["scores"] == of_ages
-        assert (again["facts"], again["curves"]) == (first["facts"], first["curves"])
+    _evaluate(agers, twins, tmp_path / "again", "ages", cache=cache)
+    again = read(tmp_path / "again")
+    assert again["scores"] == of_ages
+    assert (again["facts"], again["curves"]) == (first["facts"], first["curves"])
 
 
 class _Page(html.parser.HTMLParser):

@@ -79,10 +79,23 @@ def test_workers_end_with_a_build_that_is_killed(command: Start, crops: Path, tm
     assert not list((tmp_path / "set").rglob(".*.part"))
 
 
+OFTEN = ("checkpoint_every=10", "log_every=1")
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a training that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(["train", str(tiny_set), *TRAINING, *OFTEN, "-o", str(folder)]) == 0
+    (run,) = folder.iterdir()
+    return run
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_training_goes_on(number: signal.Signals, command: Start, tiny_set: Path, tmp_path: Path) -> None:
-    words = ["train", str(tiny_set), *TRAINING, "checkpoint_every=10", "log_every=1", "-o", "runs"]
-    process = command(*words, cwd=tmp_path)
+def test_training_goes_on(
+    number: signal.Signals, command: Start, tiny_set: Path, whole: Path, tmp_path: Path
+) -> None:
+    process = command("train", str(tiny_set), *TRAINING, *OFTEN, "-o", "runs", cwd=tmp_path)
     _wait_for(process, tmp_path, "runs/*/checkpoints/0000010/state.json")
     code, said = _stop(process, number)
     (run,) = (tmp_path / "runs").iterdir()
@@ -98,8 +111,6 @@ def test_training_goes_on(number: signal.Signals, command: Start, tiny_set: Path
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, 101))
     # Bit for bit what an uninterrupted training ends with.
-    assert main([*words[:-1], str(tmp_path / "whole")]) == 0
-    (whole,) = (tmp_path / "whole").iterdir()
     for file in ("nets.safetensors", "training.safetensors"):
         ours, theirs = (folder / "checkpoints" / "0000100" / file for folder in (run, whole))
         assert ours.read_bytes() == theirs.read_bytes()

@@ -59,7 +59,7 @@ def test_unknown_labels_are_zero() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("size", [32, 64, 128])
+@pytest.mark.parametrize("size", [32, 128])
 def test_transform_keeps_shape_and_range(name: str, size: int) -> None:
     config = from_table({"model": name, "size": size, "domains": ["photo", "manga"]})
     model = build(config).eval()

@@ -1,0 +1,67 @@
+"""Draw the README's pictures into docs/. To be run again when the shipped weights change.
+
+python docs/pictures.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import data
+
+import nenrin
+from nenrin.domains.face import GLASSES
+from nenrin.domains.twins import draw, sample_people, sample_views
+from nenrin.pictures import PAPER, draw_strip, write_picture
+
+AGES = (5, 15, 25, 40, 60, 80)  # years
+SIDE = 104  # pixels of a face
+PERSON, VIEW = 11, 11  # seeds: who, and how she holds her head
+GAP = 6  # pixels between the rows
+
+
+def draw_twins() -> Image.Image:
+    """One person who never was, drawn by rule, no net involved: photograph, manga, manga with glasses."""
+    count = len(AGES)
+    person = sample_people(1, seed=PERSON)[np.zeros(count, int)]
+    views = sample_views(1, seed=VIEW)[np.zeros(count, int)]
+    rows = []
+    for domain, worn in (("photo", "none"), ("manga", "none"), ("manga", "clear")):
+        glasses = np.full(count, GLASSES.index(worn))
+        drawn = draw(person, np.array(AGES), domain=domain, glasses=glasses, views=views, size=SIDE)
+        rows.append(draw_strip([Image.fromarray(face) for face in drawn.images], [f"{age}" for age in AGES]))
+    return _stack(rows)
+
+
+def draw_astronaut() -> Image.Image:
+    """scikit-image's astronaut (NASA, public domain), aged by the shipped weights, glasses off and on."""
+    ager = nenrin.load()
+    picture = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
+    rows = []
+    for glasses in ("keep", "clear"):
+        (strip,) = ager.age(picture, AGES, glasses=glasses)
+        faces = [
+            face.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+            for face in (strip.input, *strip.outputs.values())
+        ]
+        rows.append(draw_strip(faces, ["input", *(f"{age}" for age in AGES)]))
+    return _stack(rows)
+
+
+def _stack(rows: Sequence[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (rows[0].width, sum(row.height + GAP for row in rows) - GAP), PAPER)
+    for number, row in enumerate(rows):
+        whole.paste(row, (0, number * (row.height + GAP)))
+    return whole
+
+
+PICTURES = {"strip-twins.png": draw_twins, "strip-astronaut.png": draw_astronaut}
+
+if __name__ == "__main__":
+    for name, picture in PICTURES.items():
+        path = Path(__file__).parent / name
+        write_picture(picture(), path)
+        print(path)
