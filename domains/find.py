@@ -108,7 +108,7 @@ def open_picture(path: str | Path) -> Image.Image:
 
 
 def decode_picture(
-    file: Path | BinaryIO, *, name: str, most: int = MAX_PIXELS, formats: Sequence[str] | None = None
+    file: Path | BinaryIO, *, name: str, most: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
     """A picture as RGB, turned as its EXIF data say, transparency on white, the first frame of an animation.
 

@@ -53,7 +53,8 @@ def difference(face: Tensor, change: Change | Tensor) -> NDArray[np.float32]:
 
 def changed(face: Tensor, change: Change | Tensor) -> NDArray[np.uint8]:
     """The face (1, 3, R, R) with that change, (R, R, 3)."""
-    return to_pixels(face + _added(face, change))[0]
+    pixels: NDArray[np.uint8] = to_pixels(face + _added(face, change))[0]
+    return pixels
 
 
 def _added(face: Tensor, change: Change | Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from nenrin.commands import (
     build,
     canon,
     clean,
+    doctor,
     evaluate,
     export,
     find,
@@ -112,10 +113,11 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ),
     ("canon", canon.canon, "the same command starts again"),
     ("serve", serve.serve, "no picture was kept"),
+    ("doctor", doctor.doctor, "the same command starts again"),
 )
 
 
-BARE = ("demo", "serve")  # do something without a further word
+BARE = ("demo", "serve", "doctor")  # do something without a further word
 
 
 def _interruptible(command: Callable[..., None], kept: str) -> Callable[..., None]:

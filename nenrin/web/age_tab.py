@@ -104,7 +104,7 @@ class AgeTab:
 
         # Gradio tells by the annotations what it shall pass beside the inputs.
         run.__annotations__ = {"request": gr.Request, "event": gr.EventData}
-        del run.__wrapped__  # type: ignore[attr-defined]
+        del run.__wrapped__
         return run
 
     def begin(self, request: gr.Request) -> str:

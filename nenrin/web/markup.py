@@ -149,7 +149,7 @@ def pasted(picture: Image.Image, token: str, years: float, seconds: float) -> Ma
 
 def facts(rows: Sequence[tuple[str, object]]) -> Markup:
     """Names and values."""
-    cells = _join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in rows)
+    cells = _join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, value) for name, value in rows)
     return Markup('<dl class="nn-facts">{}</dl>').format(cells)
 
 

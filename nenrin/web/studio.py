@@ -87,7 +87,8 @@ class Studio:
 
     def warm_up(self) -> None:
         """Do everything once: the first time takes several times as long."""
-        example = encode(Image.fromarray(skimage.data.astronaut()), "PNG")
+        astronaut = skimage.data.astronaut()  # type: ignore[no-untyped-call]
+        example = encode(Image.fromarray(astronaut), "PNG")
         opened = self.open(example)
         self.age(opened, Wish(face=opened.main))
 
@@ -207,7 +208,7 @@ def strip_of(aged: Aged) -> Image.Image:
 def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
     """A picture as a file of a kind that Pillow knows."""
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)  # type: ignore[arg-type]  # each kind has options of its own
+    picture.save(stream, kind, **options)
     return stream.getvalue()
 
 

@@ -11,7 +11,7 @@ from nenrin.ground import NenrinError
 from nenrin.web.studio import Aged, Opened
 
 IDLE = 20 * 60.0  # seconds after which a visitor who does nothing is taken to have gone
-MOST = 64  # visits held at once; the longest idle makes room
+MOST = 32  # visits held at once; the longest idle makes room
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -49,7 +49,8 @@ class Visits:
         visit = Visit(session=session)
         with self._lock:
             self._visits.pop(session, None)
-            self._forget()
+            while len(self._visits) >= MOST:
+                del self._visits[min(self._visits.values(), key=lambda held: held.used).session]
             self._visits[session] = visit
         return visit
 
@@ -73,16 +74,12 @@ class Visits:
     def forget(self) -> None:
         """Drop the visits that have been idle for long."""
         with self._lock:
-            self._forget()
+            for visit in list(self._visits.values()):
+                if time.monotonic() - visit.used > IDLE:
+                    del self._visits[visit.session]
 
     def _find(self, visit: Visit | None) -> Visit:
         if visit is None:
             raise NenrinError("this page was left alone for long, and its picture is gone: load it again")
         visit.used = time.monotonic()
         return visit
-
-    def _forget(self) -> None:
-        by_use = sorted(self._visits.values(), key=lambda visit: visit.used)
-        idle = [visit for visit in by_use if time.monotonic() - visit.used > IDLE]
-        for visit in idle or by_use[: max(len(by_use) - MOST + 1, 0)]:
-            del self._visits[visit.session]
