@@ -20,9 +20,9 @@ import nenrin
 
 State = Literal["ok", "absent", "bad"]  # absent: not needed by all
 EXTRAS = {
-    "export": "nenrin export --check, and files of ONNX",
-    "pdf": "nenrin scrape local, of PDF files",
-    "stylize": "nenrin stylize, with nets of TensorFlow Lite",
+    "export": "nenrin export",
+    "pdf": "nenrin scrape local FILE.pdf",
+    "stylize": "nenrin stylize with a .tflite file",
     "web": "nenrin serve",
 }
 LEAST_FREE = 2.0  # GB on the disk, below which sets and runs soon fail
@@ -44,7 +44,22 @@ class Finding:
 
 def examine(folder: Path, *, finder: str | None = None) -> list[Finding]:
     """Look at everything; `folder` is where the work is done, `finder` the one to try (None: our own)."""
-    return [*_packages(), *_weights(), *_machine(folder), *_trial(finder)]
+    parts: dict[str, Callable[[], Iterator[Finding]]] = {
+        "Installed": _packages,
+        "Weights": _weights,
+        "Machine": lambda: _machine(folder),
+        "Trial": lambda: _trial(finder),
+    }
+    findings = []
+    for part, look in parts.items():
+        try:
+            for finding in look():  # what comes before a failure stays
+                findings.append(finding)
+        except Exception as error:  # a library that cannot be imported, a folder that cannot be read
+            findings.append(
+                Finding(part=part, name=f"{part.lower()}: the rest", state="bad", said=_line(error))
+            )
+    return findings
 
 
 def _packages() -> Iterator[Finding]:
@@ -149,19 +164,6 @@ def _cache() -> Iterator[Finding]:
 def _machine(folder: Path) -> Iterator[Finding]:
     part = "Machine"
     yield Finding(part=part, name="system", state="ok", said=f"{platform.system()} {platform.machine()}")
-    try:
-        import torch
-
-        from nenrin.ground import computes_bf16
-
-        devices = [("cpu", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")]
-        for index in range(torch.cuda.device_count()):
-            devices.append(("cuda", f"{torch.cuda.get_device_name(index)}"))
-        for kind, said in devices:
-            precision = "bf16" if computes_bf16("cuda" if kind == "cuda" else "cpu") else "float32"
-            yield Finding(part=part, name=kind, state="ok", said=f"{said}; trains in {precision}")
-    except Exception as error:
-        yield Finding(part=part, name="torch", state="bad", said=_line(error))
     free = shutil.disk_usage(folder).free / 1e9
     enough: State = "ok" if free >= LEAST_FREE else "absent"
     note = "" if free >= LEAST_FREE else f", less than the {LEAST_FREE:g} GB that sets and runs soon take"
@@ -169,32 +171,46 @@ def _machine(folder: Path) -> Iterator[Finding]:
     if not os.access(folder, os.W_OK):
         yield Finding(part=part, name="working folder", state="bad", said=f"cannot write into {folder}")
 
+    import torch
+
+    from nenrin.ground import computes_bf16
+
+    said = f"{os.cpu_count()} cores, of which torch uses {torch.get_num_threads()}"
+    yield Finding(
+        part=part, name="cpu", state="ok", said=f"{said}; trains in {_precision(computes_bf16('cpu'))}"
+    )
+    for index in range(torch.cuda.device_count()):
+        name = torch.cuda.get_device_name(index)
+        precision = _precision(computes_bf16("cuda"))
+        yield Finding(part=part, name=f"cuda:{index}", state="ok", said=f"{name}; trains in {precision}")
+
 
 def _trial(finder: str | None) -> Iterator[Finding]:
     """Find a face and age it, as `nenrin age` would."""
     part = "Trial"
-    try:
-        import skimage.data
-        from PIL import Image
+    import skimage.data
+    from PIL import Image
 
-        from nenrin.domains.finders import DEFAULT, open_finder
+    from nenrin.domains.finders import DEFAULT, open_finder
 
-        picture = Image.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
-        name = finder or DEFAULT
-        eyes, began = open_finder(name), time.perf_counter()
-        count = len(eyes.find([picture])[0])
-        took = time.perf_counter() - began
-        state: State = "ok" if count == 1 else "bad"
-        yield Finding(
-            part=part, name="finding", state=state, said=f"{name} finds {count} of 1 face, {took:.1f} s"
-        )
-        ager, began = nenrin.load(finder=eyes), time.perf_counter()
-        strips = ager.age(picture, [70])
-        took = time.perf_counter() - began
-        said = f"{ager.name} ages it, at {ager.size} px, {took:.1f} s"
-        yield Finding(part=part, name="ageing", state="ok" if strips else "bad", said=said)
-    except Exception as error:
-        yield Finding(part=part, name="finding and ageing", state="bad", said=_line(error))
+    picture = Image.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
+    name = finder or DEFAULT
+    eyes, began = open_finder(name), time.perf_counter()
+    count = len(eyes.find([picture])[0])
+    took = time.perf_counter() - began
+    state: State = "ok" if count == 1 else "bad"
+    yield Finding(
+        part=part, name="finding", state=state, said=f"{name} finds {count} of 1 face, {took:.1f} s"
+    )
+    ager, began = nenrin.load(finder=eyes), time.perf_counter()
+    strips = ager.age(picture, [70])
+    took = time.perf_counter() - began
+    said = f"{ager.name} is loaded and ages it, at {ager.size} px, {took:.1f} s"
+    yield Finding(part=part, name="ageing", state="ok" if strips else "bad", said=said)
+
+
+def _precision(bf16: bool) -> str:
+    return "bf16" if bf16 else "float32"
 
 
 def _line(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,7 +42,21 @@ def test_what_is_broken_is_named_and_the_rest_still_said(
     torn.write_bytes(b"no net")
     assert main(["doctor", "--finder", str(torn)]) == 1
     said = capsys.readouterr()
-    assert said.err.startswith("nenrin: needed, and missing or broken: finding and ageing")
-    assert " ! finding and ageing" in said.out
+    assert said.err.startswith("nenrin: needed, and missing or broken: trial: the rest")
+    assert " ! trial: the rest" in said.out
     assert "1 files, 2.0 MB" in said.out
     assert "free on the disk" in said.out
+
+
+def test_a_library_that_cannot_be_imported_hides_nothing_else() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from nenrin.cli import main; sys.exit(main(['doctor', '--json']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    rows = json.loads(done.stdout)
+    assert {row["part"] for row in rows} == {"Installed", "Weights", "Machine", "Trial"}
+    broken = {row["name"]: row["said"] for row in rows if row["state"] == "bad"}
+    assert "torch" in broken["machine: the rest"]
+    assert done.stderr.count("\n") == 1

@@ -92,7 +92,10 @@ class AgeTab:
         def run(request: gr.Request, event: gr.EventData, *values: Any) -> Outputs:
             try:
                 visit = self._visits.of(str(request.session_hash))
-                picked = str(getattr(event, "_data", None) and event._data.get("pick", ""))
+                said = getattr(event, "_data", None) or {}
+                if said.get("error"):  # the page itself knows what is wrong
+                    raise NenrinError(str(said["error"]))
+                picked = str(said.get("pick", ""))
                 return {self.trouble: "", **work(visit, picked, *values)}
             except NenrinError as error:
                 return {self.trouble: markup.trouble(str(error))}
@@ -169,9 +172,9 @@ class AgeTab:
         return {self.pasted: markup.pasted(picture, visit.token, visit.years, time.perf_counter() - began)}
 
     def _open(self, visit: Visit, data: bytes) -> Opened:
-        visit.opened = visit.aged = None
-        visit.opened = self._studio.open(data)
-        return visit.opened
+        opened = self._studio.open(data)  # where this fails, what was there before stays
+        visit.opened, visit.aged = opened, None
+        return opened
 
     def _age(
         self, visit: Visit, wish: Wish, years: float, began: float, since: str = "from picture to strip"

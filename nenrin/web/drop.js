@@ -9,15 +9,14 @@ const send = async (file) => {
   if (!zone() || !file) return;
   complain("");
   const most = Number(zone().dataset.most);
-  if (file.size > most) {
-    complain(`The file is larger than ${Math.round(most / 1e6)} MB: reduce it first.`);
+  if (file.size > most) { // the server would say so too, but only after most of it has been sent
+    trigger("submit", { error: `the file is larger than ${Math.round(most / 1e6)} MB: reduce it first` });
     return;
   }
   zone().classList.add("nn-busy");
   try {
     const answer = await fetch(`drop/${zone().dataset.visit}`, { method: "POST", body: file });
-    if (answer.ok) trigger("submit", {});
-    else complain((await answer.json()).error);
+    trigger("submit", answer.ok ? {} : { error: (await answer.json()).error });
   } catch {
     complain("The picture did not arrive: is the server still running?");
   } finally {

@@ -46,7 +46,7 @@ def trouble(sentence: str) -> Markup:
     if not sentence:
         return Markup("")
     return Markup('<p class="nn-trouble" role="alert">{}</p>').format(
-        sentence[:1].upper() + sentence[1:] + "."
+        sentence[:1].upper() + sentence[1:].rstrip(".") + "."
     )
 
 

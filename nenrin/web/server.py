@@ -83,7 +83,7 @@ class WebServer:
             guarded = Guard(self.app(), hosts=hosts, frames=frames)
             config = uvicorn.Config(
                 guarded,
-                log_level="error",
+                log_level="critical",  # pages that are still open would be reported as errors
                 timeout_graceful_shutdown=1,  # open pages hold a connection each
             )
             uvicorn.Server(config).run(sockets=[self._socket])
