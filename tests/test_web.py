@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -57,10 +59,11 @@ class Site:
         page.wait_for_selector(".nn-drop")
         return page
 
-    def ask(self, path: str, **headers: str) -> tuple[int, bytes]:
+    def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """An address of the server, without a browser."""
+        request = urllib.request.Request(self.root + path, body, headers)
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.root + path, headers=headers)) as answer:
+            with urllib.request.urlopen(request) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -73,6 +76,8 @@ def folders(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(tiny_run, root / "runs" / HOSTILE)
     (root / "runs" / HOSTILE / "stopped.txt").write_text(f"collapsed at step 2 (one colour): {HOSTILE}\n")
     shutil.copytree(tiny_run, root / "secret")
+    shutil.copytree(tiny_run, root / "runs" / "older")
+    os.utime(root / "runs" / "older" / "config.toml", (0, 0))
     (root / "runs" / "linked").symlink_to(root / "secret")
     (root / "reports" / "first").mkdir(parents=True)
     (root / "reports" / "first" / "report.html").write_text(
@@ -305,6 +310,11 @@ def test_runs_and_reports_are_looked_at(site: Site) -> None:
         page.locator(".nn-samples img").evaluate("image => image.decode().then(() => image.naturalWidth)")
         > 100
     )
+    page.locator("#nn-run input").click()
+    options = page.get_by_role("option")
+    assert options.all_inner_texts() == [HOSTILE, "older"]
+    options.last.click()
+    playwright.expect(view).to_contain_text("did not stop it")
     frame = page.frame_locator("#nn-report-view iframe")
     playwright.expect(frame.locator("h1")).to_have_text("It ages")
     assert page.title() == "nenrin"  # nothing of what a name or a report holds was run
@@ -351,6 +361,11 @@ def test_strangers_and_gradios_own_addresses_are_refused(site: Site) -> None:
         "gradio_api/proxy=x",
     ):
         assert site.ask(path)[0] == 404, path
+    # Gradio fetches whatever is called a file among a component's values.
+    file = {"path": "http://127.0.0.1/secret", "meta": {"_type": "gradio.FileData"}}
+    event = {"data": [[file]], "fn_index": 0, "session_hash": "x"}
+    for said in (json.dumps(event).encode(), b"[" * 5000, b" " * 70_000):
+        assert site.ask("gradio_api/queue/join", said, **{"Content-Type": "application/json"})[0] == 400
     status, body = site.ask("config")
     assert status == 200
     assert json.loads(body)["analytics_enabled"] is False
@@ -380,9 +395,10 @@ def test_the_server_ends_and_its_folder_with_it(site: Site) -> None:
     assert list(site.temporary.iterdir()) == []
 
 
-def test_two_cannot_listen_at_one_place(site: Site, fails: Callable[..., str]) -> None:
-    import socket
-
+def test_wrong_use_is_said_before_anything_is_loaded(fails: Callable[..., str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert "choose another --port" in fails("serve", "--port", str(port), code=2)
+        port = str(taken.getsockname()[1])
+        assert "choose another --port" in fails("serve", "--port", port, code=2)
+    said = fails("serve", "--host", "0.0.0.0", "--port", "0", "--set", tmp_path, code=2)
+    assert "this machine alone" in said
+    assert "--runs" in fails("serve", "--runs", tmp_path / "none", code=2)

@@ -14,7 +14,10 @@ import typer
 from nenrin.ground import UsageError
 
 if TYPE_CHECKING:
+    import socket
+
     from nenrin.review.server import ReviewServer
+    from nenrin.web.server import WebServer
 
 
 def serve(
@@ -43,36 +46,49 @@ def serve(
         if folder is not None and not folder.is_dir():
             raise UsageError(f"{option} {folder} is not a folder")
 
-    import nenrin
-    from nenrin.domains.finders import DEFAULT, open_finder
-    from nenrin.web.server import LOOPBACK, WebServer
-    from nenrin.web.studio import Studio
+    from nenrin.web.environment import is_loopback, listen, quiet_gradio
 
-    if faces is not None and host not in LOOPBACK:
+    listening = listen(host, port)
+    if faces is not None and not is_loopback(listening):
         raise UsageError(
             "--set is for this machine alone, as whoever sees it decides on it: leave --host out"
         )
-    eyes = open_finder(finder or DEFAULT)
-    studio = Studio(nenrin.load(checkpoint, finder=eyes), eyes)
-    server = WebServer(
-        studio,
-        host=host,
-        port=port,
-        runs=runs,
-        reports=reports,
-        review=None if faces is None else _open_set(faces),
-    )
-    studio.warm_up()
-    typer.echo(f"The page: {server.address}")
-    typer.echo("Ctrl-C ends it.")
-    sys.stdout.flush()
-    if browser:
-        webbrowser.open(server.address)
-    signal.signal(signal.SIGTERM, _end)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
-        server.serve()
+        with listening, quiet_gradio():
+            server = _open(listening, checkpoint, faces, runs, reports, finder)
+            typer.echo(f"The page: {server.address}")
+            typer.echo("Ctrl-C ends it.")
+            sys.stdout.flush()
+            if browser:
+                webbrowser.open(server.address)
+            server.serve()
     except KeyboardInterrupt:
         typer.echo("\nended; no picture was kept")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _open(
+    listening: socket.socket,
+    checkpoint: Path | None,
+    faces: Path | None,
+    runs: Path | None,
+    reports: Path | None,
+    finder: str | None,
+) -> WebServer:
+    """The server, warm."""
+    import nenrin
+    from nenrin.domains.finders import DEFAULT, open_finder
+    from nenrin.web.server import WebServer
+    from nenrin.web.studio import Studio
+
+    eyes = open_finder(finder or DEFAULT)
+    studio = Studio(nenrin.load(checkpoint, finder=eyes), eyes)
+    review = None if faces is None else _open_set(faces)
+    server = WebServer(studio, listening, runs=runs, reports=reports, review=review)
+    studio.warm_up()
+    return server
 
 
 def _open_set(faces: Path) -> ReviewServer:

@@ -19,6 +19,7 @@ _ANSWERED = re.compile(
     r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|startup-events|cancel|app_id)"
     r"|/(drop|keep|runs|reports)/.+"
 )
+_LARGEST = 64_000  # bytes of what a page tells Gradio; pictures come another way, with limits of their own
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
     # Gradio renders its components with inline scripts and compiled templates.
@@ -58,6 +59,13 @@ class Guard:
             await _refuse(send, 404, "there is nothing here")
             return
 
+        if scope["method"] == "POST" and not scope["path"].startswith("/drop/"):
+            body = await _read(receive)
+            if body is None or _names_a_file(body):
+                await _refuse(send, 400, "this is nothing that the page would say")
+                return
+            receive = _again(body, receive)
+
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name for name, _ in message["headers"]}
@@ -66,6 +74,55 @@ class Guard:
             await send(message)
 
         await self._app(scope, receive, guarded)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None where it is too large or breaks off."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if len(body) > _LARGEST:
+            return None
+        if not message.get("more_body", False):
+            return body
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A receiver that gives the body once more, then what comes after it."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _names_a_file(body: bytes) -> bool:
+    """Whether JSON holds what Gradio takes for a file, which it would fetch from any address that is named.
+
+    True for what is no JSON, too.
+    """
+    try:
+        waiting = [json.loads(body or b"null")]
+    except (ValueError, RecursionError):
+        return True
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "path" in value or "url" in value:
+                return True
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return False
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:

@@ -1,22 +1,19 @@
-"""The page put together and served: Gradio behind the guard, and the few addresses of our own."""
+"""The page put together and served: Gradio behind the guard, and the few addresses of our own.
+
+Import it inside `environment.quiet_gradio`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 import socket
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-# Before Gradio is imported, which reads them then: it shall ask nobody, and record nothing.
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import gradio as gr
 import uvicorn
@@ -24,9 +21,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from nenrin.ground import NenrinError, UsageError
+from nenrin.ground import NenrinError
 from nenrin.review.server import ReviewServer
 from nenrin.web.age_tab import AgeTab
+from nenrin.web.environment import is_loopback
 from nenrin.web.folders import Folder, RunFolder
 from nenrin.web.guard import Guard
 from nenrin.web.review_tab import view_review
@@ -34,7 +32,7 @@ from nenrin.web.runs_tab import RunsTab
 from nenrin.web.studio import MOST_BYTES, Studio, encode, strip_of
 from nenrin.web.visits import Visits
 
-LOOPBACK = ("127.0.0.1", "localhost")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 UPLOAD_SECONDS = 60.0  # within which an upload must have come
 WAITING = 64  # events that may wait; who comes after them is asked to come again
 SWEEP = 60.0  # seconds between two looks for idle visits
@@ -47,17 +45,14 @@ class WebServer:
     def __init__(
         self,
         studio: Studio,
+        listening: socket.socket,
         *,
-        host: str,
-        port: int,
         runs: Path | None = None,
         reports: Path | None = None,
         review: ReviewServer | None = None,
     ) -> None:
-        """Raises `UsageError` where it cannot listen; port 0 takes any that is free."""
-        self._host = host
-        self._socket = _listen(host, port)
-        self._port = int(self._socket.getsockname()[1])
+        self._socket = listening
+        self._host, self._port = listening.getsockname()[:2]
         self._key = secrets.token_urlsafe(16)
         self._owned = bool(runs or reports or review)
         self._studio, self._visits = studio, Visits()
@@ -65,7 +60,7 @@ class WebServer:
         self._reports = Folder(reports, "report.html") if reports else None
         self._review = review
         if review is not None:
-            review.framed_by = f"http://{LOOPBACK[0]}:{self._port} http://{LOOPBACK[1]}:{self._port}"
+            review.framed_by = " ".join(f"http://{name}:{self._port}" for name in LOOPBACK)
 
     @property
     def address(self) -> str:
@@ -75,10 +70,9 @@ class WebServer:
         return f"http://{shown}:{self._port}/" + (f"?key={self._key}" if self._owned else "")
 
     def serve(self) -> None:
-        """Answer until Ctrl-C. What Gradio writes goes into a folder of its own, which goes at the end."""
-        with tempfile.TemporaryDirectory(prefix="nenrin-serve-") as folder, self._reviewing():
-            os.environ["GRADIO_TEMP_DIR"] = folder
-            hosts = LOOPBACK if self._host in LOOPBACK else ()
+        """Answer until Ctrl-C."""
+        with self._reviewing():
+            hosts = LOOPBACK if is_loopback(self._socket) else ()
             frames = [f"http://127.0.0.1:{self._review.server_port}"] if self._review else []
             guarded = Guard(self.app(), hosts=hosts, frames=frames)
             config = uvicorn.Config(
@@ -221,16 +215,6 @@ class WebServer:
             finally:
                 review.shutdown()
                 thread.join()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise UsageError(
-            f"cannot listen on {host}, port {port} ({error.strerror}): choose another --port or --host"
-        ) from None
 
 
 async def _say(request: Request, error: Exception) -> Response:
