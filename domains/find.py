@@ -6,7 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,34 +98,48 @@ def main_face(faces: Sequence[Found], size: tuple[int, int]) -> Found:
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """A picture as RGB, turned as its EXIF data say, transparency on white.
-
-    Raises `NenrinError` in one line if it is missing, no picture, truncated or above `MAX_PIXELS`.
-    """
-    path = Path(path)
+    """A picture file as RGB; see `decode_picture`. `NenrinError` too where it is missing or a folder."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of bombs and odd EXIF data; the limit is ours
-            with Image.open(path) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise NenrinError(
-                        f"{path} has {picture.width} x {picture.height} pixels, more than "
-                        f"{MAX_PIXELS // 10**6} million: reduce it first"
-                    )
-                return _rgb(ImageOps.exif_transpose(picture))
+        return decode_picture(Path(path), name=str(path))
     except FileNotFoundError:
         raise NenrinError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise NenrinError(f"{path} is a folder, not a picture") from None
+
+
+def decode_picture(
+    file: Path | BinaryIO, *, name: str, most: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
+) -> Image.Image:
+    """A picture as RGB, turned as its EXIF data say, transparency on white, the first frame of an animation.
+
+    `formats` are Pillow's names of those to try, all it knows by default. Raises `NenrinError` in one line,
+    which begins with `name`, if it is no picture, truncated or of more than `most` pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of bombs and odd EXIF data; the limit is ours
+            with Image.open(file, formats=formats) as picture:
+                if picture.width * picture.height > most:
+                    raise NenrinError(
+                        f"{name} has {picture.width} x {picture.height} pixels, more than "
+                        f"{most // 10**6} million: reduce it first"
+                    )
+                return _rgb(ImageOps.exif_transpose(picture))
+    except (FileNotFoundError, IsADirectoryError):
+        raise
     except Image.DecompressionBombError:
-        raise NenrinError(f"{path} has too many pixels: reduce it first") from None
+        raise NenrinError(f"{name} has too many pixels: reduce it first") from None
     except UnidentifiedImageError:
-        raise NenrinError(f"{path} is not a picture that can be read") from None
+        raise NenrinError(f"{name} is not a picture that can be read") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # what Pillow's decoders raise on damage
-        raise NenrinError(f"{path} is damaged: {error}") from None
+        raise NenrinError(f"{name} is damaged: {error}") from None
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which Pillow would cut off at 255
+        values = np.asarray(picture).astype(np.float32)
+        top = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
+        return Image.fromarray((values * (255 / top)).clip(0, 255).astype(np.uint8)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")

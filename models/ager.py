@@ -141,14 +141,22 @@ class Ager:
         """
         added = []
         for strip in strips:
-            images = to_tensor(np.asarray(strip.input)[None])
-            source, asked = strip.labels
-            change: Change | Tensor | None = self.model.change(images, source, _aged(asked, age))
-            if change is None:
-                change = self.model.transform(images, source, _aged(asked, age)) - images
             points = None if strip.found is None else strip.found.points
-            added.append((paste.difference(paste.aligned(picture, points), change), points))
+            added.append((paste.difference(paste.aligned(picture, points), self._change(strip, age)), points))
         return paste.add(picture, added)
+
+    def enlarge(self, picture: Image.Image, strip: Strip, age: float, size: int) -> Image.Image:
+        """One face at an age, aligned at `size` pixels: the change made to the picture's own pixels."""
+        points = None if strip.found is None else strip.found.points
+        face = paste.aligned(picture, points, size)
+        return Image.fromarray(paste.changed(face, self._change(strip, age)))
+
+    def _change(self, strip: Strip, age: float) -> Change | Tensor:
+        """What the model does to a face at an age, or what it added at its own resolution."""
+        images = to_tensor(np.asarray(strip.input)[None])
+        source, asked = strip.labels
+        change = self.model.change(images, source, _aged(asked, age))
+        return self.model.transform(images, source, _aged(asked, age)) - images if change is None else change
 
     def _faces(
         self, picture: Image.Image, face: str

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nenrin.domains.align import align, similarity
 from nenrin.models.change import Change
-from nenrin.models.samples import to_tensor
+from nenrin.models.samples import to_pixels, to_tensor
 
 FINER = 1.25  # pixels of the aligned face for each of the picture's: turning it costs some sharpness
 LARGEST = 2048  # pixels of the aligned face's side
@@ -34,9 +34,9 @@ def side_of(points: NDArray[np.float32] | None, picture: Image.Image) -> int:
     return min(max(round(FINER / per_pixel), 16), LARGEST)
 
 
-def aligned(picture: Image.Image, points: NDArray[np.float32] | None) -> Tensor:
-    """The face at that side, (1, 3, R, R) in [-1, 1]."""
-    side = side_of(points, picture)
+def aligned(picture: Image.Image, points: NDArray[np.float32] | None, side: int | None = None) -> Tensor:
+    """The face, (1, 3, R, R) in [-1, 1], of `side` pixels; without one, as many as lose nothing."""
+    side = side or side_of(points, picture)
     if points is None:
         return to_tensor(np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))[None])
     return to_tensor(align([picture], points[None], side)[0])
@@ -47,12 +47,20 @@ def difference(face: Tensor, change: Change | Tensor) -> NDArray[np.float32]:
 
     `change` is the model's, or what it added at its own resolution (1, 3, S, S), which is enlarged.
     """
-    if isinstance(change, Change):
-        added = change.apply(face).clamp(-1, 1) - face
-    else:
-        added = F.interpolate(change, face.shape[-2:], mode="bicubic", align_corners=False)
-    grey: NDArray[np.float32] = added[0].permute(1, 2, 0).mul(127.5).numpy()
+    grey: NDArray[np.float32] = _added(face, change)[0].permute(1, 2, 0).mul(127.5).numpy()
     return grey
+
+
+def changed(face: Tensor, change: Change | Tensor) -> NDArray[np.uint8]:
+    """The face (1, 3, R, R) with that change, (R, R, 3)."""
+    pixels: NDArray[np.uint8] = to_pixels(face + _added(face, change))[0]
+    return pixels
+
+
+def _added(face: Tensor, change: Change | Tensor) -> Tensor:
+    if isinstance(change, Change):
+        return change.apply(face).clamp(-1, 1) - face
+    return F.interpolate(change, face.shape[-2:], mode="bicubic", align_corners=False)
 
 
 def add(

@@ -97,8 +97,13 @@ class Run:
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
+    def stop(self, why: str) -> None:
+        """Write down, in stopped.txt, why the watchdog ended the training."""
+        write_text(self.path / "stopped.txt", why + "\n")
+
     def rewind(self, step: int) -> None:
-        """Drop the metrics later than `step`, and a last line that a kill left half written."""
+        """Drop the metrics later than `step`, a last line that a kill left half written, and stopped.txt."""
+        (self.path / "stopped.txt").unlink(missing_ok=True)
         file = self.path / "metrics.jsonl"
         if not file.exists():
             return

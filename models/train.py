@@ -172,6 +172,8 @@ def _loop(
                     row |= look.scalars()
                     end = _explain(fault, step, run, watchdog.healthy_step) if fault else None
                 if end := world.share(end):
+                    if world.first:
+                        run.stop(end)
                     raise NenrinError(end)
 
             # Log.

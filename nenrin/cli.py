@@ -18,12 +18,14 @@ from nenrin.commands import (
     build,
     canon,
     clean,
+    doctor,
     evaluate,
     export,
     find,
     pairs,
     review,
     scrape,
+    serve,
     stylize,
     train,
     twins,
@@ -110,7 +112,12 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
         "no report was written; faces aged and read so far are kept, and the same command goes on",
     ),
     ("canon", canon.canon, "the same command starts again"),
+    ("serve", serve.serve, "no picture was kept"),
+    ("doctor", doctor.doctor, "the same command starts again"),
 )
+
+
+BARE = ("demo", "serve", "doctor")  # do something without a further word
 
 
 def _interruptible(command: Callable[..., None], kept: str) -> Callable[..., None]:
@@ -126,7 +133,7 @@ def _interruptible(command: Callable[..., None], kept: str) -> Callable[..., Non
 
 
 for _name, _command, _kept in COMMANDS:
-    app.command(_name, no_args_is_help=_name != "demo")(_interruptible(_command, _kept))
+    app.command(_name, no_args_is_help=_name not in BARE)(_interruptible(_command, _kept))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

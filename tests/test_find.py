@@ -38,6 +38,14 @@ def test_every_mode_becomes_rgb(tmp_path: Path) -> None:
     assert open_picture(tmp_path / "x.jpg").mode == "RGB"
 
 
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_sixteen_bits_a_pixel_keep_their_light(kind: str, tmp_path: Path) -> None:
+    grey = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    Image.fromarray(grey).save(tmp_path / f"x.{kind}")
+    read = np.asarray(open_picture(tmp_path / f"x.{kind}"))
+    assert np.abs(read - grey[..., None] / 257.0).max() <= 1
+
+
 def test_transparency_lies_on_white_and_exif_turns(tmp_path: Path) -> None:
     Image.new("RGBA", (6, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     assert open_picture(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nenrin.commands.rows import pixels, write_rows
+from nenrin.commands.rows import as_text, pixels, write_rows
 from nenrin.commands.words import Names, choose, list_pictures, parse_ages
 from nenrin.ground import NenrinError, track
 
@@ -32,6 +32,7 @@ def age(
     gender: Annotated[str | None, typer.Option(help="female or male, if not to be guessed.")] = None,
     from_: Annotated[float | None, typer.Option("--from", help="The age it shows, likewise.")] = None,
     paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what ages.json says.")] = False,
 ) -> None:
     """Age every face of some pictures.
 
@@ -77,7 +78,10 @@ def age(
         if rows:
             write_rows(out / "ages.json", rows)
     faces = len({(row["input"], row["face"]) for row in rows})
-    typer.echo(f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
+    if as_json:
+        typer.echo(as_text(rows), nl=False)
+    else:
+        typer.echo(f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
     if failed:
         raise NenrinError(f"{len(failed)} of {len(files)} pictures could not be aged (named above)")
 

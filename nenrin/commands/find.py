@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nenrin.commands.rows import pixels, write_rows
+from nenrin.commands.rows import as_text, pixels, write_rows
 from nenrin.commands.words import Names, list_pictures
 from nenrin.ground import NenrinError, track
 
@@ -17,6 +17,7 @@ def find(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")] = Path("out"),
     finder: Annotated[str, typer.Option(help="nenrin, mtcnn, or a detector's FILE (.onnx, .xml).")] = "mtcnn",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what found.json says.")] = False,
 ) -> None:
     """Draw the faces found over their pictures.
 
@@ -67,6 +68,9 @@ def find(
         if rows:
             write_rows(out / "found.json", rows)
     count = sum(len(row["faces"]) for row in rows)
-    typer.echo(f"{count} {'face' if count == 1 else 'faces'} in {len(rows)} pictures, drawn in {out}")
+    if as_json:
+        typer.echo(as_text(rows), nl=False)
+    else:
+        typer.echo(f"{count} {'face' if count == 1 else 'faces'} in {len(rows)} pictures, drawn in {out}")
     if failed:
         raise NenrinError(f"{failed} of {len(files)} pictures could not be read (named above)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import webbrowser
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,7 @@ def review(
     faces: Annotated[Path, typer.Argument(metavar="SET", help="A set that nenrin clean has scored.")],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print how many there are, and end.")] = False,
 ) -> None:
     """Look at the suspects of a set in the browser, worst first, one key each.
 
@@ -28,6 +31,11 @@ def review(
     from nenrin.review.server import ReviewServer
 
     queue = Queue(FaceSet.open(faces))
+    if as_json:
+        verdicts = Counter(decided["verdict"] for decided in queue.decided().values())
+        counts = {"suspects": len(queue.suspects), "kept": verdicts["keep"], "dropped": verdicts["drop"]}
+        typer.echo(json.dumps(counts))
+        return
     if not queue.suspects:
         typer.echo(f"nothing to look at in {faces}; nenrin clean --review 0.05 would show more")
         return

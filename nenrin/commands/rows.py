@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def as_text(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows as JSON."""
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+
+
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the rows atomically."""
-    write_text(path, "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n")
+    write_text(path, as_text(rows))
 
 
 def pixels(values: NDArray[Any]) -> Any:

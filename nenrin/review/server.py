@@ -29,9 +29,11 @@ class ReviewServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, queue: Queue, port: int = 0) -> None:
+    def __init__(self, queue: Queue, port: int = 0, *, framed_by: str = "'none'") -> None:
+        """`framed_by` is the origin of a page that may show this one inside it."""
         super().__init__(("127.0.0.1", port), _Handler)
         self.queue = queue
+        self.framed_by = framed_by
         self.token = secrets.token_urlsafe(16)
         self.lock = threading.Lock()
 
@@ -122,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         page = (files("nenrin.review") / _PAGE).read_text(encoding="utf-8").replace("{{nonce}}", nonce)
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src 'self'; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "connect-src 'self'; base-uri 'none'; form-action 'none'; "
+            f"frame-ancestors {self.server.framed_by}"
         )
         self._send(page.encode(), "text/html; charset=utf-8", {"Content-Security-Policy": policy})
 

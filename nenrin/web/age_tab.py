@@ -1,0 +1,212 @@
+"""The first tab: a picture in, its faces at other ages out."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from nenrin.ground import NenrinError
+from nenrin.web import markup
+from nenrin.web.examples import draw_examples
+from nenrin.web.studio import Opened, Studio, Wish, encode
+from nenrin.web.visits import Visit, Visits
+
+OLDEST = 90  # years, on the slider
+TURN = "ager"  # Gradio's name of the queue in which visitors wait for the ager
+Outputs = dict[Any, Any]
+
+
+class AgeTab:
+    """The components of the tab and what each of them does. Made inside a `gradio.Blocks`."""
+
+    def __init__(self, studio: Studio, visits: Visits) -> None:
+        self._studio, self._visits = studio, visits
+        self._examples = draw_examples()
+        self._small = {name: markup.data_uri(_small(picture)) for name, picture in self._examples.items()}
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        drop = (files("nenrin.web") / "drop.js").read_text(encoding="utf-8")
+        with gr.Row(elem_classes="nn-work"):
+            with gr.Column(scale=2, min_width=280):
+                self.zone = gr.HTML(js_on_load=drop + markup.PICK, elem_id="nn-zone")
+                self.trouble = gr.HTML(elem_id="nn-trouble", js_on_load=None)
+                self.stage = gr.HTML(js_on_load=markup.PICK, elem_id="nn-stage")
+            with gr.Column(scale=3, min_width=280, visible=False) as self.side:
+                self.compare = gr.HTML(js_on_load=None, elem_id="nn-compare")
+                self.years = gr.Slider(
+                    1, OLDEST, 70, step=1, label="Age (years)", elem_id="nn-years", buttons=[]
+                )
+                with gr.Row():
+                    self.glasses = gr.Radio(
+                        ["keep", "none", "clear", "dark"], value="keep", label="Glasses", elem_id="nn-glasses"
+                    )
+                    self.domain = gr.Radio(
+                        list(self._studio.ager.domains),
+                        label="Drawn as",
+                        info="as it was read; change it if wrong",
+                        elem_id="nn-domain",
+                    )
+        with gr.Column(visible=False) as self.below:
+            self.strip = gr.HTML(js_on_load=markup.PICK, elem_id="nn-strip")
+            self.keep = gr.HTML(js_on_load=None, elem_id="nn-keep")
+            self.paste = gr.Button("Paste back into the picture", size="md", elem_id="nn-paste")
+            self.pasted = gr.HTML(js_on_load=None, elem_id="nn-pasted")
+
+    def _connect(self) -> None:
+        everything = {
+            self.trouble, self.stage, self.side, self.compare, self.domain, self.below, self.strip, self.keep,
+            self.pasted,
+        }  # fmt: skip
+        once: dict[str, Any] = {
+            "api_visibility": "private",
+            "concurrency_id": TURN,
+            "concurrency_limit": 1,
+            "show_progress": "minimal",
+        }
+        wishes = [self.years, self.glasses]
+        self.zone.submit(self._guarded(self._received), wishes, everything, **once)
+        self.zone.select(self._guarded(self._example), wishes, everything, **once)
+        self.stage.select(self._guarded(self._pick), [*wishes, self.domain], everything, **once)
+        for choice in (self.glasses, self.domain):
+            choice.input(self._guarded(self._redo), [*wishes, self.domain], everything, **once)
+        latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
+        moved = {self.trouble, self.compare, self.keep, self.pasted, self.years}
+        self.years.input(self._guarded(self._slide), self.years, moved, **latest)
+        self.strip.select(self._guarded(self._choose_age), None, moved, **latest)
+        self.paste.click(self._guarded(self._paste), None, {self.trouble, self.pasted}, **once)
+
+    def _guarded(self, work: Callable[..., Outputs]) -> Callable[..., Outputs]:
+        """An event's function: finds the visit, and turns what fails into a sentence."""
+
+        @functools.wraps(work)
+        def run(request: gr.Request, event: gr.EventData, *values: Any) -> Outputs:
+            try:
+                visit = self._visits.of(str(request.session_hash))
+                said = getattr(event, "_data", None) or {}
+                if said.get("error"):  # the page itself knows what is wrong
+                    raise NenrinError(str(said["error"]))
+                picked = str(said.get("pick", ""))
+                return {self.trouble: "", **work(visit, picked, *values)}
+            except NenrinError as error:
+                return {self.trouble: markup.trouble(str(error))}
+            except Exception:
+                traceback.print_exc(file=sys.stderr)
+                return {
+                    self.trouble: markup.trouble("this did not work; the reason is in the server's terminal")
+                }
+
+        # Gradio tells by the annotations what it shall pass beside the inputs.
+        run.__annotations__ = {"request": gr.Request, "event": gr.EventData}
+        del run.__wrapped__
+        return run
+
+    def begin(self, request: gr.Request) -> str:
+        """A page was loaded: the drop zone, which carries the visit's token."""
+        return markup.drop_zone(self._visits.begin(str(request.session_hash)).token, self._small)
+
+    def end(self, request: gr.Request) -> None:
+        """A page was closed."""
+        self._visits.end(str(request.session_hash))
+
+    def _received(self, visit: Visit, picked: str, years: float, glasses: str) -> Outputs:
+        if visit.arrived is None:
+            raise NenrinError("nothing has arrived: drop the picture again")
+        data, visit.arrived = visit.arrived, None
+        began = time.perf_counter()
+        opened = self._open(visit, data)
+        if opened.main is None:
+            return {
+                **self._closed(),
+                self.stage: markup.stage(opened, -1),
+                self.trouble: markup.trouble(
+                    "no face was found; if the picture is one upright face, take the whole picture"
+                ),
+            }
+        return self._age(visit, Wish(face=opened.main, glasses=glasses), years, began)
+
+    def _example(self, visit: Visit, picked: str, years: float, glasses: str) -> Outputs:
+        if picked not in self._examples:
+            return {}
+        began = time.perf_counter()
+        opened = self._open(visit, encode(self._examples[picked], "PNG"))
+        # Twins are drawn as one face that fills the picture; not every finder sees them.
+        face = opened.main if picked == "astronaut" else None
+        return self._age(visit, Wish(face=face, glasses=glasses), years, began)
+
+    def _pick(self, visit: Visit, picked: str, years: float, glasses: str, domain: str) -> Outputs:
+        opened = visit.opened
+        if opened is None or not (
+            picked == "whole" or (picked.isdigit() and int(picked) < len(opened.found))
+        ):
+            return {}
+        face = None if picked == "whole" else int(picked)
+        return self._age(
+            visit, Wish(face=face, glasses=glasses), years, time.perf_counter(), "after the choice"
+        )
+
+    def _redo(self, visit: Visit, picked: str, years: float, glasses: str, domain: str) -> Outputs:
+        _, aged = visit.face()
+        wish = Wish(face=aged.wish.face, glasses=glasses, domain=domain)
+        return self._age(visit, wish, years, time.perf_counter(), "after the choice")
+
+    def _slide(self, visit: Visit, picked: str, years: float) -> Outputs:
+        return self._show(visit, years)
+
+    def _choose_age(self, visit: Visit, picked: str) -> Outputs:
+        years = float(picked) if picked.isdigit() else visit.years
+        return {**self._show(visit, years), self.years: years}
+
+    def _paste(self, visit: Visit, picked: str) -> Outputs:
+        began = time.perf_counter()
+        picture = self._studio.paste(*visit.face(), visit.years)
+        return {self.pasted: markup.pasted(picture, visit.token, visit.years, time.perf_counter() - began)}
+
+    def _open(self, visit: Visit, data: bytes) -> Opened:
+        opened = self._studio.open(data)  # where this fails, what was there before stays
+        visit.opened, visit.aged = opened, None
+        return opened
+
+    def _age(
+        self, visit: Visit, wish: Wish, years: float, began: float, since: str = "from picture to strip"
+    ) -> Outputs:
+        assert visit.opened is not None
+        visit.aged = self._studio.age(visit.opened, wish)
+        shown = self._show(visit, years)
+        return {
+            **shown,
+            self.stage: markup.stage(visit.opened, wish.face),
+            self.side: gr.update(visible=True),
+            self.below: gr.update(visible=True),
+            self.domain: gr.update(value=visit.aged.strip.domain),
+            self.strip: markup.strip(visit.aged, time.perf_counter() - began, since),
+        }
+
+    def _show(self, visit: Visit, years: float) -> Outputs:
+        opened, aged = visit.face()
+        visit.years = min(max(float(years), 0.0), float(OLDEST))
+        after = self._studio.at(opened, aged, visit.years)
+        return {
+            self.compare: markup.compare(aged.before, after, visit.years),
+            self.keep: markup.downloads(visit.token),
+            self.pasted: "",
+        }
+
+    def _closed(self) -> Outputs:
+        """No face on the page."""
+        return {self.side: gr.update(visible=False), self.below: gr.update(visible=False), self.pasted: ""}
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    small = picture.copy()
+    small.thumbnail((112, 112), Image.Resampling.LANCZOS)
+    return small
