@@ -72,6 +72,10 @@ class AgerModel(nn.Module, ABC):
         """
         return None
 
+    def finished(self) -> tuple[ModelConfig, nn.ModuleDict]:
+        """What ages faces, without what only training needs: its configuration and its nets."""
+        return self.config, self.nets
+
     def preview(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         """As `transform`, for looking on while it trains: what costs much or comes late may be left out."""
         return self.transform(images, source, target)

@@ -40,8 +40,9 @@ class Exported(nn.Module):
 
 def compact(ager: Ager, folder: Path) -> Path:
     """Write a checkpoint folder of half precision, and return the file of its weights."""
-    table = TrainConfig(model=ager.model.name, model_config=ager.model.config).as_table()
-    checkpoint.save_compact(folder, ager.model.nets, {"config": table})
+    config, nets = ager.model.finished()
+    table = TrainConfig(model=ager.model.name, model_config=config).as_table()
+    checkpoint.save_compact(folder, nets, {"config": table})
     return folder / "nets.safetensors"
 
 

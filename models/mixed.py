@@ -28,7 +28,7 @@ from torch.optim import AdamW, Optimizer
 
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
-from nenrin.models.condition import MAX_AGE, Condition
+from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.data import Batch, Faces
 from nenrin.models.guide import Scale, take_over
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
@@ -70,7 +70,7 @@ class MixedConfig(ModelConfig):
     smooth: float = 5.0  # bending of the flow
 
     start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
-    guide: str = ""  # a run of --model guide, whose reader leads half of each batch, and reads labels too
+    guide: str = ""  # a run of --model guide, whose reader leads half of each batch
     guided: float = 0.01  # weight of what the guide says
 
 
@@ -112,30 +112,31 @@ class MixedAger(AgerModel):
             }
         )
         if config.guide:
-            self.nets["reader"].requires_grad_(False)
-            self.nets["scale"] = Scale(len(config.domains))
+            guide = nn.ModuleDict(
+                {"reader": new_reader(len(config.domains)), "scale": Scale(len(config.domains))}
+            )
+            self.nets["guide"] = guide.requires_grad_(False)
 
     def begin(self) -> None:
+        domains = self.config.domains
         if self.config.start:
-            open_nets(Path(self.config.start), self.nets, ["average"], self.config.domains)
+            open_nets(Path(self.config.start), self.nets, ["average", "reader"], domains)
             self.nets["generator"].load_state_dict(self.nets["average"].state_dict())
         if self.config.guide:
-            take_over(Path(self.config.guide), self.nets, self.config.domains)
+            guide = self.nets["guide"]
+            assert isinstance(guide, nn.ModuleDict)
+            take_over(Path(self.config.guide), guide, domains)
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
-        found: dict[str, Optimizer] = {
-            "generator": AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99))
-        }
-        if not self.config.guide:
-            found["reader"] = reader_optimizer(self.nets["reader"])
-        return found
+        generator = AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99))
+        return {"generator": generator, "reader": reader_optimizer(self.nets["reader"])}
 
     def step(
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
     ) -> dict[str, Tensor]:
         logs: dict[str, Tensor] = {}
-        if not self.config.guide and torch.rand(()) < 1 / READER_EVERY:
+        if torch.rand(()) < 1 / READER_EVERY:
             logs |= train_reader(self.nets["reader"], batch, optimizers["reader"], backward, progress)
         slow_down(optimizers["generator"], self.config.learning_rate, progress)
         losses = self._losses(batch, progress)
@@ -148,6 +149,10 @@ class MixedAger(AgerModel):
     @torch.no_grad()
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         return self.change(images, source, target).apply(images).clamp(-1, 1)
+
+    def finished(self) -> tuple[MixedConfig, nn.ModuleDict]:
+        kept = {name: net for name, net in self.nets.items() if name != "guide"}
+        return dataclasses.replace(self.config, start="", guide=""), nn.ModuleDict(kept)
 
     def estimate(self, images: Tensor) -> Condition:
         return read(self.nets["reader"], images)
@@ -184,13 +189,18 @@ class MixedAger(AgerModel):
 
     def _led(self, faces: Faces, result: Tensor, target: Condition) -> dict[str, Tensor]:
         """What the guide thinks of outcomes: do they read as `target` where the faces read as they are?"""
-        reader, scale = self.nets["reader"].eval(), self.nets["scale"]
+        guide = self.nets["guide"]
+        assert isinstance(guide, nn.ModuleDict)
+        reader, scale = guide["reader"].eval(), guide["scale"]
         assert isinstance(scale, Scale)
         seen, source = reading(reader(other_views(result))), faces.condition
         years = scale.expected(target) - scale.expected(source)  # that real faces of those ages differ by
         off = (seen.years() - read(reader, faces.images).age - years).abs() / 10
-        sure = torch.where(scale.knows(source), 1.0, AGELESS)
-        other = reading_loss(seen, target)
+        known = scale.knows(source)
+        sure = torch.where(known, 1.0, AGELESS)
+        # Of faces such as it has seen no labels of, it takes large eyes for glasses.
+        told = target.replace(glasses=torch.where(known, target.glasses, UNKNOWN))
+        other = reading_loss(seen, told)
         return {
             "age": (off.nan_to_num(0) * sure).mean(),
             "glasses": other["glasses"],

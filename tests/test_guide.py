@@ -17,6 +17,7 @@ from nenrin.models.ager import Ager
 from nenrin.models.condition import Condition
 from nenrin.models.config import build, from_table, resolve
 from nenrin.models.data import Batch, Faces
+from nenrin.models.export import compact
 from nenrin.models.guide import Guide, Scale
 from nenrin.models.mixed import MixedAger
 from nenrin.models.reader import Reader, reading, reading_loss, worst_noise
@@ -91,10 +92,9 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
 
     table = {"model": "mixed", "size": 32, "width": 8, "guide": "none is opened", "ema": 0.9}
     ager = build(from_table(table | {"guided": 0.1, "learning_rate": 4e-3}))
-    assert isinstance(ager, MixedAger) and set(ager.optimizers()) == {"generator"}
-    for name in ("reader", "scale"):
-        ager.nets[name].load_state_dict(guide.nets[name].state_dict())
-    before = {name: value.clone() for name, value in ager.nets["reader"].state_dict().items()}
+    assert isinstance(ager, MixedAger) and "guide" not in ager.optimizers()
+    ager.nets["guide"].load_state_dict(guide.nets.state_dict())
+    before = {name: value.clone() for name, value in ager.nets["guide"].state_dict().items()}
     for step, optimizers in enumerate([ager.optimizers()] * 60):
         rows = ager.step(batch, optimizers, torch.Tensor.backward, 0.2 + step / 100)
     assert rows["generator/pair"] == 0
@@ -104,7 +104,7 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
         for age in (torch.full((16,), 8.0), torch.full((16,), 70.0))
     ]
     assert (reads[1] - reads[0]).mean() > 0.25 * (old - young)
-    after = ager.nets["reader"].state_dict()
+    after = ager.nets["guide"].state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
@@ -126,9 +126,13 @@ def test_a_led_ager_needs_its_guide_at_the_first_step_alone(
     resume(run.path)
     resumed = load_file(run.checkpoint(4) / "nets.safetensors")
     assert all(torch.equal(value, resumed[name]) for name, value in straight.items())
-    guide = Ager.load(guide_run).model.nets["reader"].state_dict()
-    reader = Ager.load(run.path).model.nets["reader"].state_dict()
-    assert all(torch.equal(value, reader[name]) for name, value in guide.items())
+    ager = Ager.load(run.path)
+    led_by = ager.model.nets["guide"].state_dict()
+    guide = Ager.load(guide_run).model.nets.state_dict()
+    assert all(torch.equal(value, led_by[name]) for name, value in guide.items())
+    compact(ager, tmp_path / "small")
+    small = Ager.load(tmp_path / "small").model
+    assert "guide" not in small.nets and not small.config.guide
 
 
 @pytest.mark.parametrize(
