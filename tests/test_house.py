@@ -94,7 +94,17 @@ def test_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = set()
     for name, folder in _packages().items():
-        data = ("*.py", "*.j2", "*.html", "py.typed", "weights/*", "weights/*/*", "canon/*.toml")
+        data = (
+            "*.py",
+            "*.j2",
+            "*.html",
+            "*.css",
+            "*.js",
+            "py.typed",
+            "weights/*",
+            "weights/*/*",
+            "canon/*.toml",
+        )
         files = [file for pattern in data for file in (ROOT / folder).glob(pattern) if file.is_file()]
         expected |= {f"{name.replace('.', '/')}/{file.relative_to(ROOT / folder)}" for file in files}
     assert inside == expected
