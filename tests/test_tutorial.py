@@ -21,7 +21,7 @@ SMALL = {  # words that make each command small
     "build": ["--size", "64", "--workers", "0"],
     "train": ["size=32", "batch=4", "pictures=16", "threads=1", "precision=32-true"],
     "pairs": ["--limit", "12"],
-    "eval": ["--embedder", "pixels", "--people", "4"],
+    "eval": ["--embedder", "pixels", "--people", "4", "--protocol", "ages"],
 }
 
 
