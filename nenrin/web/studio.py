@@ -112,7 +112,7 @@ class Studio:
             picture=picture,
             found=found,
             faces=faces,
-            main=found.index(main_face(found, picture.size)) if found else None,
+            main=_main(found, picture.size),
             note=f"This is an animation of {frames} frames; the first one is shown." if frames > 1 else "",
         )
 
@@ -211,6 +211,13 @@ def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
     picture.save(stream, kind, **options)
     return stream.getvalue()
+
+
+def _main(found: list[Found], size: tuple[int, int]) -> int | None:
+    if not found:
+        return None
+    main = main_face(found, size)
+    return next(number for number, one in enumerate(found) if one is main)
 
 
 def _decode(data: bytes) -> Image.Image:
