@@ -45,6 +45,9 @@ def _prepare(folder: Path) -> None:
     Image.fromarray(np.asarray(_drawn("photo", 160)[20])).save(folder / "conan.png")
 
 
+WIDTHS = {"caae-change": ["width=0.1"], "mixed": ["width=8"]}  # of the nets
+
+
 def test_the_tutorial_can_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,10 +59,22 @@ def test_the_tutorial_can_be_followed(
         name = line.split()[0]
         if name == "review":  # waits for a person at a browser: tests/test_review.py is one
             continue
-        width = ["width=8" if "mixed" in line else "width=0.1"] if name == "train" else []
+        width = next((word for model, word in WIDTHS.items() if f"--model {model} " in line), [])
         pages.run(line, *SMALL.get(name, []), *width)
         done.append(name)
-    assert done == ["scrape", "build", "build", "clean", "train", "pairs", "train", "age", "eval"]
+    assert done == [
+        "scrape",
+        "build",
+        "build",
+        "clean",
+        "train",
+        "pairs",
+        "train",
+        "train",
+        "train",
+        "age",
+        "eval",
+    ]
 
     manga = FaceSet.open(Path("data/sets/manga"))
     assert manga.meta.domains == ("manga",)
