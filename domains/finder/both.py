@@ -40,10 +40,11 @@ def combine(mtcnn: Sequence[Found], net: Sequence[Found]) -> list[Found]:
     drawn = [face for face in net if face.domain != "photo"]
     union, inner = overlap(_boxes(mtcnn), _boxes(drawn))
     same = (union > _ONE_FACE) | (inner > _INSIDE)
+    found_twice = np.logical_or.reduce(same, axis=0)
     manga = np.array([face.domain == "manga" for face in drawn])
     theirs = [face for face, row in zip(mtcnn, same, strict=True) if not (row & manga).any()]
     ours = [
-        face for face, seen, is_manga in zip(drawn, same.any(0), manga, strict=True) if is_manga or not seen
+        face for face, twice, is_manga in zip(drawn, found_twice, manga, strict=True) if is_manga or not twice
     ]
     return sorted([*theirs, *ours], key=lambda face: -face.score)
 
