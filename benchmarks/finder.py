@@ -1,6 +1,6 @@
 """What finders find in pictures kept out of training: python benchmarks/finder.py ../shared/data [FINDER ...]
 
-FINDER is nenrin, mtcnn, or a detector's file; all three kinds by default. `--part val` measures the
+FINDER is auto, nenrin, mtcnn, or a detector's file; all of these kinds by default. `--part val` measures the
 illustrations on which thresholds are chosen instead of those for the table; `--speed` nothing but pictures
 a second.
 """
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--speed", action="store_true")
     options = parser.parse_args()
     data = options.data
-    names = options.finders or ["nenrin", "mtcnn", str(data / "weights/lbpcascade_animeface.xml")]
+    names = options.finders or ["auto", "nenrin", "mtcnn", str(data / "weights/lbpcascade_animeface.xml")]
     boxes = Path(__file__).with_name("illustrations.csv")
     drawn = illustrations(data / "drawn/illustrations", boxes, part=options.part, longest=900)
     if not options.speed:

@@ -61,7 +61,7 @@ def build(
 ) -> BuildReport:
     """Build a set of aligned faces from folders of pictures (`PATH`, or `KIND:PATH` to name the importer).
 
-    `size` is the side in pixels; `finder` is auto, nominal (as the source cut them), or one of
+    `size` is the side in pixels; `finder` is auto (what suits each source), nominal (as it cut them), one of
     `finders.FINDERS` or a file (`finders.open_finder`); `split` forces all faces into one; `splits_from` is
     a set whose splits are kept, identity by identity; `points_from` is a set of the same pictures (by name)
     in another style, whose points are used; `limit` takes that many pictures, spread over all by a hash;
@@ -69,7 +69,7 @@ def build(
     `on_progress` is told the pictures done and all. A picture that is bad is counted, never fatal. Raises
     `UsageError` for a wrong call, `NenrinError` where writing fails; the same call then goes on from there.
     """
-    check_finder(finder, AUTO, NOMINAL)
+    check_finder(finder, NOMINAL)
     if not raws:
         raise UsageError("no pictures to build from: name at least one folder")
     out = Path(out)

@@ -9,10 +9,9 @@ from nenrin.domains.find import Finder, MTCNNFinder
 from nenrin.ground import UsageError, suggest
 
 OURS, MTCNN = "nenrin", "mtcnn"
-AUTO = "auto"  # a build's: what is best for each source
+AUTO = "auto"  # both of them: what looks where nobody names a finder
 NOMINAL = "nominal"  # a build's: no finder, but the source's cut
-DEFAULT = MTCNN  # what looks where nobody names a finder
-FINDERS = (OURS, MTCNN)
+FINDERS = (AUTO, OURS, MTCNN)
 SUFFIXES = (".onnx", ".xml")  # files: a net, or a cascade of OpenCV 4
 
 
@@ -29,7 +28,7 @@ def check_finder(name: str, *others: str) -> str:
     )
 
 
-def open_finder(name: str = DEFAULT, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
+def open_finder(name: str = AUTO, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
     """The finder of that name, or in that file.
 
     Faces smaller than `smallest`, a share of a picture's longer side, are not looked for; `margin` is
@@ -43,6 +42,13 @@ def open_finder(name: str = DEFAULT, *, smallest: float = 0.04, margin: float = 
 
     if name == OURS:
         return NetFinder(smallest=smallest, margin=margin)
+    if name == AUTO:
+        from nenrin.domains.finder.both import BothFinders
+
+        return BothFinders(
+            open_finder(MTCNN, smallest=smallest, margin=margin),
+            open_finder(OURS, smallest=smallest, margin=margin),
+        )
     from nenrin.domains.external import CascadeFinder, OnnxFinder
 
     kind = CascadeFinder if Path(name).suffix.lower() == ".xml" else OnnxFinder
@@ -53,5 +59,6 @@ def finder_digest(name: str) -> str:
     """Names what a finder finds, whatever its file is called: for a set's fingerprint."""
     from nenrin.domains.finder.look import WEIGHTS
 
-    path = WEIGHTS if name == OURS else Path(name)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else name
+    path = WEIGHTS if name in (OURS, AUTO) else Path(name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else name
+    return f"{AUTO} {digest}" if name == AUTO else digest

@@ -14,7 +14,7 @@ from nenrin.domains.align import align, frame_of, similarity
 from nenrin.domains.duplicates import difference_hash
 from nenrin.domains.face import Face, face_id
 from nenrin.domains.find import Finder, Found, main_face, open_picture
-from nenrin.domains.finders import AUTO, DEFAULT, NOMINAL, open_finder
+from nenrin.domains.finders import AUTO, MTCNN, NOMINAL, open_finder
 from nenrin.domains.glasses import WORN, kind, tint
 from nenrin.domains.importers.base import Importer
 from nenrin.ground import NenrinError
@@ -54,8 +54,10 @@ class Unreadable:
 
 
 def finder_for(importer: Importer, finder: str) -> str:
-    """What `auto` means for a source: what the source says, else the default."""
-    return (importer.finder or DEFAULT) if finder == AUTO else finder
+    """What `auto` means for a source: what the source says; MTCNN for photographs; else both finders."""
+    if finder != AUTO:
+        return finder
+    return importer.finder or (MTCNN if importer.domain == "photo" else AUTO)
 
 
 class Pipeline:

@@ -17,7 +17,7 @@ from nenrin.domains.align import similarity
 from nenrin.domains.chunk import CHUNK, Chunk
 from nenrin.domains.face import DOMAINS, Split
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet
-from nenrin.domains.finders import NOMINAL, OURS, finder_digest
+from nenrin.domains.finders import AUTO, NOMINAL, OURS, finder_digest
 from nenrin.domains.importers.base import Importer
 from nenrin.domains.pipeline import finder_for
 from nenrin.ground import UsageError
@@ -117,7 +117,7 @@ def _origin(plan: Plan, importer: Importer) -> object:
     finder = finder_for(importer, plan.finder)
     if importer.finder == NOMINAL:
         return importer.name, importer.nominal
-    return (importer.name, finder_digest(OURS)) if finder == OURS else importer.name
+    return (importer.name, finder_digest(finder)) if finder in (AUTO, OURS) else importer.name
 
 
 def splits_of(faces: FaceSet) -> dict[str, Split]:

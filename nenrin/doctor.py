@@ -191,10 +191,10 @@ def _trial(finder: str | None) -> Iterator[Finding]:
     import skimage.data
     from PIL import Image
 
-    from nenrin.domains.finders import DEFAULT, open_finder
+    from nenrin.domains.finders import AUTO, open_finder
 
     picture = Image.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
-    name = finder or DEFAULT
+    name = finder or AUTO
     eyes, began = open_finder(name), time.perf_counter()
     count = len(eyes.find([picture])[0])
     took = time.perf_counter() - began

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from nenrin.domains.finder import looks
-from nenrin.domains.finder.boxes import Floats, box_of
+from nenrin.domains.finder.boxes import Floats
 from nenrin.domains.finder.looks import Pixels
 from nenrin.domains.finder.sources import Picture
 
@@ -21,7 +21,7 @@ MIX = {
     "utkface": 0.16, "drawn-utkface": 0.1, "celeba": 0.08, "fgnet": 0.08, "drawn-fgnet": 0.05,
     "cartoonset": 0.05, "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
 }  # fmt: skip
-_LEAST, _MOST = 9.0, 0.95  # sides of a face's box: pixels, and a share of the canvas
+_LEAST, _LARGEST, _MOST = 9.0, 100.0, 0.95  # sides of a face's box: pixels, and a share of the canvas
 _SWAP = np.array([1, 0, 2, 4, 3])  # left and right, in a mirror
 
 
@@ -42,7 +42,8 @@ class Composer:
     def __init__(self, sources: Mapping[str, Sequence[Picture]], size: int) -> None:
         self._sources = sources
         self._size = size
-        self._most = _MOST * size
+        self._most = min(_MOST * size, _LARGEST)
+        self._decoded: dict[int, list[Pixels]] = {}
         self._names = [name for name in MIX if sources.get(name)]
         share = np.array([MIX[name] for name in self._names])
         self._share = share / share.sum()
@@ -73,23 +74,20 @@ class Composer:
         kind = rng.random()
         if kind < 0.5 and self._sources.get("illustrations"):
             picture = _pick(self._sources["illustrations"], rng)
-            pixels = _decode(picture)
+            height, width = self._levels(picture)[0].shape[:2]
             # From the whole of it down to a fourth.
-            scale = size / max(pixels.shape[:2]) * np.exp(rng.uniform(np.log(0.7), np.log(4)))
-            middle = rng.random(2) * pixels.shape[1::-1]
-            self._stamp(
-                canvas, picture, pixels, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng
-            )
+            scale = size / max(height, width) * np.exp(rng.uniform(np.log(0.7), np.log(4)))
+            middle = rng.random(2) * (width, height)
+            self._stamp(canvas, picture, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng)
         elif kind < 0.7:
             picture = self._face(rng)
-            pixels = _decode(picture)
             side = float(np.ptp(picture.boxes[0, ::2]))
             # An eye or a mouth alone, larger than the canvas: a face is only what shows most of one.
             scale = size / side * rng.uniform(2.2, 5)
             middle = picture.boxes[0, :2] + rng.random(2) * side
             matrix = _matrix(middle, np.full(2, size / 2), scale, rng)
             piece: Pixels = cv2.warpAffine(
-                pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
+                self._levels(picture)[0], _by_centres(matrix), (size, size), borderMode=cv2.BORDER_REFLECT_101
             ).astype(np.uint8, copy=False)
             canvas.pixels = looks.tiles(piece, rng) if rng.random() < 0.5 else piece
         return canvas
@@ -110,30 +108,32 @@ class Composer:
                     break
             else:
                 continue
-            pixels = _decode(picture)
             box = picture.boxes[0]
             scale = side / float(np.ptp(box[::2]))
             matrix = _matrix((box[:2] + box[2:]) / 2, goal, scale, rng)
             shape = ("all", "square", "oval")[int(rng.choice(3, p=[0.4, 0.2, 0.4]))]
-            self._stamp(canvas, picture, pixels, matrix, shape, rng)
+            self._stamp(canvas, picture, matrix, shape, rng)
 
-    def _stamp(
-        self,
-        canvas: Canvas,
-        picture: Picture,
-        pixels: NDArray[np.uint8],
-        matrix: Floats,
-        shape: str,
-        rng: Generator,
-    ) -> None:
+    def _levels(self, picture: Picture) -> list[Pixels]:
+        """The picture, then the picture at half of each size before: decoded once, and quick to reduce."""
+        levels = self._decoded.get(id(picture))
+        if levels is None:
+            decoded = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+            assert decoded is not None, "the sources were opened once"
+            levels = [decoded.astype(np.uint8, copy=False)]
+            while min(levels[-1].shape[:2]) > 16:
+                half = (levels[-1].shape[1] // 2, levels[-1].shape[0] // 2)
+                small = cv2.resize(levels[-1], half, interpolation=cv2.INTER_AREA)
+                levels.append(small.astype(np.uint8, copy=False))
+            self._decoded[id(picture)] = levels
+        return levels
+
+    def _stamp(self, canvas: Canvas, picture: Picture, matrix: Floats, shape: str, rng: Generator) -> None:
         """Lay a picture over the canvas by its (2, 3) matrix, all of it or what lies about its face."""
         scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-        mask: Pixels = np.full(pixels.shape[:2], 255, np.uint8)
-        if shape != "all":
-            mask[:] = 0
-            looks.outline(mask, picture.boxes[0], shape, rng)
+        levels = self._levels(picture)
+        height, width = levels[0].shape[:2]
         # Only what the picture's outline holds is drawn.
-        height, width = pixels.shape[:2]
         corners = (
             np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ matrix[:, :2].T + matrix[:, 2]
         )
@@ -141,12 +141,15 @@ class Composer:
         right, bottom = np.ceil(corners.max(0)).clip(1, self._size).astype(int)
         if right <= left or bottom <= top:
             return
+        # Antialiased: from the smallest level that need not be enlarged.
+        pixels = levels[min(int(-np.log2(min(scale, 1))), len(levels) - 1)]
+        shrunk = np.array(pixels.shape[1::-1]) / (width, height)
+        mask: Pixels = np.full(pixels.shape[:2], 255, np.uint8)
+        if shape != "all":
+            mask[:] = 0
+            looks.outline(mask, picture.boxes[0] * np.tile(shrunk, 2).astype(np.float32), shape, rng)
         moved = matrix - np.array([[0, 0, left], [0, 0, top]])
-        if scale < 0.6:  # antialiased: averaged, then moved
-            small = (max(round(width * scale), 1), max(round(height * scale), 1))
-            pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-            mask = cv2.resize(mask, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-            moved = moved @ np.diag([width / small[0], height / small[1], 1.0])
+        moved = _by_centres(moved @ np.diag([*(1 / shrunk), 1.0]))
         size = (int(right - left), int(bottom - top))
         over = cv2.warpAffine(pixels, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         alpha = cv2.warpAffine(mask, moved, size, flags=cv2.INTER_LINEAR)
@@ -177,10 +180,11 @@ def _pick(pictures: Sequence[Picture], rng: Generator) -> Picture:
     return pictures[int(rng.integers(len(pictures)))]
 
 
-def _decode(picture: Picture) -> NDArray[np.uint8]:
-    decoded = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    assert decoded is not None, "the sources were opened once"
-    return decoded.astype(np.uint8, copy=False)
+def _by_centres(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A (2, 3) matrix of ours as OpenCV wants it, which counts from pixel centres."""
+    shifted = matrix.astype(np.float64)
+    shifted[:, 2] += shifted[:, :2].sum(1) * 0.5 - 0.5
+    return shifted
 
 
 def _matrix(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: float, rng: Generator) -> Floats:
@@ -195,13 +199,10 @@ def _matrix(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: flo
 
 
 def _move(picture: Picture, matrix: Floats) -> tuple[Floats, Floats]:
-    """The picture's boxes and points after a (2, 3) matrix. A box that has no points keeps its middle and
-    size."""
+    """The picture's boxes and points after a (2, 3) matrix. A box follows its middle, and stays upright."""
     points = picture.points @ matrix[:, :2].T + matrix[:, 2]
     if np.linalg.det(matrix[:, :2]) < 0:
         points = points[:, _SWAP]
-    if len(points) and picture.points[0].any():
-        return box_of(points), points.astype(np.float32)
     middle = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = (picture.boxes[:, 2:] - picture.boxes[:, :2]) / 2 * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     return np.concatenate([middle - half, middle + half], 1).astype(np.float32), points.astype(np.float32)

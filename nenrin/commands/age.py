@@ -28,7 +28,7 @@ def age(
     domain: Annotated[str, typer.Option(help="auto, or what the picture is: photo, manga ...")] = "auto",
     checkpoint: Annotated[Path | None, typer.Option(help="A run folder; else the shipped weights.")] = None,
     face: Annotated[str, typer.Option(help="find the faces, or take the whole picture as one.")] = "find",
-    finder: Annotated[str, typer.Option(help="nenrin, mtcnn, or a detector's FILE (.onnx, .xml).")] = "mtcnn",
+    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
     gender: Annotated[str | None, typer.Option(help="female or male, if not to be guessed.")] = None,
     from_: Annotated[float | None, typer.Option("--from", help="The age it shows, likewise.")] = None,
     paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,

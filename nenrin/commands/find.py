@@ -16,7 +16,7 @@ from nenrin.ground import NenrinError, track
 def find(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")] = Path("out"),
-    finder: Annotated[str, typer.Option(help="nenrin, mtcnn, or a detector's FILE (.onnx, .xml).")] = "mtcnn",
+    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print what found.json says.")] = False,
 ) -> None:
     """Draw the faces found over their pictures.

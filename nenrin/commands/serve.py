@@ -79,11 +79,11 @@ def _open(
 ) -> WebServer:
     """The server, warm."""
     import nenrin
-    from nenrin.domains.finders import DEFAULT, open_finder
+    from nenrin.domains.finders import AUTO, open_finder
     from nenrin.web.server import WebServer
     from nenrin.web.studio import Studio
 
-    eyes = open_finder(finder or DEFAULT)
+    eyes = open_finder(finder or AUTO)
     studio = Studio(nenrin.load(checkpoint, finder=eyes), eyes)
     review = None if faces is None else _open_set(faces)
     server = WebServer(studio, listening, runs=runs, reports=reports, review=review)
