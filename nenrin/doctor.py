@@ -42,8 +42,8 @@ class Finding:
         return dataclasses.asdict(self)
 
 
-def examine(folder: Path, *, finder: str | None = None) -> list[Finding]:
-    """Look at everything; `folder` is where the work is done, `finder` the one to try (None: our own)."""
+def examine(folder: Path, *, finder: str = "auto") -> list[Finding]:
+    """Look at everything; `folder` is where the work is done, `finder` the one to try."""
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "Installed": _packages,
         "Weights": _weights,
@@ -185,22 +185,21 @@ def _machine(folder: Path) -> Iterator[Finding]:
         yield Finding(part=part, name=f"cuda:{index}", state="ok", said=f"{name}; trains in {precision}")
 
 
-def _trial(finder: str | None) -> Iterator[Finding]:
+def _trial(finder: str) -> Iterator[Finding]:
     """Find a face and age it, as `nenrin age` would."""
     part = "Trial"
     import skimage.data
     from PIL import Image
 
-    from nenrin.domains.finders import AUTO, open_finder
+    from nenrin.domains.finders import open_finder
 
     picture = Image.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
-    name = finder or AUTO
-    eyes, began = open_finder(name), time.perf_counter()
+    eyes, began = open_finder(finder), time.perf_counter()
     count = len(eyes.find([picture])[0])
     took = time.perf_counter() - began
     state: State = "ok" if count == 1 else "bad"
     yield Finding(
-        part=part, name="finding", state=state, said=f"{name} finds {count} of 1 face, {took:.1f} s"
+        part=part, name="finding", state=state, said=f"{finder} finds {count} of 1 face, {took:.1f} s"
     )
     ager, began = nenrin.load(finder=eyes), time.perf_counter()
     strips = ager.age(picture, [70])

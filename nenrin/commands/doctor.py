@@ -12,9 +12,7 @@ from nenrin.ground import NenrinError
 
 
 def doctor(
-    finder: Annotated[
-        str | None, typer.Option(help="nenrin, mtcnn, or a detector's FILE (.onnx, .xml).")
-    ] = None,
+    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
     """Say what is installed, which weights and devices there are, and what is missing.

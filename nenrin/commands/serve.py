@@ -25,9 +25,7 @@ def serve(
     faces: Annotated[Path | None, typer.Option("--set", help="A scored set, to review its suspects.")] = None,
     runs: Annotated[Path | None, typer.Option(help="A folder of runs, to browse.")] = None,
     reports: Annotated[Path | None, typer.Option(help="A folder of reports, to browse.")] = None,
-    finder: Annotated[
-        str | None, typer.Option(help="nenrin, mtcnn, or a detector's FILE (.onnx, .xml).")
-    ] = None,
+    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
     host: Annotated[
         str, typer.Option(help="Where to listen: this machine alone, unless told.")
     ] = "127.0.0.1",
@@ -75,15 +73,15 @@ def _open(
     faces: Path | None,
     runs: Path | None,
     reports: Path | None,
-    finder: str | None,
+    finder: str,
 ) -> WebServer:
     """The server, warm."""
     import nenrin
-    from nenrin.domains.finders import AUTO, open_finder
+    from nenrin.domains.finders import open_finder
     from nenrin.web.server import WebServer
     from nenrin.web.studio import Studio
 
-    eyes = open_finder(finder or AUTO)
+    eyes = open_finder(finder)
     studio = Studio(nenrin.load(checkpoint, finder=eyes), eyes)
     review = None if faces is None else _open_set(faces)
     server = WebServer(studio, listening, runs=runs, reports=reports, review=review)
