@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ def run_on_ray(jobs: Iterable[Job], address: str) -> Iterator[int]:
     The outcome is that of `run_jobs`. Raises `UsageError` where Ray is missing or nothing answers there, and
     where its machines have another nenrin; `NenrinError` where a job's process keeps dying.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _ray()
     try:
         _reach(address)

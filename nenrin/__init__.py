@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from nenrin.models.ager import Ager
 
 __version__ = "0.1.0"
+
+# onnxruntime reports to its makers, and keeps a number for this machine, from its import on; no face leaves
+# it here, and nothing else shall either. Whoever has set the variable has the word.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(checkpoint: str | Path | None = None, *, finder: Finder | None = None) -> Ager:

@@ -357,7 +357,7 @@ def test_people_of_fgnet_play_characters(shared_data: Path, tmp_path: Path) -> N
     assert any("pairs of" in note for note in result.notes)
 
 
-def _manifest(path: Path, web: Web) -> Path:
+def _found_on(path: Path, web: Web) -> Path:
     """A work of one pair, whose first side two sources know and whose second none does."""
     path.write_text(
         f"""
@@ -396,7 +396,7 @@ def test_canon_fetch_places_pictures_and_lists_what_is_missing(
         page = {"pageInfo": {"hasNextPage": False}, "characters": characters}
         web.serve("/graphql", {"data": {"Page": page}})
         pictures = tmp_path / "canon"
-        manifest = _manifest(tmp_path / "conan.toml", web)
+        manifest = _found_on(tmp_path / "conan.toml", web)
         call = ["canon", "fetch", "--pictures", str(pictures), "--manifest", str(manifest)]
         call += ["--contact", "ada@example.org", "--interval", "0", "--allow", web.host]
         assert main(call) == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
+import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -161,3 +163,13 @@ def test_nothing_of_one_machine_is_in_the_files() -> None:
             continue
         hit = machine.search(text)
         assert hit is None, f"{path.relative_to(ROOT)}: {hit.group()}"
+
+
+def test_nothing_reports_to_anybody(tmp_path: Path) -> None:
+    """Left to itself, onnxruntime writes down a number for the machine as soon as it is imported."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    environment |= dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), str(tmp_path))
+    environment |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    code = "import nenrin, onnxruntime; onnxruntime.get_available_providers()"
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=tmp_path)
+    assert list(tmp_path.rglob("*")) == []

@@ -61,7 +61,9 @@ def test_unknown_labels_are_zero() -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", [32, 128])
 def test_transform_keeps_shape_and_range(name: str, size: int) -> None:
-    narrow = {} if name in ("mixed", "prototypes") else {"width": 0.125}  # full width has a test of its own
+    narrow = (
+        {} if name in ("mixed", "prototypes", "guide") else {"width": 0.125}
+    )  # full width has a test of its own
     config = from_table({"model": name, "size": size, "domains": ["photo", "manga"], **narrow})
     model = build(config).eval()
     images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1

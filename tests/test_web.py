@@ -62,8 +62,9 @@ class Site:
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """An address of the server, without a browser."""
         request = urllib.request.Request(self.root + path, body, headers)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # urlopen keeps an older test's
         try:
-            with urllib.request.urlopen(request) as answer:
+            with direct.open(request) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

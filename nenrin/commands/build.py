@@ -16,13 +16,13 @@ def build(
         list[str], typer.Argument(metavar="RAW", help="Folders of pictures; KIND:FOLDER names the layout.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The set to write.")],
-    domain: Annotated[str | None, typer.Option(help="What they show: photo, manga ...")] = None,
+    domain: Annotated[str | None, typer.Option(help="What they show: photo ...")] = None,
     size: Annotated[int, typer.Option(min=16, help="Pixels of a face's side.")] = 256,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
     finder: Annotated[
         str, typer.Option(help="auto, nenrin, mtcnn, FILE, or nominal: crops as they are.")
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="Put all faces into this split.")] = None,
+    split: Annotated[str | None, typer.Option(help="Put all faces there.")] = None,
     splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
     points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,
