@@ -1,4 +1,4 @@
-"""Draw the README's pictures into docs/. To be run again when the shipped weights change.
+"""Draw the README's picture into docs/. No real person is in the repository: twins alone are drawn.
 
 python docs/pictures.py
 """
@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from skimage import data
 
-import nenrin
 from nenrin.domains.face import GLASSES
 from nenrin.domains.twins import draw, sample_people, sample_views
 from nenrin.pictures import PAPER, draw_strip, write_picture
@@ -36,21 +34,6 @@ def draw_twins() -> Image.Image:
     return _stack(rows)
 
 
-def draw_astronaut() -> Image.Image:
-    """scikit-image's astronaut (NASA, public domain), aged by the shipped weights, glasses off and on."""
-    ager = nenrin.load()
-    picture = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
-    rows = []
-    for glasses in ("keep", "clear"):
-        (strip,) = ager.age(picture, AGES, glasses=glasses)
-        faces = [
-            face.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-            for face in (strip.input, *strip.outputs.values())
-        ]
-        rows.append(draw_strip(faces, ["input", *(f"{age}" for age in AGES)]))
-    return _stack(rows)
-
-
 def _stack(rows: Sequence[Image.Image]) -> Image.Image:
     whole = Image.new("RGB", (rows[0].width, sum(row.height + GAP for row in rows) - GAP), PAPER)
     for number, row in enumerate(rows):
@@ -58,7 +41,7 @@ def _stack(rows: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-PICTURES = {"strip-twins.png": draw_twins, "strip-astronaut.png": draw_astronaut}
+PICTURES = {"strip-twins.png": draw_twins}
 
 if __name__ == "__main__":
     for name, picture in PICTURES.items():

@@ -1,4 +1,4 @@
-"""The README's pictures are what `docs/pictures.py` draws with the weights that are shipped."""
+"""The README's pictures are what `docs/pictures.py` draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PICTURES = runpy.run_path(str(DOCS / "pictures.py"))["PICTURES"]
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_pictures_are_those_of_the_shipped_weights(name: str) -> None:
+def test_the_pictures_are_those_that_are_drawn(name: str) -> None:
     drawn, kept = np.asarray(PICTURES[name](), float), np.asarray(Image.open(DOCS / name), float)
     assert drawn.shape == kept.shape, "run `python docs/pictures.py` again"
     assert np.abs(drawn - kept).mean() < 1, "run `python docs/pictures.py` again"  # grey levels
