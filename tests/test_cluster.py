@@ -61,9 +61,10 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill() -> None:
-        while not (begun := sorted(tmp_path.glob("*.begun"))):
+        # A job's note is there before its first line is: wait for the line.
+        while not (pids := [pid for path in tmp_path.glob("*.begun") for pid in path.read_text().split()]):
             time.sleep(0.01)
-        killed.append(int(begun[0].read_text().split()[0]))
+        killed.append(int(pids[0]))
         psutil.Process(killed[0]).kill()
 
     thread = threading.Thread(target=kill)
