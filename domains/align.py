@@ -88,7 +88,7 @@ def align(
         aligned[rows] = _warp(
             np.stack([crops[i] for i in rows]), np.stack([to_aligned[i] for i in rows]), size
         )
-    aligned[frame_mask(frames, size) == 0] = OUTSIDE
+    np.copyto(aligned, np.uint8(OUTSIDE), where=frame_mask(frames, size)[..., None] == 0)
     return aligned, frames
 
 

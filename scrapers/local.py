@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,12 +96,18 @@ def _settings(search: Search) -> dict[str, float]:
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[tuple[Path, str]]:
-    """Files of these kinds below a folder, by name; what is hidden is passed over."""
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if path.suffix.lower() in suffixes and not hidden and path.is_file():
-            yield path, name.as_posix()
+    """Files of these kinds below a folder, by name, with their path below it; what is hidden is passed over."""
+    try:
+        with os.scandir(folder) as entries:
+            shown = sorted((each for each in entries if not each.name.startswith(".")), key=lambda e: e.name)
+    except PermissionError:  # as a disk's lost+found
+        return
+    for entry in shown:
+        if entry.is_dir(follow_symlinks=False):
+            inside = _files(folder / entry.name, suffixes)
+            yield from ((path, f"{entry.name}/{name}") for path, name in inside)
+        elif Path(entry.name).suffix.lower() in suffixes and entry.is_file():
+            yield folder / entry.name, entry.name
 
 
 SOURCE = Source(
