@@ -51,6 +51,8 @@ def age(
     from nenrin.domains.find import open_picture
     from nenrin.domains.finders import open_finder
 
+    if len(files) == 1:
+        open_picture(files[0])  # a bad one is told before the seconds that the nets take to load
     ager = nenrin.load(checkpoint, finder=None if face == "whole" else open_finder(finder))
     if domain != "auto":
         choose(domain, ager.domains, "--domain")
