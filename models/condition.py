@@ -12,6 +12,7 @@ from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.ground import UsageError, suggest
 
 MAX_AGE = 90.0  # years; older is asked for as this, as hardly a face shows how it looks
+LABELS = ("age", "domain", "glasses", "gender")
 UNKNOWN = -1  # in `domain`, `glasses` and `gender`; an unknown age is NaN
 
 
@@ -71,6 +72,15 @@ class Condition:
                 for name in ("domain", "glasses", "gender")
             },
         )
+
+    def only(self, names: Sequence[str]) -> Condition:
+        """The same labels, those not named unknown."""
+        unknown = {
+            name: torch.full_like(getattr(self, name), torch.nan if name == "age" else UNKNOWN)
+            for name in LABELS
+            if name not in names
+        }
+        return self.replace(**unknown) if unknown else self
 
     def withheld(self, share: float) -> Condition:
         """The same labels, but for a random share of each."""

@@ -16,6 +16,7 @@ from nenrin.models.agecgan import AgeCGAN, AgeCGANConfig
 from nenrin.models.base import AgerModel, ModelConfig
 from nenrin.models.caae import CAAE, CAAEConfig
 from nenrin.models.caae_change import CAAEChange, CAAEChangeConfig
+from nenrin.models.condition import LABELS
 from nenrin.models.guide import Guide, GuideConfig
 from nenrin.models.mixed import MixedAger, MixedConfig
 from nenrin.models.prototypes import Prototypes, PrototypesConfig
@@ -105,6 +106,9 @@ def _check(config: TrainConfig) -> None:
             raise UsageError(f"{key} = {getattr(config, key)}: must be at least 1")
     if config.precision not in ("auto", "32-true", "bf16-mixed"):
         raise UsageError(f"precision = {config.precision!r}: auto, 32-true or bf16-mixed")
+    for label in getattr(config.model_config, "told", ()):
+        if label not in LABELS:
+            raise UsageError(f"told = {label!r}: unknown label; {suggest(label, LABELS)}")
     weighting = getattr(config.model_config, "weighting", "code")
     if weighting not in ("code", "paper"):
         raise UsageError(f"weighting = {weighting!r}: code or paper")

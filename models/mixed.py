@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,7 +29,7 @@ from torch.optim import AdamW, Optimizer
 
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
-from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
+from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
 from nenrin.models.data import Batch, Faces
 from nenrin.models.guide import Scale, take_over
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
@@ -50,7 +51,6 @@ from nenrin.models.run import open_nets
 # L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
 BEND = 0.2
 FLOW_SCALE = 0.2  # of the net's answer, which is around 1, to the grid's units: growth moves little
-AGELESS = 0.3  # weight of the guide's ages in domains of which it was told none: it is less sure there
 _GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
 _KINDS = (0.5, 0.3, 0.2)  # chances of no, clear and dark glasses where others are asked for
 UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
@@ -63,7 +63,9 @@ class MixedConfig(ModelConfig):
     width: int = 32  # channels at half resolution; deeper levels have up to twice as many
     learning_rate: float = 1.5e-3  # falls to a twentieth over the training
     ema: float = 0.998  # decay of the average of the generator that is used afterwards
+    told: tuple[str, ...] = LABELS  # of what a face is and shall be; what is missing here it never learns
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
+    skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
@@ -72,20 +74,26 @@ class MixedConfig(ModelConfig):
     start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
     guide: str = ""  # a run of --model guide, whose reader leads half of each batch
     guided: float = 0.01  # weight of what the guide says
+    glasses: float = 3.0  # how much more the glasses weigh in it than the age
+    ageless: float = (
+        0.3  # how much its ages weigh in domains of which it was told none: it is less sure there
+    )
 
 
 class ChangeGenerator(nn.Module):
     """A face, what it is and what it shall be, to the `Change` that leads there."""
 
-    def __init__(self, domains: int, width: int) -> None:
+    def __init__(self, domains: int, config: MixedConfig) -> None:
         super().__init__()
+        self.told = config.told
         self.before, self.after = ConditionEmbedding(domains, EMBEDDED), ConditionEmbedding(domains, EMBEDDED)
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(EMBEDDED * 2, EMBEDDED), nn.SiLU())
-        self.net = UNet(3, 3, width=width)
+        self.net = UNet(3, 3, width=config.width, skips=config.skips)
         self.field = zero(nn.Conv2d(self.net.channels[1], 3, 3, padding=1))
 
     def forward(self, images: Tensor, source: Condition, target: Condition) -> Change:
         """The change of (B, 3, S, S) faces in [-1, 1]."""
+        source, target = source.only(self.told), target.only(self.told)
         told = self.mix(torch.cat([self.before(source), self.after(target)], dim=1))
         shade, known = self.net(images, told)
         flow, detail = self.field(known).float().split([2, 1], dim=1)
@@ -103,7 +111,7 @@ class MixedAger(AgerModel):
     def __init__(self, config: MixedConfig) -> None:
         super().__init__()
         self.config = config
-        generator = ChangeGenerator(len(config.domains), config.width)
+        generator = ChangeGenerator(len(config.domains), config)
         self.nets = nn.ModuleDict(
             {
                 "generator": generator,
@@ -170,7 +178,7 @@ class MixedAger(AgerModel):
         target, paired = partner.condition, torch.ones(count, dtype=torch.bool, device=batch.images.device)
         if self.config.guide:
             paired[count // 2 :] = False
-            target = target.where(paired, _other_labels(batch.condition))
+            target = target.where(paired, _other_labels(batch.condition, self.config.told))
         source = batch.condition.withheld(self.config.unknown)
         change: Change = self.nets["generator"](batch.images, source, target)
         result = change.apply(batch.images)
@@ -197,22 +205,22 @@ class MixedAger(AgerModel):
         years = scale.expected(target) - scale.expected(source)  # that real faces of those ages differ by
         off = (seen.years() - read(reader, faces.images).age - years).abs() / 10
         known = scale.knows(source)
-        sure = torch.where(known, 1.0, AGELESS)
+        sure = torch.where(known, 1.0, self.config.ageless)
         # Of faces such as it has seen no labels of, it takes large eyes for glasses.
         told = target.replace(glasses=torch.where(known, target.glasses, UNKNOWN))
         other = reading_loss(seen, told)
         return {
             "age": (off.nan_to_num(0) * sure).mean(),
-            "glasses": other["glasses"],
+            "glasses": self.config.glasses * other["glasses"],
             "rest": 0.3 * (other["gender"] + other["domain"]),  # what nobody asked to change
         }
 
 
-def _other_labels(source: Condition) -> Condition:
-    """Any age, and every second time any glasses; the rest as it is."""
+def _other_labels(source: Condition, told: Sequence[str]) -> Condition:
+    """Any age, and every second time any glasses, if they are told; the rest as it is."""
     count, device = len(source), source.age.device
     kinds = torch.multinomial(torch.tensor(_KINDS).expand(count, -1), 1)[:, 0].to(device)
-    other = torch.rand(count).to(device) < 0.5
+    other = (torch.rand(count) < (0.5 if "glasses" in told else 0.0)).to(device)
     return source.replace(
         age=(torch.rand(count) * MAX_AGE).to(device), glasses=torch.where(other, kinds, source.glasses)
     )

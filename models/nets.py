@@ -79,8 +79,9 @@ class UNet(nn.Module):
     Works on squares of `PATCH` pixels, so that a 64 px face is 32, 16 and 8 places wide.
     """
 
-    def __init__(self, inside: int, outside: int, *, width: int) -> None:
+    def __init__(self, inside: int, outside: int, *, width: int, skips: bool = True) -> None:
         super().__init__()
+        self.skips = skips  # without them it is an encoder and a decoder of the same size
         self.channels = [width, width * 3 // 2, width * 2]  # from fine to coarse
         depths = [1, 2, 2]  # blocks
         self.stem = nn.Conv2d(inside * PATCH**2, width, 3, padding=1)
@@ -113,7 +114,8 @@ class UNet(nn.Module):
         for level, stage in enumerate(self.decode):
             if level:
                 doubled = F.interpolate(x, scale_factor=2, mode="nearest")
-                x = self.up[level - 1](torch.cat([doubled, skips.pop()], dim=1))
+                skip = skips.pop() if self.skips else torch.zeros_like(skips.pop())
+                x = self.up[level - 1](torch.cat([doubled, skip], dim=1))
             x = stage(x, told)
             if level == 1:
                 known = x

@@ -96,7 +96,7 @@ def _settings(search: Search) -> dict[str, float]:
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[tuple[Path, str]]:
-    """Files of these kinds below a folder, by name, with their path below it; what is hidden is passed over."""
+    """Files of these kinds below a folder, by name, with the path below it; hidden ones are passed over."""
     try:
         with os.scandir(folder) as entries:
             shown = sorted((each for each in entries if not each.name.startswith(".")), key=lambda e: e.name)
