@@ -1,6 +1,6 @@
 """The run folder, which explains itself:
 
-runs/00017-mixed-both/{config.toml, environment.json, faces.txt, metrics.jsonl, samples/, checkpoints/, ...}
+runs/00017-mixed-both/{config.toml, environment.json, faces.txt, origins.txt, metrics.jsonl, samples/, ...}
 """
 
 from __future__ import annotations
@@ -56,10 +56,16 @@ class Run:
             raise UsageError(f"{path} is no run folder: it has no config.toml")
         return cls(path)
 
-    def describe(self, config: dict[str, Any], sets: list[str], faces: Iterable[str]) -> None:
-        """Write the resolved configuration, the environment and the ids of the faces trained on."""
+    def describe(
+        self, config: dict[str, Any], sets: list[str], faces: Iterable[str], origins: Iterable[str]
+    ) -> None:
+        """Write the resolved configuration, the environment and the ids of the faces trained on.
+
+        `origins` are ids of faces that it learns from at second hand: see `seen`.
+        """
         write_toml(self.path / "config.toml", config)
         write_text(self.path / "faces.txt", "".join(f"{face}\n" for face in faces))
+        write_text(self.path / "origins.txt", "".join(f"{face}\n" for face in origins))
         environment = {
             "nenrin": __version__,
             "command": sys.argv,
@@ -78,8 +84,17 @@ class Run:
         return names
 
     def faces(self) -> list[str]:
-        """The ids of the faces it trains on; no evaluation may use a judge that saw one of them."""
+        """The ids of the faces it trains on."""
         return (self.path / "faces.txt").read_text(encoding="utf-8").split()
+
+    def seen(self) -> list[str]:
+        """The ids of all faces that it may have learned from; none may judge or test it.
+
+        Beside those trained on: the pictures that made faces were made of, and what the runs saw whose nets
+        it took over.
+        """
+        origins = self.path / "origins.txt"
+        return self.faces() + (origins.read_text(encoding="utf-8").split() if origins.is_file() else [])
 
     def latest(self) -> Path:
         """The newest whole checkpoint. Raises `UsageError` if there is none yet."""

@@ -47,7 +47,8 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
     name = "-".join(part for part in (config.model, config.label) if part)
     run = Run(world.share(Run.create(runs, name=name).path if world.first else runs))
     if world.first:
-        run.describe(config.as_table(), [str(s.path.resolve()) for s in sets], faces.ids)
+        where = [str(s.path.resolve()) for s in sets]
+        run.describe(config.as_table(), where, faces.ids, _origins(config, faces, sets))
     if issubclass(MODELS[config.model][0], FittedModel):
         return _fit(config, faces, sets, run)
     return _loop(config, faces, sets, run, world, start=None)
@@ -66,6 +67,20 @@ def resume(path: Path) -> Path:
     if run.faces() != faces.ids:
         raise UsageError(f"{path} was trained on other faces: its sets have changed since")
     return _loop(config, faces, sets, run, world, start=start)
+
+
+def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> list[str]:
+    """The faces learned from at second hand: see `Run.seen`."""
+    ids = set(faces.ids)
+    origins: set[str] = set()
+    for each in sets:
+        table = each.table(["id", "view"])
+        views = zip(table["id"].to_pylist(), table["view"].to_pylist(), strict=True)
+        origins |= {view for face, view in views if view is not None and face in ids}
+    for key in ("start", "guide"):
+        if path := getattr(config.model_config, key, ""):
+            origins |= set(Run.open(Path(path)).seen())
+    return sorted(origins - ids)
 
 
 def _pack(sets: Sequence[FaceSet], config: TrainConfig, world: World) -> FaceArray:

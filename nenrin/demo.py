@@ -19,6 +19,7 @@ from nenrin.eval.suite import evaluate
 from nenrin.ground import UsageError, write_text
 from nenrin.models.ager import Ager
 from nenrin.models.config import resolve
+from nenrin.models.run import Run
 from nenrin.models.train import train
 from nenrin.pictures import draw_strip, write_picture
 
@@ -72,7 +73,7 @@ def demo(out: Path, *, minutes: float, seed: int) -> Path:
         people=32,
         judge_epochs=6,
         seed=seed,
-        trained_on={ager.name: (run / "faces.txt").read_text().split()},
+        trained_on={ager.name: Run.open(run).seen()},
         cache=out / "cache",
         command="nenrin demo",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,8 +17,10 @@ from PIL import Image, ImageEnhance
 from nenrin.domains.array import pack
 from nenrin.domains.build import build
 from nenrin.domains.duplicates import NEAR, difference_hash
-from nenrin.domains.faceset import FaceSet
+from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.eval.panel import check_apart
 from nenrin.eval.suite import evaluate
+from nenrin.ground import NenrinError
 from nenrin.models.ager import Ager
 from nenrin.models.config import resolve
 from nenrin.models.run import Run
@@ -80,6 +83,30 @@ def test_nor_is_one_of_real_faces(shared_data: Path, tmp_path: Path) -> None:
     faces = FaceSet.open(tmp_path / "set")
     run = train(resolve("caae", None, [*TINY, "width=0.1"]), [faces], tmp_path / "runs")
     _assert_apart(faces, run)
+
+
+def test_what_is_learned_at_second_hand_counts_as_seen(tiny_set: Path, tmp_path: Path) -> None:
+    """Made faces stand for the pictures they were made of, and a run for those whose nets it took over."""
+    faces = FaceSet.open(tiny_set)
+    split = dict(zip(*faces.table(["id", "split"]).to_pydict().values(), strict=True))
+    made = [
+        dataclasses.replace(face, id=f"{number}-{face.id}", split="train", view=face.id)
+        for face in faces.faces()
+        if split[face.id] == "test"
+        for number in range(2)
+    ]
+    with SetWriter(tmp_path / "made", name="made", size=32, domains=faces.meta.domains) as writer:
+        for face in made:
+            writer.add(face)
+    pairs = FaceSet.open(tmp_path / "made")
+    guide = train(resolve("guide", None, TINY), [faces], tmp_path / "runs")
+    settings = [*TINY, "width=8", f"guide={guide}"]
+    run = Run.open(train(resolve("mixed", None, settings), [pairs], tmp_path / "runs"))
+    assert set(run.faces()) == {face.id for face in made}
+    assert set(run.seen()) == {*run.faces(), *(face.view for face in made), *Run.open(guide).seen()}
+    check_apart([faces], {"guide": Run.open(guide).seen(), "by its own ids alone": run.faces()})
+    with pytest.raises(NenrinError, match=f"cheat was trained on {len(made) // 2} faces"):
+        check_apart([faces], {"cheat": run.seen()})
 
 
 TRAIN = """

@@ -67,7 +67,7 @@ def evaluate(
         canon=CanonOptions(pictures=pictures, manifests=manifest or ()),
         people=people,
         seed=seed,
-        trained_on={name: run.faces() for name, run in homes.items()},
+        trained_on={name: run.seen() for name, run in homes.items()},
         seeds=_seeds(homes),
         notes=notes,
         command=shlex.join(["nenrin", *sys.argv[1:]]),
