@@ -68,7 +68,7 @@ def demo(out: Path, *, minutes: float, seed: int) -> Path:
     evaluate(
         [ager],
         sets,
-        ["twins", "ages"],
+        ["canon", "twins", "ages"],
         out / "report",
         people=32,
         judge_epochs=6,
