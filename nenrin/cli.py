@@ -68,6 +68,8 @@ def front_door(
     """Age faces across domains, from photograph to manga, and measure honestly whether it worked.
 
     Start with [bold]nenrin demo[/bold]: everything below on drawn twins, ending in a report.
+
+    Example: nenrin age portrait.jpg --to 10,40,80 -o out
     """
 
 

@@ -22,6 +22,7 @@ State = Literal["ok", "absent", "bad"]  # absent: not needed by all
 EXTRAS = {
     "export": "nenrin export",
     "pdf": "nenrin scrape local FILE.pdf",
+    "ray": "nenrin build --ray",
     "stylize": "nenrin stylize with a .tflite file",
     "web": "nenrin serve",
 }

@@ -34,7 +34,8 @@ class UsageError(NenrinError, ValueError):
 
 def suggest(word: str, known: Collection[str]) -> str:
     """The end of an error message: the nearest known word, else all of them."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    begun = [each for each in known if len(word) > 2 and each.startswith(word)]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
 
 

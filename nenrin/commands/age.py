@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nenrin.commands.rows import as_text, pixels, write_rows
-from nenrin.commands.words import Names, choose, list_pictures, parse_ages
+from nenrin.commands.words import Names, check_age, choose, list_pictures, parse_ages
 from nenrin.ground import NenrinError, track
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def age(
     face: Annotated[str, typer.Option(help="find the faces, or take the whole picture as one.")] = "find",
     finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
     gender: Annotated[str | None, typer.Option(help="female or male, if not to be guessed.")] = None,
-    from_: Annotated[float | None, typer.Option("--from", help="The age it shows, likewise.")] = None,
+    from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years.")] = None,
     paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what ages.json says.")] = False,
 ) -> None:
@@ -38,13 +38,15 @@ def age(
 
     Writes STEM_input.png, STEM_to15.png ..., STEM_strip.png (STEM_f2_... for a second face) and ages.json.
 
-    Example: nenrin age conan.png --to 7,17,40 --glasses none --checkpoint demo/run -o out
+    Example: nenrin age conan.png --to 7,17,40 --glasses none --checkpoint demo/runs/00000-mixed-demo -o out
     """
     ages = parse_ages(to)
     choose(glasses, ("keep", "none", "clear", "dark"), "--glasses")
     choose(face, ("find", "whole"), "--face")
     if gender is not None:
         choose(gender, ("female", "male"), "--gender")
+    if from_ is not None:
+        check_age(from_, "--from")
     files = list_pictures(pictures)
 
     import nenrin

@@ -22,7 +22,7 @@ def build(
     finder: Annotated[
         str, typer.Option(help="auto, nenrin, mtcnn, FILE, or nominal: crops as they are.")
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="Put all faces there.")] = None,
+    split: Annotated[str | None, typer.Option(help="Put all faces into it: train, val, judge, test.")] = None,
     splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
     points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,

@@ -15,9 +15,9 @@ def doctor(
     finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")] = False,
 ) -> None:
-    """Say what is installed, which weights and devices there are, and what is missing.
+    """Say what is installed, and what is missing.
 
-    Finds and ages a face too. Exit code 0 unless something is missing that nenrin needs.
+    Weights and devices too; finds and ages a face. Exit code 0 unless something is missing that nenrin needs.
 
     Example: nenrin doctor
     """

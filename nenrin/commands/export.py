@@ -7,19 +7,24 @@ from typing import Annotated
 
 import typer
 
+from nenrin.ground import UsageError
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in it.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .onnx file, or a folder.")] = Path("ager.onnx"),
 ) -> None:
-    """Write an ager as an ONNX file, for use without nenrin, or as a small folder, for use with it.
+    """Write an ager as an ONNX file, or as a small folder.
 
-    A folder holds the weights in half precision, and --checkpoint takes it. The file takes an aligned face in
-    [-1, 1] (face), years (to_age, from_age) and indices (domain, glasses, gender), NaN and -1 where unknown,
-    and gives the face aged; it names its domains.
+    The file is for use without nenrin. It takes an aligned face in [-1, 1] (face), years (to_age, from_age) and
+    indices (domain, glasses, gender), NaN and -1 where unknown, and gives the face aged; it names its domains.
+    The folder holds the weights in half precision, for use with nenrin: --checkpoint takes it.
 
     Example: nenrin export runs/00000-caae -o caae.onnx
     """
+    if out.suffix not in ("", ".onnx"):
+        raise UsageError(f"-o {out}: an ager becomes a file that ends in .onnx, or a folder")
+
     import nenrin
     from nenrin.models.export import compact
     from nenrin.models.export import export as write

@@ -16,7 +16,7 @@ def pairs(
     limit: Annotated[int, typer.Option(min=0, help="Faces of each set, drawn at random; 0 takes all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Draws ages, strengths and glasses.")] = 0,
 ) -> None:
-    """Make the pairs that the mixed ager learns from, where nobody has taken them.
+    """Make the pairs of faces that the mixed ager learns from.
 
     Each face of the training split, and beside it what RUN makes of it, marked as made.
 

@@ -20,7 +20,7 @@ def review(
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print how many there are, and end.")] = False,
 ) -> None:
-    """Look at the suspects of a set in the browser, worst first, one key each.
+    """Look at the suspects of a set in the browser, worst first.
 
     What you decide is saved at once, beside the set, and counts wherever the set is read.
 

@@ -16,7 +16,8 @@ def train(
         list[str] | None, typer.Argument(metavar="SET|key=value", help="Sets, and settings of the run.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="mixed unless the file says otherwise; caae, age-cgan, prototypes.")
+        str | None,
+        typer.Option(help="mixed if not said; caae, caae-change, age-cgan, prototypes, guide."),
     ] = None,
     config: Annotated[Path | None, typer.Option("-c", "--config", help="Settings in a TOML file.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where run folders go.")] = Path("runs"),

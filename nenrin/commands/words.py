@@ -18,11 +18,16 @@ def parse_ages(text: str) -> list[float]:
         ages = [float(word) for word in text.split(",") if word.strip()]
     except ValueError:
         raise UsageError(f"--to takes years separated by commas, as in --to 5,15,25; not {text!r}") from None
-    wrong = [age for age in ages if not 0 <= age <= OLDEST]
-    if wrong or not ages:
-        what = f"{wrong[0]:g}" if wrong else "nothing"
-        raise UsageError(f"--to takes ages from 0 to {OLDEST:g}, not {what}")
-    return list(dict.fromkeys(ages))
+    if not ages:
+        raise UsageError(f"--to takes ages from 0 to {OLDEST:g}, not nothing")
+    return list(dict.fromkeys(check_age(age, "--to") for age in ages))
+
+
+def check_age(age: float, option: str) -> float:
+    """The same age in years, if anybody can have it; else `UsageError`."""
+    if not 0 <= age <= OLDEST:
+        raise UsageError(f"{option} takes ages from 0 to {OLDEST:g}, not {age:g}")
+    return age
 
 
 def parse_range(text: str) -> tuple[float, float]:
