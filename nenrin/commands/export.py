@@ -16,9 +16,9 @@ def export(
 ) -> None:
     """Write an ager as an ONNX file, or as a small folder.
 
-    The file is for use without nenrin. It takes an aligned face in [-1, 1] (face), years (to_age, from_age) and
-    indices (domain, glasses, gender), NaN and -1 where unknown, and gives the face aged; it names its domains.
-    The folder holds the weights in half precision, for use with nenrin: --checkpoint takes it.
+    The file is for use without nenrin. It takes an aligned face in [-1, 1] (face), years (to_age, from_age)
+    and indices (domain, glasses, gender), NaN and -1 where unknown, and gives the face aged; it names its
+    domains. The folder holds the weights in half precision, for use with nenrin: --checkpoint takes it.
 
     Example: nenrin export runs/00000-caae -o caae.onnx
     """
