@@ -173,3 +173,12 @@ def test_nothing_reports_to_anybody(tmp_path: Path) -> None:
     code = "import nenrin, onnxruntime; onnxruntime.get_available_providers()"
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=tmp_path)
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_the_page_of_scores_explains_every_protocol() -> None:
+    from nenrin.eval.suite import PROTOCOLS
+
+    page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+    assert set(PROTOCOLS) <= named
