@@ -32,6 +32,8 @@ from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
+from nenrin.scrapers.source import resolve
+from nenrin.scrapers.sources import source_named
 from tests.web import Web, picture
 
 SIZE, COUNT = 48, 5
@@ -116,9 +118,25 @@ def test_shipped_manifests_name_who_the_issue_is_about() -> None:
         17,
         "none",
     )
+
+
+def test_no_manifest_asks_the_same_on_both_sides() -> None:
+    pairs = read_manifests(shipped())
     for pair in pairs:
-        sides = (pair.start, pair.goal) if pair.goal.reference else (pair.start,)
-        assert all(side.find and all(q.source and q.query for q in side.find) for side in sides), pair.name
+        young, old = ({(q.source, q.query.lower()) for q in side.find} for side in (pair.start, pair.goal))
+        assert not young & old, pair.name
+    assert sum(bool(pair.start.find and pair.goal.find) for pair in pairs) >= 12
+
+
+def test_every_query_is_one_that_its_source_understands() -> None:
+    queries = [q for pair in read_manifests(shipped()) for side in (pair.start, pair.goal) for q in side.find]
+    for query in queries:
+        resolve(source_named(query.source), query.options)  # raises for an option that the source has not
+        if query.source == "danbooru":
+            assert len(query.query.split()) <= 2  # of a free account
+    portraits = [q for q in queries if q.source == "anilist"]
+    assert len(portraits) >= 12
+    assert all(q.options == {"what": "character"} and q.limit == 1 for q in portraits)
 
 
 def _manifest(path: Path, text: str) -> Path:
@@ -126,6 +144,7 @@ def _manifest(path: Path, text: str) -> Path:
     return path
 
 
+FIND = '{ source = "anilist", query = "A", limit = 0 }'
 GOOD = """series = "S"
 by = "B"
 since = 1990
@@ -151,6 +170,11 @@ to = { character = "B", age = 17, glasses = "none" }
         ("[[pair]]", "[pair]", "names no [[pair]]"),
         ('series = "S"', "series = 5", "series must be a text, not 5"),
         ("since = 1990", "since = ", "is not valid TOML"),
+        (
+            'glasses = "none" }\nto',
+            f'glasses = "none", find = [{FIND}] }}\nto',
+            "find: limit must be a whole number",
+        ),
     ],
 )
 def test_wrong_manifest_is_one_line_that_says_where(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -305,6 +329,36 @@ def test_no_pictures_at_all_say_who_is_known(tmp_path: Path) -> None:
         Canon().run(_bench(tmp_path, None, CanonOptions(pictures=tmp_path / "none")))
 
 
+def test_a_face_on_both_sides_is_taken_from_neither(folder: Path, tmp_path: Path) -> None:
+    """Once the same file, and once the same drawing saved anew by somebody else."""
+    import shutil
+
+    pictures = tmp_path / "pictures"
+    shutil.copytree(folder, pictures)
+    table = (pictures / POINTS_FILE).read_text()
+    for young, old in (
+        ("twin-000/from/1.png", "twin-000/to/same.png"),
+        ("twin-001/to/2.png", "twin-001/from/again.jpg"),
+    ):
+        with Image.open(pictures / young) as picture:
+            picture.save(pictures / old, quality=80)
+        table += (
+            next(line for line in table.splitlines() if line.startswith(young)).replace(young, old) + "\n"
+        )
+    (pictures / POINTS_FILE).write_text(table)
+    album = Album(pictures, SIZE)
+    first, second, third = (album.open(pair) for pair in read_manifest(pictures / MANIFEST)[:3])
+    assert first.notes == [
+        "twin-000: twin-000/from/1.png and twin-000/to/same.png show one face: neither is used"
+    ]
+    assert second.notes == [
+        "twin-001: twin-001/from/again.jpg and twin-001/to/2.png show one face: neither is used"
+    ]
+    assert (len(first.start), len(first.goal)) == (PICTURES - 1, PICTURES)
+    assert (len(second.start), len(second.goal)) == (PICTURES, PICTURES - 1)
+    assert (len(third.start), len(third.goal), third.notes) == (PICTURES, PICTURES, [])
+
+
 def test_wrong_points_are_one_line(folder: Path, tmp_path: Path) -> None:
     (tmp_path / POINTS_FILE).write_text("file,left_eye_x\na.png,1\n")
     with pytest.raises(UsageError, match="has no column 'left_eye_y'"):
@@ -359,6 +413,7 @@ def test_people_of_fgnet_play_characters(shared_data: Path, tmp_path: Path) -> N
 
 def _found_on(path: Path, web: Web) -> Path:
     """A work of one pair, whose first side two sources know and whose second none does."""
+    options = f'{{ base = "{web.url}/graphql", what = "character" }}'
     path.write_text(
         f"""
 series = "Detective Conan"
@@ -373,7 +428,7 @@ age = 7
 glasses = "clear"
 find = [
     {{ source = "danbooru", query = "edogawa_conan" }},
-    {{ source = "anilist", query = "Conan", options = {{ base = "{web.url}/graphql", what = "character" }} }},
+    {{ source = "anilist", query = "Conan", limit = 2, options = {options} }},
 ]
 [pair.to]
 character = "Shinichi Kudo"
@@ -391,7 +446,7 @@ def test_canon_fetch_places_pictures_and_lists_what_is_missing(
     with Web() as web:
         characters = [
             {"id": i, "name": {"full": "Conan"}, "image": {"large": web.serve(f"/{i}.png", picture(i))}}
-            for i in (1, 2)
+            for i in (1, 2, 3)
         ]
         page = {"pageInfo": {"hasNextPage": False}, "characters": characters}
         web.serve("/graphql", {"data": {"Page": page}})
@@ -403,6 +458,7 @@ def test_canon_fetch_places_pictures_and_lists_what_is_missing(
         said = capsys.readouterr().out
         assert "conan-shinichi/from: 0 new from danbooru (edogawa_conan): danbooru wants your own key" in said
         assert "conan-shinichi/from: 2 new from anilist" in said
+        assert "conan-shinichi/to: no source shows this age alone; put your own pictures there" in said
         assert "2 pictures in conan-shinichi/from, 0 in conan-shinichi/to" in said
         placed = sorted((pictures / "conan-shinichi" / "from").iterdir())
         assert [Image.open(path).size for path in placed] == [(16, 16)] * 2
