@@ -21,13 +21,16 @@ from nenrin.eval.baselines import CopyAger
 from nenrin.eval.bench import Bench, CanonOptions, Contender
 from nenrin.eval.canon_twins import MANIFEST, PICTURES, draw_characters
 from nenrin.eval.characters import read_manifest, read_manifests, shipped
+from nenrin.eval.evaluation import Evaluation
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.nets import to_tensor
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.portraits import POINTS_FILE, Album
+from nenrin.eval.protocols import canon
 from nenrin.eval.protocols.canon import AS_IF, CHANCE, CHARACTERS, Canon
+from nenrin.eval.protocols.scenes import OTHER
 from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError, UsageError
@@ -237,6 +240,9 @@ def test_who_knows_the_story_comes_first_and_who_does_nothing_does_not(
     assert value("oracle", metrics.GAIN) > 0.1
     assert value("copy", metrics.IDENTITY_RECOVERY) == 0
     assert value("oracle", metrics.IDENTITY_RECOVERY) >= 1  # it returns one of the references themselves
+    _check_details(result)
+    assert value(OTHER.name, metrics.GAIN) > 0  # another view of the older self beats the child
+    assert value(OTHER.name, metrics.DISTANCE) < value("copy", metrics.DISTANCE)
     assert _by(result, role="ceiling", metric=metrics.TRUE_RANK).estimate.identities == COUNT
     estimate = _by(result, subject="oracle", metric=metrics.GAIN).estimate
     assert (estimate.n, estimate.identities) == (COUNT * PICTURES, COUNT)
@@ -244,6 +250,42 @@ def test_who_knows_the_story_comes_first_and_who_does_nothing_does_not(
     assert {age for age, _ in oracle.told} == {pair.goal.age for pair in pairs}
     assert {worn for _, worn in oracle.told} == {0}
     assert len(result.strips) == COUNT
+
+
+def _check_details(result: Result) -> None:
+    """Every character has a row of its own for every metric, and the whole's numbers are their means."""
+    cases = {score.case for score in result.details}
+    assert len(cases) == COUNT
+    assert any(case.startswith("twin-000: twin 0, ") for case in cases)
+    for subject in ("oracle", "copy", OTHER.name):
+        for metric in (
+            metrics.GAIN,
+            metrics.BEST_GAIN,
+            metrics.DISTANCE,
+            metrics.BEST_DISTANCE,
+            metrics.TRUE_RANK,
+        ):
+            each = [s.estimate for s in result.details if (s.subject, s.metric) == (subject, metric)]
+            whole = _by(result, subject=subject, metric=metric, case=CHARACTERS).estimate
+            assert [one.n for one in each] == [PICTURES] * COUNT
+            assert np.mean([one.value for one in each]) == pytest.approx(whole.value)
+    of = {(s.case, s.subject, s.metric): s.estimate.value for s in result.details}
+    for case in cases:  # a gain is what the distance of the unaged input loses
+        away = [of[case, subject, metrics.IDENTITY_DISTANCE] for subject in ("copy", "oracle")]
+        assert away[0] - away[1] == pytest.approx(of[case, "oracle", metrics.GAIN])
+        assert of[case, "oracle", metrics.BEST_IDENTITY_DISTANCE] == pytest.approx(0, abs=1e-6)
+    rows = Evaluation(results=[result], comparisons=[], notes=[], facts={}).rows()
+    assert len(rows) == len(result.scores) + len(result.details)
+    assert all(row["identities"] == 1 and row["low"] is None for row in rows if row["case"] in cases)
+
+
+def test_a_character_that_is_not_shown_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canon, "ALL_SHOWN", COUNT - 1)
+    result = Canon().run(_bench(tmp_path, None, CanonOptions(pictures=folder, manifests=[folder / MANIFEST])))
+    assert len(result.strips) == COUNT - 1
+    assert f"manga: the first {COUNT - 1} characters are shown; not twin-{COUNT - 1:03d}" in result.notes
 
 
 def test_rank_of_a_face_that_is_nobody_is_chance(pool: FaceArray) -> None:
@@ -269,6 +311,29 @@ def test_rank_of_a_face_that_is_nobody_is_chance(pool: FaceArray) -> None:
         seen = vectors @ torch.randn(vectors.shape[1], generator=torch.Generator().manual_seed(i))
         ranks.append(1 + int((seen[1:] > seen[0]).sum()))
     assert np.mean(ranks) == pytest.approx(CHANCE, abs=3 * 29 / math.sqrt(30))
+
+
+def test_a_character_is_no_stranger_to_itself(pool: FaceArray) -> None:
+    """Neither under the name that the sets have for it, nor where its very picture lies in them unnamed."""
+    manga = Batch.of(pool.select(pool.domain == pool.domains.index("manga")))
+    role = cast.Role(
+        name="conan-shinichi",
+        title="",
+        domain="manga",
+        start=manga.take([0]),
+        goal=manga.take([20]),
+        age=float(manga.age[20]),
+        glasses=-1,
+    )
+    gone = {str(manga.person[20])}
+    others = set(Batch.of(pool.select(cast.strangers(pool, role, 0).rows)).person)
+    assert not others & gone
+    named = sorted(others)[0]
+    role.known_as = frozenset({named.rpartition("/")[2].lower()})
+    found = cast.strangers(pool, role, 0)
+    others = set(Batch.of(pool.select(found.rows)).person)
+    assert named not in others
+    assert len(others) == cast.STRANGERS
 
 
 def test_strangers_are_of_about_the_age(pool: FaceArray) -> None:
