@@ -38,10 +38,10 @@ class Canon:
                 "given on average over these and for the nearest. The rank is that of the nearest true "
                 f"picture among {STRANGERS} strangers of the same domain and gender, the nearest in age, by "
                 f"similarity to the outcome: 1 is first, {CHANCE:.0f} is chance. The last share is how often "
-                "a true picture is nearer than a stranger's, 50% by chance. The ceiling puts another official "
-                "picture of the same age in the place of the outcome, where there are two. Characters, not "
-                "pictures, are resampled; what was found of each alone stands at the end. Persons of the sets "
-                "who have pictures at two ages are scored likewise, in tables of their own."
+                "a true picture is nearer than a stranger's, 50% by chance. The ceiling puts another "
+                "official picture of the same age in the place of the outcome, where there are two. "
+                "Characters, not pictures, are resampled; what was found of each stands at the end. Persons "
+                "of the sets who have pictures at two ages are scored likewise, in tables of their own."
             ),
         )
         cast = from_manifests(bench, result.notes)

@@ -64,7 +64,7 @@ def identity(bench: Bench, sheet: Sheet, scenes: Sequence[Scene], crowd: Pixels)
     """
     for embedder in bench.embedders:
         goals = [bench.embed(embedder, s.role.goal.pixels).astype(np.float64) for s in scenes]
-        everybody = bench.embed(embedder, crowd).astype(np.float64).reshape(len(crowd), -1)
+        everybody = bench.embed(embedder, crowd).astype(np.float64).reshape(len(crowd), goals[0].shape[1])
         faces = [everybody[s.others] for s in scenes]
         persons = [np.full(len(s.role.start), s.role.name) for s in scenes]
         copies = [
