@@ -157,7 +157,9 @@ def _ceiling(
     rows = [i for i, goal in enumerate(goals) if len(goal) > 1]
     if not rows:
         return
-    scenes, goals, faces = ([found[i] for i in rows] for found in (scenes, goals, faces))
+    scenes = [scenes[i] for i in rows]
+    goals = [goals[i] for i in rows]
+    faces = [faces[i] for i in rows]
     others = [_others(len(goal)) for goal in goals]
     alike = [np.take_along_axis(_alike(g, g), o, 1) for g, o in zip(goals, others, strict=True)]
     gain, best = [], []
