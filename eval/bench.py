@@ -145,18 +145,22 @@ class Sheet:
         self, who: Who, metric: str, backend: str, estimate: Estimate, sample: Sample | None = None
     ) -> None:
         """One number."""
-        self.result.scores.append(
-            Score(
-                protocol=self.result.protocol,
-                domain=self.domain,
-                case=self.case,
-                subject=who.name,
-                role=who.role,
-                metric=metric,
-                backend=backend,
-                estimate=estimate,
-                sample=sample,
-            )
+        self.result.scores.append(self.score(who, metric, backend, estimate, sample))
+
+    def score(
+        self, who: Who, metric: str, backend: str, estimate: Estimate, sample: Sample | None = None
+    ) -> Score:
+        """One number that belongs into this domain and case."""
+        return Score(
+            protocol=self.result.protocol,
+            domain=self.domain,
+            case=self.case,
+            subject=who.name,
+            role=who.role,
+            metric=metric,
+            backend=backend,
+            estimate=estimate,
+            sample=sample,
         )
 
     def mean(self, who: Who, metric: str, backend: str, values: Any, groups: Any) -> Estimate:

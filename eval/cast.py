@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
+from nenrin.domains.duplicates import HASH_BYTES, difference_hash, near_duplicates
 from nenrin.domains.face import GLASSES
 from nenrin.eval.bench import Bench
-from nenrin.eval.characters import read_manifests, shipped
+from nenrin.eval.characters import Pair, read_manifests, shipped
 from nenrin.eval.portraits import Album
 from nenrin.eval.subjects import Batch
 
@@ -19,6 +20,8 @@ GAP = 10  # years at least between the two ages of a person of the sets
 NEAR = 5  # years between pictures that count as of one age
 PICTURES, PEOPLE = 2, 40  # of a person of the sets at one age; and how many persons, at most
 STRANGERS = 100
+SPARE = 20  # more that are looked at, as some may turn out to be the character
+BOARDS = ("danbooru", "safebooru", "gelbooru")
 ABOUT = 10  # years by which a stranger may differ, as long as there are enough of them
 
 
@@ -33,6 +36,7 @@ class Role:
     goal: Batch  # empty: shown, not scored
     age: float  # years, of the goal
     glasses: int  # of the goal; -1 leaves them alone
+    known_as: frozenset[str] = frozenset()  # what else the sets may call this character, in lower case
 
 
 def from_manifests(bench: Bench, notes: list[str]) -> list[Role]:
@@ -63,9 +67,17 @@ def from_manifests(bench: Bench, notes: list[str]) -> list[Role]:
                     goal=portraits.goal,
                     age=pair.goal.age,
                     glasses=GLASSES.index(pair.goal.glasses),
+                    known_as=_names_of(pair),
                 )
             )
     return cast
+
+
+def _names_of(pair: Pair) -> frozenset[str]:
+    """The character's names and, of the boards' queries, its tags, which the scrapers take for identities."""
+    sides = (pair.start, pair.goal)
+    tags = [q.query.split()[0] for side in sides for q in side.find if q.source in BOARDS]
+    return frozenset(name.lower() for name in (*(side.character for side in sides), *tags))
 
 
 def from_sets(bench: Bench, domain: str) -> list[Role]:
@@ -105,21 +117,43 @@ class Strangers:
 
 
 def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers:
-    """Up to `STRANGERS` faces of other people, the nearest in age; none without a face of the domain."""
+    """Up to `STRANGERS` faces of other people, the nearest in age; none without a face of the domain.
+
+    Nobody is a stranger who bears one of the character's names, or whose face is nearly one of its pictures.
+    """
     if pool is None or role.domain not in pool.domains or not len(role.goal):
         return Strangers(rows=np.zeros(0, np.intp), furthest=float("nan"))
-    mine = pool.identities.index(role.name) if role.name in pool.identities else -2
-    rows = np.flatnonzero((pool.domain == pool.domains.index(role.domain)) & (pool.identity != mine))
+    mine = [i for i, name in enumerate(pool.identities) if _is(role, name)]
+    here = pool.domain == pool.domains.index(role.domain)
+    rows = np.flatnonzero(here & ~np.isin(pool.identity, mine))
     gender = int(role.start.gender[0])
     off = np.abs(pool.age[rows] - role.age)
     far = ~(off <= ABOUT)  # unknown ages come after near ones
     other = (pool.gender[rows] != gender) & (pool.gender[rows] >= 0) & (gender >= 0)
     lots = np.random.default_rng(seed).permutation(len(rows))
     order = np.lexsort((lots, np.where(np.isfinite(off), off, np.inf), other, far))
-    chosen = _one_of_each(pool, rows[order])[:STRANGERS]
+    chosen = _not_drawn_twice(pool, role, _one_of_each(pool, rows[order])[: STRANGERS + SPARE])[:STRANGERS]
     differ = np.abs(pool.age[chosen] - role.age)
     furthest = float(np.nanmax(differ)) if np.isfinite(differ).any() else float("nan")
     return Strangers(rows=chosen, furthest=furthest)
+
+
+def _is(role: Role, identity: str) -> bool:
+    """Identities of scraped sets are "source/name"."""
+    return identity == role.name or identity.rpartition("/")[2].lower() in role.known_as
+
+
+def _not_drawn_twice(pool: FaceArray, role: Role, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The rows whose face is not nearly one of the character's own pictures."""
+    own = [*role.start.pixels, *role.goal.pixels]
+    faces = [*own, *np.asarray(pool.select(rows).pixels)]
+    hashes = b"".join(map(difference_hash, faces))
+    same = {
+        second - len(own)
+        for first, second in near_duplicates(np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES))
+        if first < len(own) <= second
+    }
+    return np.delete(rows, sorted(same))
 
 
 def _one_of_each(pool: FaceArray, rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -16,10 +16,16 @@ A manifest is a TOML file about one work (`eval/canon/*.toml`; no picture comes 
     character = "Conan Edogawa"
     age = 7
     glasses = "clear"           # none, clear or dark
-    find = [{ source = "danbooru", query = "edogawa_conan solo" }]      # also options = { name = "value" }
+    find = [
+        { source = "danbooru", query = "edogawa_conan solo" },
+        { source = "anilist", query = "Conan Edogawa", limit = 1, options = { what = "character" } },
+    ]                           # limit (pictures) and options (of the source) may be left out
 
     [pair.to]                   # as from; with reference = false it is shown and not scored
     ...
+
+A query belongs to the side whose age alone it shows. Where none does, `find` is left out, and the pictures
+are the user's own.
 """
 
 from __future__ import annotations
@@ -43,6 +49,7 @@ class Query:
     source: str
     query: str
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of the source
+    limit: int | None = None  # pictures at most, where the source's first answers alone are right
 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
@@ -121,13 +128,14 @@ def _side(table: _Table) -> Side:
     found = []
     for values in table.values.get("find", []):
         query = _Table(table.path, values, f"{table.at}find: ")
-        query.only("source", "query", "options")
+        query.only("source", "query", "options", "limit")
         options = query.inner("options") if "options" in query.values else None
         found.append(
             Query(
                 source=query.text("source"),
                 query=query.text("query"),
                 options={key: options.text(key) for key in options.values} if options else {},
+                limit=query.count("limit") if "limit" in query.values else None,
             )
         )
     return Side(
@@ -168,6 +176,12 @@ class _Table:
                 f"{self.path}: {self.at}{key} must be a number from 0 to {most:g}, not {value!r}"
             )
         return float(value)
+
+    def count(self, key: str) -> int:
+        value = self._value(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError(f"{self.path}: {self.at}{key} must be a whole number from 1 on, not {value!r}")
+        return value
 
     def word(self, key: str, known: Collection[str]) -> str:
         value = self.text(key)

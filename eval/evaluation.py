@@ -47,7 +47,8 @@ class Evaluation:
         `schema` (int); `facts` as above; `notes` (list of text); `scores`: a list of flat rows with
         `protocol`, `domain`, `case`, `subject`, `role` (ager, floor, ceiling, embedder), `metric`, `backend`,
         `value`, `low` and `high` (the 95% interval), `n` (pictures or pairs), `identities` (persons
-        resampled), `better` (1 higher, -1 lower, 0 neither) and `percent` (the value is a share); `curves`:
+        resampled), `better` (1 higher, -1 lower, 0 neither) and `percent` (the value is a share). Behind
+        those of all characters of `canon` stand those of each, whose `case` is "NAME: TITLE". `curves`:
         judged age, mean `y` and quartiles `low` and `high`, at the asked ages `x`; `confusions`: `counts` of
         asked (or true) against judged `words`; `comparisons`: ager `a` less ager `b` on the same faces, with
         `difference` and its interval, `effect` (Cohen's d over persons), `p` (sign flips, corrected by Holm
@@ -71,7 +72,7 @@ class Evaluation:
         rows = (
             _plain(score) | {"better": score.better, "percent": score.percent} | _plain(score.estimate)
             for result in self.results
-            for score in result.scores
+            for score in (*result.scores, *result.details)
         )
         return [{name: row[name] for name in COLUMNS} for row in rows]
 

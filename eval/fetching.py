@@ -41,6 +41,8 @@ def fetch_pictures(
 ) -> Iterator[Fetched]:
     """Ask every query of these pairs for up to `limit` pictures and put them where the protocol looks.
 
+    A query with a smaller limit of its own keeps to that.
+
     A source that refuses, does not answer or wants a key that is not there is a `problem`, and the others
     are asked all the same. Stopped anywhere, the same call goes on.
     """
@@ -58,7 +60,7 @@ def fetch_pictures(
                         client=client_of(source),
                         options=query.options,
                         keys=keys_of(source),
-                        limit=limit,
+                        limit=min(limit, query.limit or limit),
                     )
                 except NenrinError as error:
                     problem = str(error)

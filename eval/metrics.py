@@ -24,6 +24,8 @@ DISTANCE = "perceptual distance to the true face"
 PERCEPTUAL_RECOVERY = "perceptual recovery"
 BEST_GAIN = "identity gain towards the nearest true face"
 BEST_DISTANCE = "perceptual distance to the nearest true face"
+IDENTITY_DISTANCE = "identity distance to the true face"
+BEST_IDENTITY_DISTANCE = "identity distance to the nearest true face"
 TRUE_RANK = "rank of the true face, of 100"
 TRUE_AUC = "true face nearer than a stranger's"
 
@@ -44,7 +46,8 @@ HIGHER = {
     TRUE_AUC, AS_ASKED, DIVERSITY, OWN_DOMAIN,
 }  # fmt: skip
 LOWER = {
-    AGE_ERROR, AGE_RATIO, EER, DISTANCE, BEST_DISTANCE, TRUE_RANK, UNASKED, CALIBRATION, KID, FID,
+    AGE_ERROR, AGE_RATIO, EER, DISTANCE, BEST_DISTANCE, IDENTITY_DISTANCE, BEST_IDENTITY_DISTANCE, TRUE_RANK,
+    UNASKED, CALIBRATION, KID, FID,
 }  # fmt: skip
 SHARES = {
     SAME, GENDER_KEPT, EER, TAR, TRUE_AUC, AS_ASKED, UNASKED, CALIBRATION, OWN_DOMAIN, SHARPNESS, DIVERSITY,

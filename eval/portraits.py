@@ -2,6 +2,9 @@
 
 Where no face can be found in a drawing, `DIR/points.csv` may give its five points: a column `file` (the path
 below DIR) and the ten columns of `nenrin build`'s folders, left_eye_x to mouth_right_y, in pixels.
+
+A face that lies on both sides is of one of the two ages at most, and would be what is aged and what is true
+at once: it is taken from neither.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nenrin.domains.align import align, frame_mask
+from nenrin.domains.duplicates import HASH_BYTES, difference_hash, near_duplicates
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.domains.find import Finder, MTCNNFinder, main_face, open_picture
 from nenrin.domains.importers.base import POINT_COLUMNS, Points, points_of, read_table
@@ -67,20 +71,23 @@ class Album:
         notes: list[str] = []
         start = self._side(pair, "from", pair.start, notes)
         goal = self._side(pair, "to", pair.goal, notes) if pair.goal.reference else Batch.empty(self._size)
+        start, goal = _apart(pair, start, goal, notes)
+        for word, side, batch in (("from", pair.start, start), ("to", pair.goal, goal)):
+            if not len(batch) and side.reference:
+                notes.append(f"{pair.name}: no picture of {side.character} in {Path(pair.name) / word}")
         return Portraits(start=start, goal=goal, notes=notes)
 
     def _side(self, pair: Pair, word: str, side: Side, notes: list[str]) -> Batch:
-        folder = self._folder / pair.name / word
-        pictures, points = [], []
-        for path in _pictures(folder):
+        pictures, points, names = [], [], []
+        for path in _pictures(self._folder / pair.name / word):
             try:
                 picture = open_picture(path)
                 points.append(self._five(path, picture))
                 pictures.append(picture)
+                names.append(path.relative_to(self._folder).as_posix())
             except NenrinError as error:
                 notes.append(f"{pair.name}: {error}")
         if not pictures:
-            notes.append(f"{pair.name}: no picture of {side.character} in {Path(pair.name) / word}")
             return Batch.empty(self._size)
         pixels, frames = align(pictures, np.stack(points), self._size)
         count = len(pixels)
@@ -93,6 +100,7 @@ class Album:
             gender=np.full(count, GENDERS.index(pair.gender)) if pair.gender else None,
         )
         batch.masks = frame_mask(frames, self._size)
+        batch.picture = np.array(names)
         return batch
 
     def _five(self, path: Path, picture: Image.Image) -> NDArray[np.float32]:
@@ -105,3 +113,16 @@ class Album:
         if not found:
             raise NenrinError(f"no face was found in {name}: give its five points in {POINTS_FILE}")
         return main_face(found, picture.size).points
+
+
+def _apart(pair: Pair, start: Batch, goal: Batch, notes: list[str]) -> tuple[Batch, Batch]:
+    """Both sides without the faces that lie, or nearly lie, on both; each is noted."""
+    pixels = [*start.pixels, *goal.pixels]
+    hashes = np.frombuffer(b"".join(map(difference_hash, pixels)), np.uint8).reshape(-1, HASH_BYTES)
+    names = [*start.picture.tolist(), *goal.picture.tolist()]
+    keep = np.ones(len(pixels), dtype=bool)
+    for first, second in sorted(near_duplicates(hashes)):
+        if first < len(start) <= second:
+            keep[[first, second]] = False
+            notes.append(f"{pair.name}: {names[first]} and {names[second]} show one face: neither is used")
+    return start.take(keep[: len(start)]), goal.take(keep[len(start) :])

@@ -60,6 +60,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         series=list(series.values()),
         plots={r.protocol: _plots(r, series) for r in evaluation.results},
         tables={r.protocol: tables(r.scores) for r in evaluation.results},
+        details={r.protocol: tables(_by_first(r.details)) for r in evaluation.results},
         grouped={r.protocol: _grouped(r.strips) for r in evaluation.results},
         comparisons={
             r.protocol: [c for c in evaluation.comparisons if c.protocol == r.protocol]
@@ -173,6 +174,12 @@ def _by_subject(scores: Sequence[Score], metric: str) -> dict[str, Score]:
         if score.metric == metric:
             found.setdefault(score.subject, score)
     return found
+
+
+def _by_first(scores: Sequence[Score]) -> list[Score]:
+    """By the first backend of each metric: the others' are in metrics.json."""
+    first = {s.metric: s.backend for s in reversed(scores)}
+    return [s for s in scores if s.backend == first[s.metric]]
 
 
 def _grouped(strips: Sequence[Strip]) -> dict[str, dict[str, list[Strip]]]:

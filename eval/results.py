@@ -124,6 +124,9 @@ class Result:
     question: str
     method: str  # how it was measured, for the reader of the report
     scores: list[Score] = dataclasses.field(default_factory=list)
+    details: list[Score] = dataclasses.field(
+        default_factory=list
+    )  # the same, each character a case of its own
     curves: list[Curve] = dataclasses.field(default_factory=list)
     confusions: list[Confusion] = dataclasses.field(default_factory=list)
     strips: list[Strip] = dataclasses.field(default_factory=list)

@@ -21,17 +21,22 @@ from nenrin.eval.baselines import CopyAger
 from nenrin.eval.bench import Bench, CanonOptions, Contender
 from nenrin.eval.canon_twins import MANIFEST, PICTURES, draw_characters
 from nenrin.eval.characters import read_manifest, read_manifests, shipped
+from nenrin.eval.evaluation import Evaluation
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.nets import to_tensor
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.portraits import POINTS_FILE, Album
+from nenrin.eval.protocols import canon
 from nenrin.eval.protocols.canon import AS_IF, CHANCE, CHARACTERS, Canon
+from nenrin.eval.protocols.scenes import OTHER
 from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
+from nenrin.scrapers.source import resolve
+from nenrin.scrapers.sources import source_named
 from tests.web import Web, picture
 
 SIZE, COUNT = 48, 5
@@ -116,9 +121,25 @@ def test_shipped_manifests_name_who_the_issue_is_about() -> None:
         17,
         "none",
     )
+
+
+def test_no_manifest_asks_the_same_on_both_sides() -> None:
+    pairs = read_manifests(shipped())
     for pair in pairs:
-        sides = (pair.start, pair.goal) if pair.goal.reference else (pair.start,)
-        assert all(side.find and all(q.source and q.query for q in side.find) for side in sides), pair.name
+        young, old = ({(q.source, q.query.lower()) for q in side.find} for side in (pair.start, pair.goal))
+        assert not young & old, pair.name
+    assert sum(bool(pair.start.find and pair.goal.find) for pair in pairs) >= 12
+
+
+def test_every_query_is_one_that_its_source_understands() -> None:
+    queries = [q for pair in read_manifests(shipped()) for side in (pair.start, pair.goal) for q in side.find]
+    for query in queries:
+        resolve(source_named(query.source), query.options)  # raises for an option that the source has not
+        if query.source == "danbooru":
+            assert len(query.query.split()) <= 2  # of a free account
+    portraits = [q for q in queries if q.source == "anilist"]
+    assert len(portraits) >= 12
+    assert all(q.options == {"what": "character"} and q.limit == 1 for q in portraits)
 
 
 def _manifest(path: Path, text: str) -> Path:
@@ -126,6 +147,7 @@ def _manifest(path: Path, text: str) -> Path:
     return path
 
 
+FIND = '{ source = "anilist", query = "A", limit = 0 }'
 GOOD = """series = "S"
 by = "B"
 since = 1990
@@ -151,6 +173,11 @@ to = { character = "B", age = 17, glasses = "none" }
         ("[[pair]]", "[pair]", "names no [[pair]]"),
         ('series = "S"', "series = 5", "series must be a text, not 5"),
         ("since = 1990", "since = ", "is not valid TOML"),
+        (
+            'glasses = "none" }\nto',
+            f'glasses = "none", find = [{FIND}] }}\nto',
+            "find: limit must be a whole number",
+        ),
     ],
 )
 def test_wrong_manifest_is_one_line_that_says_where(tmp_path: Path, old: str, new: str, words: str) -> None:
@@ -213,6 +240,9 @@ def test_who_knows_the_story_comes_first_and_who_does_nothing_does_not(
     assert value("oracle", metrics.GAIN) > 0.1
     assert value("copy", metrics.IDENTITY_RECOVERY) == 0
     assert value("oracle", metrics.IDENTITY_RECOVERY) >= 1  # it returns one of the references themselves
+    _check_details(result)
+    assert value(OTHER.name, metrics.GAIN) > 0  # another view of the older self beats the child
+    assert value(OTHER.name, metrics.DISTANCE) < value("copy", metrics.DISTANCE)
     assert _by(result, role="ceiling", metric=metrics.TRUE_RANK).estimate.identities == COUNT
     estimate = _by(result, subject="oracle", metric=metrics.GAIN).estimate
     assert (estimate.n, estimate.identities) == (COUNT * PICTURES, COUNT)
@@ -220,6 +250,42 @@ def test_who_knows_the_story_comes_first_and_who_does_nothing_does_not(
     assert {age for age, _ in oracle.told} == {pair.goal.age for pair in pairs}
     assert {worn for _, worn in oracle.told} == {0}
     assert len(result.strips) == COUNT
+
+
+def _check_details(result: Result) -> None:
+    """Every character has a row of its own for every metric, and the whole's numbers are their means."""
+    cases = {score.case for score in result.details}
+    assert len(cases) == COUNT
+    assert any(case.startswith("twin-000: twin 0, ") for case in cases)
+    for subject in ("oracle", "copy", OTHER.name):
+        for metric in (
+            metrics.GAIN,
+            metrics.BEST_GAIN,
+            metrics.DISTANCE,
+            metrics.BEST_DISTANCE,
+            metrics.TRUE_RANK,
+        ):
+            each = [s.estimate for s in result.details if (s.subject, s.metric) == (subject, metric)]
+            whole = _by(result, subject=subject, metric=metric, case=CHARACTERS).estimate
+            assert [one.n for one in each] == [PICTURES] * COUNT
+            assert np.mean([one.value for one in each]) == pytest.approx(whole.value)
+    of = {(s.case, s.subject, s.metric): s.estimate.value for s in result.details}
+    for case in cases:  # a gain is what the distance of the unaged input loses
+        away = [of[case, subject, metrics.IDENTITY_DISTANCE] for subject in ("copy", "oracle")]
+        assert away[0] - away[1] == pytest.approx(of[case, "oracle", metrics.GAIN])
+        assert of[case, "oracle", metrics.BEST_IDENTITY_DISTANCE] == pytest.approx(0, abs=1e-6)
+    rows = Evaluation(results=[result], comparisons=[], notes=[], facts={}).rows()
+    assert len(rows) == len(result.scores) + len(result.details)
+    assert all(row["identities"] == 1 and row["low"] is None for row in rows if row["case"] in cases)
+
+
+def test_a_character_that_is_not_shown_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canon, "ALL_SHOWN", COUNT - 1)
+    result = Canon().run(_bench(tmp_path, None, CanonOptions(pictures=folder, manifests=[folder / MANIFEST])))
+    assert len(result.strips) == COUNT - 1
+    assert f"manga: the first {COUNT - 1} characters are shown; not twin-{COUNT - 1:03d}" in result.notes
 
 
 def test_rank_of_a_face_that_is_nobody_is_chance(pool: FaceArray) -> None:
@@ -247,6 +313,29 @@ def test_rank_of_a_face_that_is_nobody_is_chance(pool: FaceArray) -> None:
     assert np.mean(ranks) == pytest.approx(CHANCE, abs=3 * 29 / math.sqrt(30))
 
 
+def test_a_character_is_no_stranger_to_itself(pool: FaceArray) -> None:
+    """Neither under the name that the sets have for it, nor where its very picture lies in them unnamed."""
+    manga = Batch.of(pool.select(pool.domain == pool.domains.index("manga")))
+    role = cast.Role(
+        name="conan-shinichi",
+        title="",
+        domain="manga",
+        start=manga.take([0]),
+        goal=manga.take([20]),
+        age=float(manga.age[20]),
+        glasses=-1,
+    )
+    gone = {str(manga.person[20])}
+    others = set(Batch.of(pool.select(cast.strangers(pool, role, 0).rows)).person)
+    assert not others & gone
+    named = sorted(others)[0]
+    role.known_as = frozenset({named.rpartition("/")[2].lower()})
+    found = cast.strangers(pool, role, 0)
+    others = set(Batch.of(pool.select(found.rows)).person)
+    assert named not in others
+    assert len(others) == cast.STRANGERS
+
+
 def test_strangers_are_of_about_the_age(pool: FaceArray) -> None:
     manga = Batch.of(pool.select(pool.domain == pool.domains.index("manga")))
     role = cast.Role(
@@ -254,7 +343,8 @@ def test_strangers_are_of_about_the_age(pool: FaceArray) -> None:
     )
     found = cast.strangers(pool, role, 0)
     mine = (manga.gender == manga.gender[0]) & (np.abs(manga.age - 40) <= cast.ABOUT)
-    assert set(manga.person[mine]) <= set(Batch.of(pool.select(found.rows)).person)
+    near = set(manga.person[mine]) - {manga.person[0]}  # whose own pictures are the character's
+    assert near <= set(Batch.of(pool.select(found.rows)).person)
     assert not len(cast.strangers(pool, cast.Role(**{**_fields(role), "domain": "painting"}), 0).rows)
     assert not len(cast.strangers(None, role, 0).rows)
 
@@ -303,6 +393,36 @@ def test_no_pictures_at_all_say_who_is_known(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="does not exist"):
         Canon().run(_bench(tmp_path, None, CanonOptions(pictures=tmp_path / "none")))
+
+
+def test_a_face_on_both_sides_is_taken_from_neither(folder: Path, tmp_path: Path) -> None:
+    """Once the same file, and once the same drawing saved anew by somebody else."""
+    import shutil
+
+    pictures = tmp_path / "pictures"
+    shutil.copytree(folder, pictures)
+    table = (pictures / POINTS_FILE).read_text()
+    for young, old in (
+        ("twin-000/from/1.png", "twin-000/to/same.png"),
+        ("twin-001/to/2.png", "twin-001/from/again.jpg"),
+    ):
+        with Image.open(pictures / young) as picture:
+            picture.save(pictures / old, quality=80)
+        table += (
+            next(line for line in table.splitlines() if line.startswith(young)).replace(young, old) + "\n"
+        )
+    (pictures / POINTS_FILE).write_text(table)
+    album = Album(pictures, SIZE)
+    first, second, third = (album.open(pair) for pair in read_manifest(pictures / MANIFEST)[:3])
+    assert first.notes == [
+        "twin-000: twin-000/from/1.png and twin-000/to/same.png show one face: neither is used"
+    ]
+    assert second.notes == [
+        "twin-001: twin-001/from/again.jpg and twin-001/to/2.png show one face: neither is used"
+    ]
+    assert (len(first.start), len(first.goal)) == (PICTURES - 1, PICTURES)
+    assert (len(second.start), len(second.goal)) == (PICTURES, PICTURES - 1)
+    assert (len(third.start), len(third.goal), third.notes) == (PICTURES, PICTURES, [])
 
 
 def test_wrong_points_are_one_line(folder: Path, tmp_path: Path) -> None:
@@ -359,6 +479,7 @@ def test_people_of_fgnet_play_characters(shared_data: Path, tmp_path: Path) -> N
 
 def _found_on(path: Path, web: Web) -> Path:
     """A work of one pair, whose first side two sources know and whose second none does."""
+    options = f'{{ base = "{web.url}/graphql", what = "character" }}'
     path.write_text(
         f"""
 series = "Detective Conan"
@@ -373,7 +494,7 @@ age = 7
 glasses = "clear"
 find = [
     {{ source = "danbooru", query = "edogawa_conan" }},
-    {{ source = "anilist", query = "Conan", options = {{ base = "{web.url}/graphql", what = "character" }} }},
+    {{ source = "anilist", query = "Conan", limit = 2, options = {options} }},
 ]
 [pair.to]
 character = "Shinichi Kudo"
@@ -391,7 +512,7 @@ def test_canon_fetch_places_pictures_and_lists_what_is_missing(
     with Web() as web:
         characters = [
             {"id": i, "name": {"full": "Conan"}, "image": {"large": web.serve(f"/{i}.png", picture(i))}}
-            for i in (1, 2)
+            for i in (1, 2, 3)
         ]
         page = {"pageInfo": {"hasNextPage": False}, "characters": characters}
         web.serve("/graphql", {"data": {"Page": page}})
@@ -403,6 +524,7 @@ def test_canon_fetch_places_pictures_and_lists_what_is_missing(
         said = capsys.readouterr().out
         assert "conan-shinichi/from: 0 new from danbooru (edogawa_conan): danbooru wants your own key" in said
         assert "conan-shinichi/from: 2 new from anilist" in said
+        assert "conan-shinichi/to: no source shows this age alone; put your own pictures there" in said
         assert "2 pictures in conan-shinichi/from, 0 in conan-shinichi/to" in said
         placed = sorted((pictures / "conan-shinichi" / "from").iterdir())
         assert [Image.open(path).size for path in placed] == [(16, 16)] * 2

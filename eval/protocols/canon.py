@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nenrin.eval.baselines import CopyAger
 from nenrin.eval.bench import Bench, Sheet
 from nenrin.eval.cast import STRANGERS, Role, Strangers, from_manifests, from_sets, strangers
-from nenrin.eval.protocols.scenes import FEW, Scene, identity, likeness
-from nenrin.eval.results import Result, Strip, StripRow
+from nenrin.eval.metrics import GAIN
+from nenrin.eval.protocols.scenes import FEW, Scene, details, identity, likeness
+from nenrin.eval.results import Result, Strip, StripRow, Who
 from nenrin.eval.subjects import Batch, Pixels
 from nenrin.eval.wording import minus
 from nenrin.ground import NenrinError
 
 CHARACTERS, AS_IF = "characters", "people of the sets, as if they were characters"
 CHANCE = (STRANGERS + 2) / 2  # mean rank of one among so many strangers
-ALL_SHOWN = 16  # characters; of the sets' people only as many as the report shows
+ALL_SHOWN = 60  # characters; of the sets' people only as many as the report shows
 
 
 class Canon:
@@ -36,9 +38,10 @@ class Canon:
                 "given on average over these and for the nearest. The rank is that of the nearest true "
                 f"picture among {STRANGERS} strangers of the same domain and gender, the nearest in age, by "
                 f"similarity to the outcome: 1 is first, {CHANCE:.0f} is chance. The last share is how often "
-                "a true picture is nearer than a stranger's, 50% by chance. The ceiling is another official "
-                "picture of the same age. Characters, not pictures, are resampled. Persons of the sets who "
-                "have pictures at two ages are scored likewise, in tables of their own."
+                "a true picture is nearer than a stranger's, 50% by chance. The ceiling puts another "
+                "official picture of the same age in the place of the outcome, where there are two. "
+                "Characters, not pictures, are resampled; what was found of each stands at the end. Persons "
+                "of the sets who have pictures at two ages are scored likewise, in tables of their own."
             ),
         )
         cast = from_manifests(bench, result.notes)
@@ -69,9 +72,14 @@ def _answer(bench: Bench, result: Result, domain: str, case: str, cast: Sequence
         crowd = Batch.empty(bench.size) if pool is None else Batch.of(pool.select(rows))
         identity(bench, sheet, scored, crowd.pixels)
         likeness(bench, sheet, scored)
+        if case == CHARACTERS:
+            result.details += details(sheet, scored)
         said = [o for role, o in zip(cast, found, strict=True) if len(role.goal)]
         result.notes += [f"{domain}, {case}: {text}" for text in _said_of_strangers(said)]
     shown = scenes[: bench.shown if case == AS_IF else ALL_SHOWN]
+    if case == CHARACTERS and len(shown) < len(scenes):
+        left = ", ".join(scene.role.name for scene in scenes[len(shown) :])
+        result.notes.append(f"{domain}: the first {len(shown)} characters are shown; not {left}")
     result.strips += [_strip(bench, domain, scene) for scene in shown]
 
 
@@ -98,20 +106,20 @@ def _said_of_strangers(found: Sequence[Strangers]) -> list[str]:
 
 def _strip(bench: Bench, domain: str, scene: Scene) -> Strip:
     role = scene.role
-    names = [c.name for c in bench.contenders if c.name != "copy"]
+    shown = [c for c in bench.contenders if c.name != CopyAger.name]
     goal = [role.goal.pixels[0]] if len(role.goal) else []
     return Strip(
         protocol=Canon.name,
         domain=domain,
         title=role.title if goal else f"{role.title} (no reference: shown, not scored)",
-        columns=["input", *names, *["the official one" for _ in goal]],
+        columns=["input", *(c.name for c in shown), *["the official one" for _ in goal]],
         rows=[
             StripRow(
                 label="",
-                pictures=[role.start.pixels[0], *(scene.outputs[name][0] for name in names), *goal],
+                pictures=[role.start.pixels[0], *(scene.outputs[c.name][0] for c in shown), *goal],
                 captions=[
                     f"{role.start.age[0]:.0f} years",
-                    *(_said_of(scene, name) for name in names),
+                    *(_said_of(bench, scene, c.who) for c in shown),
                     *[f"{a:.0f} years" for a in role.goal.age[:1]],
                 ],
             )
@@ -119,6 +127,6 @@ def _strip(bench: Bench, domain: str, scene: Scene) -> Strip:
     )
 
 
-def _said_of(scene: Scene, name: str) -> str:
-    gain = scene.gains.get(name)
+def _said_of(bench: Bench, scene: Scene, who: Who) -> str:
+    gain = scene.values.get((who, GAIN, bench.embedders[0].name)) if bench.embedders else None
     return f"asked {scene.role.age:.0f}" if gain is None else minus(f"gain {gain[0]:+.2f}")

@@ -117,6 +117,10 @@ def _fetch(
         what = f"{one.pair.name}/{one.side}: {one.placed} new from {one.query.source} ({one.query.query})"
         typer.echo(f"{what}{': ' if one.problem else ''}{one.problem}")
     for pair in pairs:
+        for side, who in (("from", pair.start), ("to", pair.goal)):
+            if who.reference and not who.find:
+                typer.echo(f"{pair.name}/{side}: no source shows this age alone; put your own pictures there")
+    for pair in pairs:
         typer.echo(_counted(pictures, pair))
     if not any(sum(count_pictures(pictures, pair)) for pair in pairs):
         raise NenrinError(f"no picture could be fetched into {pictures}")
