@@ -388,6 +388,9 @@ def test_report_in_a_narrow_window_and_on_paper(report: tuple[Evaluation, Path])
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(address, timeout=90_000)
         width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        page.evaluate(  # those further down are loaded when they are scrolled to
+            "Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode(); }))"
+        )
         shown = page.evaluate("[...document.images].filter(image => image.naturalWidth > 0).length")
         printed = page.pdf(format="A4")
         browser.close()
