@@ -197,8 +197,21 @@ def embedder(spec: str) -> Embedder:
     """An embedder by word or file: "pixels", "facenet", facenet's FILE.pt, or FILE.onnx.
 
     An ONNX file named after a preset gets the preset's preprocessing, any other that of ArcFace. Raises
-    `UsageError` and `NenrinError` as the classes do.
+    `UsageError` and `NenrinError` as the classes do, and `NenrinError` for one that does not embed faces.
     """
+    opened = _open(spec)
+    try:
+        vectors = opened.embed(torch.zeros(2, 3, ARCFACE_SIZE, ARCFACE_SIZE))
+    except NenrinError:
+        raise
+    except Exception as error:  # whatever the runtime says of a network that cannot take a face
+        raise NenrinError(f"{spec} cannot be run on a face: {_first_line(error)}") from None
+    if vectors.ndim != 2 or len(vectors) != 2 or vectors.shape[1] < 2 or not vectors.isfinite().all():
+        raise NenrinError(f"{spec} gave {list(vectors.shape)} numbers for 2 faces: not an embedder")
+    return opened
+
+
+def _open(spec: str) -> Embedder:
     path = Path(spec)
     if spec == PixelEmbedder.name:
         return PixelEmbedder()

@@ -12,7 +12,7 @@ from typing import Any
 from nenrin.domains.array import pack
 from nenrin.domains.face import Split
 from nenrin.domains.faceset import FaceSet
-from nenrin.eval import paired, panel
+from nenrin.eval import distributions, paired, panel
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
 from nenrin.eval.bench import Bench, CanonOptions, Contender, EvalProtocol
 from nenrin.eval.evaluation import Evaluation
@@ -37,6 +37,7 @@ PROTOCOLS = {
     "audit": "Audit",
 }
 ALL = "all"
+EMBEDDERS = ("twins", PixelEmbedder.name)  # where none is named, or none of those named can be had
 
 
 def evaluate(
@@ -70,19 +71,20 @@ def evaluate(
     agers that differ by their seed alone, `notes` what the caller has to say of the agers. Judges, aged faces
     and features are kept in `cache` (by default beside `out`), so an evaluation that was killed goes on.
 
-    Raises `UsageError` for a word that is not known and `NenrinError` if an ager saw faces that it would be
-    scored by. What these sets cannot answer, and a backend that cannot be had, is reported in a line, and the
-    rest goes on.
+    Raises `UsageError` for a word or a file that is not known and `NenrinError` if an ager saw faces that it
+    would be scored by. What these sets cannot answer, and a backend that cannot be had, is reported in a
+    line, and the rest goes on.
     """
     from nenrin.eval.report import write_report
 
     asked = [_protocol(name) for name in dict.fromkeys(PROTOCOLS if ALL in protocols else protocols)]
     _check_names(agers, sets)
+    _check_words(features, canon or CanonOptions())
     panel.check_apart(sets, trained_on or {})
     cache = cache or out.parent / "cache"
     size = size or max(ager.size for ager in agers)
     said = list(notes)
-    chosen = _embedders(embedders or ("twins", PixelEmbedder.name), cache, said)
+    chosen = _embedders(embedders or EMBEDDERS, cache, said)
     distance = _perceptual(perceptual, said)
     arrays = cache / "arrays"
     judge_faces = panel.split_faces(sets, size=size, split="judge", cache=arrays)
@@ -131,9 +133,7 @@ def evaluate(
 def _answer(protocol: EvalProtocol, bench: Bench) -> Result:
     try:
         return protocol.run(bench)
-    except UsageError:
-        raise
-    except NenrinError as error:
+    except NenrinError as error:  # words were checked before: this is of the data, and the rest goes on
         return Result(
             protocol=protocol.name,
             question=protocol.question,
@@ -160,8 +160,22 @@ def _check_names(agers: Sequence[Subject], sets: Sequence[FaceSet]) -> None:
         raise UsageError(f"two agers are called {twice.pop()!r}: rename one of the run folders")
 
 
+def _check_words(features: str, canon: CanonOptions) -> None:
+    """What only one protocol reads, and late: a slip of the pen is said before the judges are trained."""
+    if features not in distributions.NAMES:
+        raise UsageError(f"unknown features {features!r}; {suggest(features, distributions.NAMES)}")
+    if canon.pictures is not None and not canon.pictures.is_dir():
+        raise UsageError(f"{canon.pictures} does not exist: --pictures takes a folder of pictures")
+    for manifest in canon.manifests:
+        if not manifest.is_file():
+            raise UsageError(f"{manifest} does not exist: --manifest takes a TOML file")
+
+
 def _embedders(words: Sequence[str], cache: Path, notes: list[str]) -> list[Embedder]:
-    """Those that can be had; a note for each other. A word that is not known is wrong use."""
+    """Those that can be had; a note for each other. A word that is not known is wrong use.
+
+    Where none of them can be had, `EMBEDDERS` take their place.
+    """
     found: list[Embedder] = []
     for word in dict.fromkeys(words):
         try:
@@ -170,6 +184,9 @@ def _embedders(words: Sequence[str], cache: Path, notes: list[str]) -> list[Embe
             raise
         except NenrinError as error:
             notes.append(f"an embedder was left out: {error}")
+    if not found and tuple(words) != EMBEDDERS:
+        notes.append(f"no embedder that was named could be had: {' and '.join(EMBEDDERS)} took their place")
+        return _embedders(EMBEDDERS, cache, notes)
     return found
 
 

@@ -1,18 +1,26 @@
-"""The report's first sentence: what was found, in words, with the numbers that carry it."""
+"""The report's first sentence: what was found, in words, with the numbers that carry it.
+
+Whatever was measured speaks, in the order in which our users ask: characters, people of the sets in their
+place, true later faces, ages, and only then the rest.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nenrin.eval.cast import STRANGERS
-from nenrin.eval.metrics import GAIN, PERCEPTUAL_RECOVERY, RANK, SAME, SLOPE, TRUE_RANK
-from nenrin.eval.protocols.canon import CHANCE, CHARACTERS, Canon
-from nenrin.eval.protocols.twins import SAME_VIEW
+from nenrin.eval import findings
+from nenrin.eval.metrics import RANK, SAME, SLOPE
+from nenrin.eval.protocols.ages import Ages
+from nenrin.eval.protocols.canon import AS_IF, CHARACTERS
+from nenrin.eval.protocols.ladder import Ladder
+from nenrin.eval.protocols.unseen import NEW, Unseen
 from nenrin.eval.results import Result, Score
+from nenrin.eval.verification import FAR
 from nenrin.eval.wording import number
 
 WELL = 0.75  # rank correlation, and share taken for the same person, from which words are kind
 MOVES = 0.5  # judged years for each asked one: less is the right order of hardly different faces
+ASKERS = ((Ages.name, ""), (Ladder.name, ""), (Unseen.name, NEW))  # protocol and case that ask for ages
 
 
 def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
@@ -20,47 +28,50 @@ def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
     every = [score for result in results for score in result.scores]
     pooled = {name for score in every for name in score.members}
     scores = [score for score in every if score.subject not in pooled]
-    agers = list(dict.fromkeys(s.subject for s in scores if s.role == "ager"))
-    if not agers:
-        return "Nothing could be measured.", []
-    ages = _first_backend([s for s in scores if s.protocol == "ages" and s.estimate.defined])
-    best = max(agers, key=lambda name: _merit(ages, name))
-    told = [t for name in agers for t in (_closer(scores, name), _recovered(scores, name)) if t]
-    famous, ranks = _became(scores)
-    mine = [s for s in ages if s.subject == best and s.role == "ager"]
-    follows, moves = _weakest(mine, RANK), _weakest(mine, SLOPE)
-    kept = _weakest(mine, SAME)
-    ages_well = None if follows is None or moves is None else follows >= WELL and moves >= MOVES
-    how = _HOW.get((ages_well, None if kept is None else kept >= WELL))
-    among = f"The best of {len(agers)}, {best}," if len(agers) > 1 else best
-    about = [] if how is None else [f"{among} {how}.", *_by_domain(mine)]
-    headline, *rest = [*famous, *about, *told] or ["Nothing could be measured."]
-    return headline, [*ranks, *rest]
+    told = [
+        *findings.canon(scores, CHARACTERS),
+        *findings.canon(scores, AS_IF),
+        *findings.longitudinal(scores),
+        *_ages(scores),
+        *findings.twins(scores),
+        *findings.unseen(scores),
+        *findings.quality(scores),
+    ]
+    headline, *rest = (
+        told or findings.anything(scores) or findings.embedders(scores) or ["Nothing could be measured."]
+    )
+    return headline, rest
 
 
-def _became(scores: Sequence[Score]) -> tuple[list[str], list[str]]:
-    """Do young characters become the official older ones? A sentence of the best ager, and its rank."""
-    mine = [s for s in scores if s.protocol == Canon.name and s.case == CHARACTERS]
-    gains = [s for s in mine if s.metric == GAIN and s.role == "ager" and s.estimate.defined]
-    if not gains:
-        return [], []
-    first = [s for s in gains if s.place == gains[0].place]
-    best = max(first, key=lambda s: s.estimate.value)
-    gain = best.estimate
-    nearer = "closer to" if gain.low > 0 else ("further from" if gain.high < 0 else "no closer to")
-    said = (
-        f"Aged by {best.subject}, {gain.identities} characters in {best.domain} are {nearer} their "
-        f"official other selves than left alone: {number(gain)} in similarity by {best.backend}."
-    )
-    ranks = {s.subject: s.estimate for s in mine if s.metric == TRUE_RANK and s.backend == best.backend}
-    if best.subject not in ranks:
-        return [said], []
-    alone = f", {number(ranks['copy'])} for the face left alone" if "copy" in ranks else ""
-    among = (
-        f"Among {STRANGERS} strangers the true face ranks {number(ranks[best.subject])} on average{alone}; "
-        f"chance would give {CHANCE:.0f}."
-    )
-    return [said], [among]
+def _ages(scores: Sequence[Score]) -> list[str]:
+    """Does the judged age follow the asked one, and is the person kept? The best ager, then its domains."""
+    ages = _asked(scores)
+    agers = list(dict.fromkeys(s.subject for s in ages))
+    best = max(agers, key=lambda name: _merit(ages, name), default="")
+    mine = [s for s in ages if s.subject == best]
+    follows, moves, kept = (_weakest(mine, metric) for metric in (RANK, SLOPE, SAME))
+    ages_well = None
+    if follows is not None and moves is not None:
+        ages_well = follows.estimate.value >= WELL and moves.estimate.value >= MOVES
+    how = _HOW.get((ages_well, None if kept is None else kept.estimate.value >= WELL))
+    if how is None:
+        return []
+    carried = []
+    if moves is not None:
+        carried.append(
+            f"judged to be {number(moves.estimate)} years older for each year asked in {moves.domain}, where "
+            "a face left alone gives 0"
+        )
+    if kept is not None:
+        carried.append(
+            f"{number(kept.estimate, percent=True)} taken for the same person in {kept.domain}, where "
+            f"strangers give {FAR:.0%}"
+        )
+    weakest = "at its weakest, " if len({s.domain for s in mine}) > 1 else ""
+    return [
+        f"{findings.named(ages, best)} {how}: {weakest}{', and '.join(carried)}.",
+        *_by_domain(mine),
+    ]
 
 
 _HOW = {  # (follows the age, keeps the person), None where that could not be measured
@@ -75,9 +86,23 @@ _HOW = {  # (follows the age, keeps the person), None where that could not be me
 }
 
 
-def _weakest(scores: Sequence[Score], metric: str) -> float | None:
-    """The value in the domain where it is lowest."""
-    return min((s.estimate.value for s in scores if s.metric == metric), default=None)
+def _asked(scores: Sequence[Score]) -> list[Score]:
+    """The agers' answers of the first protocol that asks for ages, by the first judge and embedder."""
+    for asker in ASKERS:
+        found: list[Score] = []
+        first: dict[tuple[str, str], str] = {}
+        for s in scores:
+            answers = (s.protocol, s.case) == asker and s.role == "ager" and s.estimate.defined
+            if answers and first.setdefault((s.domain, s.metric), s.backend) == s.backend:
+                found.append(s)
+        if any(s.metric in (RANK, SAME) for s in found):
+            return found
+    return []
+
+
+def _weakest(scores: Sequence[Score], metric: str) -> Score | None:
+    """The score of the domain where it is lowest."""
+    return min((s for s in scores if s.metric == metric), key=lambda s: s.estimate.value, default=None)
 
 
 def _by_domain(scores: Sequence[Score]) -> list[str]:
@@ -98,59 +123,7 @@ def _by_domain(scores: Sequence[Score]) -> list[str]:
     return sentences
 
 
-def _first_backend(scores: Sequence[Score]) -> list[Score]:
-    """For each metric the scores of the first judge or embedder of its domain alone."""
-    first: dict[tuple[str, str], str] = {}
-    for s in scores:
-        if s.role == "ager":
-            first.setdefault((s.domain, s.metric), s.backend)
-    return [s for s in scores if first.get((s.domain, s.metric)) == s.backend]
-
-
 def _merit(ages: Sequence[Score], name: str) -> float:
     """An ager is as good as the weakest of its virtues, in its weakest domain."""
     virtues = (RANK, SLOPE, SAME)
     return min((s.estimate.value for s in ages if s.subject == name and s.metric in virtues), default=-1)
-
-
-def _closer(scores: Sequence[Score], name: str) -> str:
-    """Does it bring persons of the sets closer to their true faces?"""
-    mine = [s for s in scores if s.protocol == "longitudinal" and s.subject == name and s.metric == GAIN]
-    if not mine:
-        return ""
-    mine = [s for s in mine if s.backend == mine[0].backend]
-    up = [s for s in mine if s.estimate.low > 0]
-    down = [s for s in mine if s.estimate.high < 0]
-    first = mine[0]
-    told = f"identity gain {number(first.estimate)} in {first.domain}, {first.case}, {first.backend}"
-    if len(up) == len(mine):
-        return f"{name} brings people closer to their true face in every case measured ({told})."
-    if up:
-        return f"{name} brings people closer to their true face in {len(up)} of {len(mine)} cases ({told})."
-    if len(down) == len(mine):
-        return f"{name} leads people away from their true face: leaving them alone is better ({told})."
-    return f"{name} does not bring people closer to their true face than leaving them alone ({told})."
-
-
-def _recovered(scores: Sequence[Score], name: str) -> str:
-    """How far does it go where the truth is a known picture?"""
-    mine = [
-        s
-        for s in scores
-        if s.protocol == "twins"
-        and s.subject == name
-        and s.metric == PERCEPTUAL_RECOVERY
-        and s.case.endswith(SAME_VIEW)
-        and s.estimate.defined
-    ]
-    if not mine:
-        return ""
-    low, high = (of(mine, key=lambda s: s.estimate.value) for of in (min, max))
-    told = f"{number(high.estimate, percent=True)} ({high.domain}, {high.case.removesuffix(SAME_VIEW)})"
-    if low is not high:
-        rest = f"{number(low.estimate, percent=True)} ({low.domain}, {low.case.removesuffix(SAME_VIEW)})"
-        told = f"between {rest} and {told}"
-    return (
-        f"Where the truth is known exactly, {name} goes {told} of the way to it by {high.backend}; 0 is a "
-        "face left alone, below 0 is away from the truth."
-    )

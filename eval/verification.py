@@ -86,19 +86,13 @@ def _verify(
     return Verification(
         threshold=threshold,
         strangers=len(impostor),
-        auc=mean(_beaten(genuine, impostor), person),
+        auc=mean(matching.beaten(genuine, impostor), person),
         eer=_equal_error(genuine, impostor, person, seed=seed, resamples=resamples),
         tar=mean(accepted, person),
         accepted=mean(accepted[near], person[near]),
         near=accepted[near],
         near_persons=person[near],
     )
-
-
-def _beaten(genuine: Floats, ordered: Floats) -> Floats:
-    """The chance that each genuine pair beats a pair of strangers; its mean is the AUC."""
-    both = np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")
-    return both / (2 * max(len(ordered), 1))
 
 
 def _equal_error(

@@ -391,7 +391,7 @@ def test_no_pictures_at_all_say_who_is_known(tmp_path: Path) -> None:
     with pytest.raises(NenrinError, match=r"--pictures DIR.*pairs of .* works are known") as caught:
         Canon().run(_bench(tmp_path, None, CanonOptions()))
     assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(NenrinError, match="does not exist"):
         Canon().run(_bench(tmp_path, None, CanonOptions(pictures=tmp_path / "none")))
 
 

@@ -119,6 +119,26 @@ def test_onnx_that_is_no_embedder_is_one_line(tmp_path: Path) -> None:
         net.embed(torch.zeros(2, 3, 16, 16))
 
 
+def test_onnx_that_fails_when_run_is_one_line_when_it_is_opened(tmp_path: Path) -> None:
+    whole_batch = _write_onnx(tmp_path / "mean.onnx", ["n", 3, "h", "w"], mean=True)
+    with pytest.raises(NenrinError, match="1 vectors for 2 faces: not an embedder"):
+        embedder(str(whole_batch))
+    # Any picture may come by its signature, and only one of 8 x 8 fits its layers.
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    graph = helper.make_graph(
+        [node],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [helper.make_tensor("shape", TensorProto.INT64, [2], [2, 3 * 8 * 8])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "eight.onnx"))
+    with pytest.raises(NenrinError, match=r"eight.onnx cannot be run on a face: ") as caught:
+        embedder(str(tmp_path / "eight.onnx"))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["torn.onnx", "torn.pt"])
 @pytest.mark.parametrize("content", [b"", b"not a network at all", bytes(range(256)) * 8])
 def test_torn_weights_are_one_line(tmp_path: Path, name: str, content: bytes) -> None:

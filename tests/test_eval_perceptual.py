@@ -1,11 +1,10 @@
-"""Distances between pictures: LPIPS as its package has it, and the stand-in that never bears its name."""
+"""Distances between pictures: LPIPS against its formula, and the stand-in that never bears its name."""
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
 
-import lpips
 import pytest
 import torch
 import torch.nn.functional as F
@@ -29,17 +28,41 @@ def _faces(count: int, size: int, seed: int = 0) -> Tensor:
     return F.interpolate(noise, size=(size, size), mode="bicubic").clamp(-1, 1)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # lpips' own, about torchvision
-def test_lpips_is_the_package_itself() -> None:
+def _alexnet(x: Tensor, weights: dict[str, Tensor]) -> list[Tensor]:
+    """What AlexNet's five convolutions give (Krizhevsky 2014, as torchvision lays it out)."""
+    found = []
+    for slice_, index, stride, padding, pooled in (
+        (1, 0, 4, 2, False),
+        (2, 3, 1, 2, True),
+        (3, 6, 1, 1, True),
+        (4, 8, 1, 1, False),
+        (5, 10, 1, 1, False),
+    ):
+        if pooled:
+            x = F.max_pool2d(x, 3, 2)
+        weight, bias = (weights[f"net.slice{slice_}.{index}.{part}"] for part in ("weight", "bias"))
+        x = F.conv2d(x, weight, bias, stride=stride, padding=padding).relu()
+        found.append(x)
+    return found
+
+
+def test_lpips_is_its_formula() -> None:
+    """d(a, b) = sum_l mean_hw sum_c w_lc (f_lc(a) / |f_l(a)| - f_lc(b) / |f_l(b)|)^2 (Zhang et al. 2018)."""
     torch.manual_seed(0)
     ours = LPIPS("alex", random_backbone=True)
-    torch.manual_seed(0)
-    theirs = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    weights = {name: tensor.double() for name, tensor in ours._net.state_dict().items()}
     a, b = _faces(3, 64), _faces(3, 64, seed=1)
-    with torch.no_grad():
-        expected = theirs(a, b).flatten()
-    torch.testing.assert_close(ours.distance(a, b), expected, rtol=0, atol=0)
-    assert (expected > 0).all()
+    shift, scale = (
+        torch.tensor(v, dtype=torch.double).view(1, 3, 1, 1)
+        for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450])
+    )
+    layers = zip(*(_alexnet((x.double() - shift) / scale, weights) for x in (a, b)), strict=True)
+    expected = torch.zeros(3, dtype=torch.double)
+    for layer, (fa, fb) in enumerate(layers):
+        apart = fa / (fa.norm(dim=1, keepdim=True) + 1e-10) - fb / (fb.norm(dim=1, keepdim=True) + 1e-10)
+        expected += (weights[f"lin{layer}.model.1.weight"] * apart**2).sum(1).mean((1, 2))
+    torch.testing.assert_close(ours.distance(a, b).double(), expected, rtol=0, atol=1e-6)
+    assert (expected > 1e-4).all()  # or that would say nothing
     assert ours.name == "lpips-alex-random"  # never to be taken for the trained one
     assert ours.distance(a, a).abs().max() == 0
 

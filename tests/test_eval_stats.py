@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from nenrin.eval import matching, stats
 from nenrin.eval.subjects import Batch
-from nenrin.eval.verification import FAR, verify
+from nenrin.eval.verification import FAR, IMPOSTORS, verify
 
 RNG = np.random.default_rng(0)
 
@@ -70,8 +70,33 @@ def test_same_seed_same_interval_and_unknown_rows_are_left_out() -> None:
 def test_auc_equals_scikit_learn_with_ties() -> None:
     genuine, impostor = RNG.integers(0, 12, 300) / 10, RNG.integers(0, 9, 500) / 10
     expected = roc_auc_score([1] * 300 + [0] * 500, np.concatenate([genuine, impostor]))
-    assert matching.auc(genuine, impostor) == pytest.approx(expected, abs=1e-12)
-    assert math.isnan(matching.auc([], impostor))
+    assert matching.beaten(genuine, np.sort(impostor)).mean() == pytest.approx(expected, abs=1e-9)
+
+
+def test_verification_equals_scikit_learn_and_resamples_persons() -> None:
+    faces = _faces([f"p{i // 3}" for i in range(90)], [30.0] * 90)
+    levels = np.random.default_rng(5).integers(0, 3, (90, 3)) + np.repeat(np.eye(3), 30, axis=0)  # ties
+    vectors = (levels / np.linalg.norm(levels, axis=1, keepdims=True).clip(1)).astype(np.float32)
+    found = verify(vectors, faces, seed=0, resamples=1000)
+
+    # The same pairs of strangers, and all pairs of one person, put together in another way.
+    i, j = np.random.default_rng(0).integers(90, size=(2, IMPOSTORS))
+    alike = vectors.astype(float) @ vectors.T.astype(float)
+    impostor = alike[i, j][faces.person[i] != faces.person[j]]
+    first, second = np.triu_indices(90, 1)
+    same = faces.person[first] == faces.person[second]
+    genuine, person = alike[first, second][same], faces.person[first][same]
+    expected = roc_auc_score([1] * len(genuine) + [0] * len(impostor), np.concatenate([genuine, impostor]))
+    assert found.auc.value == pytest.approx(expected, abs=1e-9)
+    assert found.eer.value == matching.equal_error_rate(genuine, impostor)
+    for estimate, statistic in (
+        (found.auc, lambda rows: matching.beaten(genuine[rows], np.sort(impostor)).mean()),
+        (found.eer, lambda rows: matching.equal_error_rate(genuine[rows], impostor)),
+    ):
+        slowly = stats.bootstrap_by_index(statistic, person, seed=1, resamples=1000)
+        assert estimate.identities == 30
+        assert (estimate.low, estimate.high) == pytest.approx((slowly.low, slowly.high), abs=0.02)
+        assert estimate.high - estimate.low > 0.05
 
 
 def test_rank_correlation_equals_scipy_with_ties() -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor
 
 from nenrin.cli import main
@@ -24,9 +26,11 @@ from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.eval import metrics as known
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
+from nenrin.eval.bench import CanonOptions
 from nenrin.eval.evaluation import COLUMNS, SCHEMA_VERSION, Evaluation
 from nenrin.eval.metrics import better
 from nenrin.eval.protocols.asked import ASKED
+from nenrin.eval.protocols.canon import AS_IF
 from nenrin.eval.report import PICTURE, data_uri
 from nenrin.eval.suite import evaluate
 from nenrin.eval.tables import tables
@@ -34,6 +38,7 @@ from nenrin.eval.verdict import verdict
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = 32
 NAME = "<b>mean</b> & change"  # a run folder may be called so
 
@@ -239,6 +244,40 @@ def test_a_backend_that_cannot_be_had_is_a_line_and_the_rest_comes(
     assert {s.backend for s in found.results[0].scores} == {"pixels", "unweighted-mtcnn"}
 
 
+def test_a_wrong_manifest_and_a_wrong_embedder_are_lines_and_the_rest_comes(
+    twins: list[FaceSet], agers: list[Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nenrin.eval.suite.EMBEDDERS", ("pixels",))  # the twins' own is trained for long
+    manifest = tmp_path / "characters.toml"
+    manifest.write_text('series = "S"\nby = "B"\nsince = 1990\ndomian = "manga"\n')
+    node = helper.make_node("ReduceMean", ["x"], ["y"], keepdims=1)  # one vector, however many faces
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+    tensors[0] = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    graph = helper.make_graph([node], "mean", tensors[:1], tensors[1:])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(tmp_path / "mean.onnx"))
+    found = _evaluate(
+        agers[:1],
+        twins,
+        tmp_path / "report",
+        "canon",
+        "longitudinal",
+        embedders=(str(tmp_path / "mean.onnx"),),
+        canon=CanonOptions(manifests=[manifest]),
+        cache=cache,
+    )
+    canon, longitudinal = found.results
+    assert any("unknown key 'domian'; did you mean 'domain'" in note for note in canon.notes)
+    assert {s.case for s in canon.scores} == {AS_IF}  # people of the sets are asked none the less
+    assert longitudinal.scores
+    assert any("mean gave 1 vectors for 2 faces: not an embedder" in note for note in found.notes)
+    assert "no embedder that was named could be had: pixels took their place" in found.notes
+    assert found.facts["embedders"] == ["pixels"]
+    text = (tmp_path / "report" / "report.html").read_text()
+    assert "did you mean &#39;domain&#39;" in text
+    assert "mean gave 1 vectors for 2 faces" in text
+
+
 def test_seeds_of_one_training_are_pooled(twins: list[FaceSet], cache: Path, tmp_path: Path) -> None:
     pair = [Copy(SIZE), Copy(SIZE)]
     pair[1].name = "lazier"
@@ -334,6 +373,35 @@ def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evalu
     assert text.index("<h1>") < text.index("<img") < text.index("<table")
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the report is not opened")
+def test_report_in_a_narrow_window_and_on_paper(report: tuple[Evaluation, Path]) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    address = (report[1] / "report.html").resolve().as_uri()
+    requested: list[str] = []
+    said: list[str] = []
+    with playwright.sync_playwright() as drive:
+        browser = drive.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 375, "height": 800})
+        page.set_default_timeout(90_000)  # ms: a machine may be busy
+        page.on("request", lambda request: requested.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address, timeout=90_000)
+        width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        page.evaluate(  # those further down are loaded when they are scrolled to
+            "Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode(); }))"
+        )
+        shown = page.evaluate("[...document.images].filter(image => image.naturalWidth > 0).length")
+        printed = page.pdf(format="A4")
+        browser.close()
+    assert width == [375, 375]  # nothing sticks out; wide tables scroll in their own frame
+    assert shown > 20
+    assert [url for url in requested if not url.startswith("data:")] == [address]
+    assert said == []
+    assert printed.startswith(b"%PDF")
+    assert printed.count(b"/Type /Page\n") > 1
+
+
 def test_what_these_faces_cannot_answer_is_said_and_the_rest_goes_on(
     twins: list[FaceSet], agers: list[Any], tmp_path: Path
 ) -> None:
@@ -367,7 +435,8 @@ def test_set_without_ages_is_scored_for_identity_alone(
         known.CALIBRATION,  # of the judge of gender
     }
     assert "0 faces of known age in the judge split, 60 are needed: no age is read" in evaluation.notes
-    assert verdict(evaluation.results)[0] == "Nothing could be measured."
+    similar = "lazy (the best of 2): similarity to the input 1.00 [1.00, 1.00] in manga, by pixels, 1.00"
+    assert verdict(evaluation.results)[0].startswith(similar)
     assert "no age is read" in (tmp_path / "report" / "report.html").read_text()
 
 
@@ -409,6 +478,7 @@ def test_set_of_one_face(twins: list[FaceSet], agers: list[Any], tmp_path: Path,
 
 
 def test_wrong_use_is_one_line(twins: list[FaceSet], agers: list[Any], tmp_path: Path) -> None:
+    absent = CanonOptions(manifests=[tmp_path / "none.toml"])
     wrong: list[tuple[Callable[[], Evaluation], str]] = [
         (lambda: _evaluate(agers, twins, tmp_path, "twin"), "unknown protocol 'twin'; did you mean 'twins'"),
         (lambda: _evaluate([], twins, tmp_path, "ages"), "no ager to score"),
@@ -417,6 +487,8 @@ def test_wrong_use_is_one_line(twins: list[FaceSet], agers: list[Any], tmp_path:
         (lambda: _evaluate([CopyAger(SIZE)], twins, tmp_path, "ages"), "two agers are called 'copy'"),
         (lambda: _evaluate(agers, twins, tmp_path, "ages", size=256), "holds faces of 32 px, 256 asked"),
         (lambda: _evaluate(agers, twins, tmp_path, "ages", perceptual="lpip"), "unknown perceptual distance"),
+        (lambda: _evaluate(agers, twins, tmp_path, "ages", features="clop"), "did you mean 'clip'"),
+        (lambda: _evaluate(agers, twins, tmp_path, "canon", canon=absent), "none.toml does not exist"),
     ]
     for call, words in wrong:
         with pytest.raises(UsageError, match=re.escape(words)) as caught:

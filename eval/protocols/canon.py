@@ -44,7 +44,11 @@ class Canon:
                 "of the sets who have pictures at two ages are scored likewise, in tables of their own."
             ),
         )
-        cast = from_manifests(bench, result.notes)
+        try:
+            cast = from_manifests(bench, result.notes)
+        except NenrinError as error:  # people of the sets can still be asked
+            result.notes.append(str(error))
+            cast = []
         for domain in dict.fromkeys(role.domain for role in cast):
             _answer(bench, result, domain, CHARACTERS, [r for r in cast if r.domain == domain])
         for domain in bench.domains():
