@@ -116,3 +116,15 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         *Progress.get_default_columns(), console=console, disable=not sys.stderr.isatty(), transient=True
     ) as progress:
         yield from progress.track(items, description=label, total=total)
+
+
+@contextlib.contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """Say on standard error what takes a moment, while the block runs; quiet as `track` is."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(label):
+        yield

@@ -188,3 +188,14 @@ def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:
     assert "finding and aligning" in text
     shares = {int(share) for share in re.findall(r"(\d+)%", text)}
     assert any(0 < share < 100 for share in shares)
+
+
+def test_what_takes_a_moment_is_said_on_a_terminal_alone() -> None:
+    code = "from nenrin.ground import waiting\nwith waiting('opening the ager'): pass"
+    leader, follower = os.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=follower, check=True)
+    assert b"opening the ager" in os.read(leader, 4096)
+    os.close(leader)
+    os.close(follower)
+    piped = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=True)
+    assert piped.stderr == b""

@@ -10,7 +10,7 @@ import typer
 
 from nenrin.commands.rows import as_text, pixels, write_rows
 from nenrin.commands.words import Names, check_age, choose, list_pictures, parse_ages
-from nenrin.ground import NenrinError, track
+from nenrin.ground import NenrinError, track, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,8 @@ def age(
 
     if len(files) == 1:
         open_picture(files[0])  # a bad one is told before the seconds that the nets take to load
-    ager = nenrin.load(checkpoint, finder=None if face == "whole" else open_finder(finder))
+    with waiting("opening the ager"):
+        ager = nenrin.load(checkpoint, finder=None if face == "whole" else open_finder(finder))
     if domain != "auto":
         choose(domain, ager.domains, "--domain")
     names, rows, failed = Names(), list[dict[str, Any]](), list[NenrinError]()

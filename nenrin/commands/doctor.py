@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nenrin.ground import NenrinError
+from nenrin.ground import NenrinError, waiting
 
 
 def doctor(
@@ -21,9 +21,10 @@ def doctor(
 
     Example: nenrin doctor
     """
-    from nenrin.doctor import examine
+    with waiting("finding and ageing a face"):
+        from nenrin.doctor import examine
 
-    findings = examine(Path.cwd(), finder=finder)
+        findings = examine(Path.cwd(), finder=finder)
     if as_json:
         typer.echo(json.dumps([finding.as_row() for finding in findings], indent=1))
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nenrin.ground import UsageError
+from nenrin.ground import UsageError, waiting
 
 
 def export(
@@ -25,12 +25,13 @@ def export(
     if out.suffix not in ("", ".onnx"):
         raise UsageError(f"-o {out}: an ager becomes a file that ends in .onnx, or a folder")
 
-    import nenrin
-    from nenrin.models.export import compact
-    from nenrin.models.export import export as write
+    with waiting("writing the ager"):
+        import nenrin
+        from nenrin.models.export import compact
+        from nenrin.models.export import export as write
 
-    ager = nenrin.load(run)
-    file = write(ager, out) if out.suffix == ".onnx" else compact(ager, out)
+        ager = nenrin.load(run)
+        file = write(ager, out) if out.suffix == ".onnx" else compact(ager, out)
     typer.echo(
         f"{file}: {ager.size} px, domains {', '.join(ager.domains)}, {file.stat().st_size / 1e6:.1f} MB"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from nenrin.ground import UsageError
+from nenrin.ground import UsageError, waiting
 
 if TYPE_CHECKING:
     import socket
@@ -54,7 +54,8 @@ def serve(
     before = signal.signal(signal.SIGTERM, _end)
     try:
         with listening, quiet_gradio():
-            server = _open(listening, checkpoint, faces, runs, reports, finder)
+            with waiting("opening the ager and the page"):
+                server = _open(listening, checkpoint, faces, runs, reports, finder)
             typer.echo(f"The page: {server.address}")
             typer.echo("Ctrl-C ends it.")
             sys.stdout.flush()
