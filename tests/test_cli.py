@@ -193,7 +193,8 @@ def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:
 def test_what_takes_a_moment_is_said_on_a_terminal_alone() -> None:
     code = "from nenrin.ground import waiting\nwith waiting('opening the ager'): pass"
     leader, follower = os.openpty()
-    subprocess.run([sys.executable, "-c", code], stderr=follower, check=True)
+    environment = {**os.environ, "TERM": "xterm"}  # a dumb one shows no spinner
+    subprocess.run([sys.executable, "-c", code], stderr=follower, env=environment, check=True)
     assert b"opening the ager" in os.read(leader, 4096)
     os.close(leader)
     os.close(follower)
