@@ -70,6 +70,7 @@ def train_variant(name: str, options: argparse.Namespace) -> Path:
         "batch": options.batch,
         "threads": options.threads,
         "guide": str(options.guide),
+        "glasses": 3.0,  # few pictures are seen: what the label buys must show all the same
         "checkpoint_every": 500,
         "seed": options.seed,
     }

@@ -74,7 +74,7 @@ class MixedConfig(ModelConfig):
     start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
     guide: str = ""  # a run of --model guide, whose reader leads half of each batch
     guided: float = 0.01  # weight of what the guide says
-    glasses: float = 3.0  # how much more the glasses weigh in it than the age
+    glasses: float = 1.0  # how much the glasses weigh in it, beside the age
     ageless: float = (
         0.3  # how much its ages weigh in domains of which it was told none: it is less sure there
     )

@@ -91,7 +91,7 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
     assert old - young > 25
 
     table = {"model": "mixed", "size": 32, "width": 8, "guide": "none is opened", "ema": 0.9}
-    ager = build(from_table(table | {"guided": 0.1, "glasses": 1.0, "learning_rate": 4e-3}))
+    ager = build(from_table(table | {"guided": 0.1, "learning_rate": 4e-3}))
     assert isinstance(ager, MixedAger) and "guide" not in ager.optimizers()
     ager.nets["guide"].load_state_dict(guide.nets.state_dict())
     before = {name: value.clone() for name, value in ager.nets["guide"].state_dict().items()}

@@ -22,7 +22,7 @@ def export(
 
     Example: nenrin export runs/00000-caae -o caae.onnx
     """
-    if out.suffix not in ("", ".onnx"):
+    if out.suffix != ".onnx" and out.suffix[1:].isalpha():  # ager-0.1 is a folder, ager.pt a mistake
         raise UsageError(f"-o {out}: an ager becomes a file that ends in .onnx, or a folder")
 
     with waiting("writing the ager"):
