@@ -37,6 +37,7 @@ class AgerModel(nn.Module, ABC):
     begins_still: ClassVar[bool] = False  # whether, untrained, it leaves faces as they are
     ages: ClassVar[bool] = True  # whether it changes faces at all, or only reads them
     exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
+    channels_last: ClassVar[bool] = True  # the layout that trains it faster; group norms are slower in it
     config: ModelConfig
     nets: nn.ModuleDict
 

@@ -22,19 +22,26 @@ class Change:
     flow: Tensor  # (B, 2, h, w) where to fetch each pixel from, x then y, in the grid's units (2 = the width)
     shade: Tensor  # (B, 3, H, W) what is added after the shift
     detail: Tensor  # (B, 1, h, w) log of the factor by which details grow
+    first: Change | None = None  # another change that comes before this one
 
     def apply(self, images: Tensor) -> Tensor:
         """Change (B, 3, H', W') faces in [-1, 1]; at another resolution the change is scaled smoothly."""
+        if self.first is not None:
+            images = self.first.apply(images)
         size = images.shape[-2:]
         shifted = shift(images, self.flow)
-        coarse = _coarse(shifted)
+        coarse = coarsened(shifted)
         return coarse + (shifted - coarse) * _scale(self.detail, size).exp() + _scale(self.shade, size)
 
     def times(self, strength: Tensor | float) -> Change:
         """The same change, so many times as strong: the same for all, or (B,)."""
-        if isinstance(strength, Tensor):
-            strength = strength[:, None, None, None]
-        return Change(flow=self.flow * strength, shade=self.shade * strength, detail=self.detail * strength)
+        each = strength[:, None, None, None] if isinstance(strength, Tensor) else strength
+        return Change(
+            flow=self.flow * each,
+            shade=self.shade * each,
+            detail=self.detail * each,
+            first=None if self.first is None else self.first.times(strength),
+        )
 
 
 def shift(images: Tensor, flow: Tensor) -> Tensor:
@@ -51,7 +58,8 @@ def roughness(flow: Tensor) -> Tensor:
     return flow.diff(n=2, dim=2).square().mean() + flow.diff(n=2, dim=3).square().mean()
 
 
-def _coarse(images: Tensor) -> Tensor:
+def coarsened(images: Tensor) -> Tensor:
+    """(B, C, H, W) without what is finer than `GRID`."""
     small = F.interpolate(images.float(), (GRID, GRID), mode="bilinear", antialias=True)
     return _scale(small, images.shape[-2:])
 

@@ -128,6 +128,8 @@ def _typed(key: str, value: Any, wanted: Any) -> Any:
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted == tuple[str, ...]:
+        if isinstance(value, str):  # one word, or several with commas between them
+            return tuple(filter(None, value.split(",")))
         if isinstance(value, list | tuple) and all(isinstance(word, str) for word in value):
             return tuple(value)
     elif type(value) is wanted:

@@ -88,6 +88,7 @@ class Guide(AgerModel):
 
     name = "guide"
     ages = False
+    channels_last = False
     config: GuideConfig
 
     def __init__(self, config: GuideConfig) -> None:

@@ -4,15 +4,18 @@ An encoder with skips looks at the face; a generator, told age, domain, glasses 
 they shall be, answers with a `Change`: what moves, what changes its colour, and where details grow or fade.
 What age does not touch stays as it was, at any resolution.
 
+What the mean faces of two ages differ by (`models/prototypes.py`) may come first: it is safe, and the
+generator need only find what it lacks.
+
 It learns by regression (as FRAN, Zoss et al. 2022) from pairs of pictures that differ in age and glasses
 alone, the same *view* of a person. Twins come in such pairs; of real faces nobody has them, and a teacher
 makes them (`models/pairs.py`). Of a made pair either picture may be the one to reach: where it is the real
 one, the ager learns from made faces what real ones look like.
 
 Made pairs show too little: where outcomes differ, regression learns their middle. So half of a batch may be
-led by a *guide* (`models/guide.py`), a reader that is not easily deceived: the face shall read as much older
-or younger as real faces of those ages do, and with the glasses asked for. There is no adversary, so nothing
-collapses.
+led by a *guide* (`models/guide.py`), a reader that is not easily deceived, or by several in turn: the face
+shall read as much older or younger as real faces of those ages do, and with the glasses asked for. There is
+no adversary, so nothing collapses.
 """
 
 from __future__ import annotations
@@ -27,12 +30,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from nenrin.ground import UsageError
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
 from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
 from nenrin.models.data import Batch, Faces
 from nenrin.models.guide import Scale, take_over
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
+from nenrin.models.prototypes import MeanFaces
 from nenrin.models.reader import reading, reading_loss
 from nenrin.models.reading import (
     READER_EVERY,
@@ -67,14 +72,20 @@ class MixedConfig(ModelConfig):
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
+    prototypes: float = 0.0  # how often the difference of mean faces is applied before it
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
 
     start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
-    guide: str = ""  # a run of --model guide, whose reader leads half of each batch
+    reader: str = ""  # a run whose reader it begins with
+    means: str = ""  # the run of --model prototypes whose mean faces they are
+    guide: tuple[
+        str, ...
+    ] = ()  # runs of --model guide: in each step one of their readers leads half the batch
     guided: float = 0.01  # weight of what the guide says
-    glasses: float = 1.0  # how much the glasses weigh in it, beside the age
+    ages: float = 1.0  # how much the ages weigh in it ...
+    glasses: float = 1.0  # ... and the glasses
     ageless: float = (
         0.3  # how much its ages weigh in domains of which it was told none: it is less sure there
     )
@@ -106,6 +117,7 @@ class MixedAger(AgerModel):
     name = "mixed"
     needs_pairs = True
     begins_still = True
+    channels_last = False
     config: MixedConfig
 
     def __init__(self, config: MixedConfig) -> None:
@@ -119,21 +131,29 @@ class MixedAger(AgerModel):
                 "reader": new_reader(len(config.domains)),
             }
         )
+        domains = len(config.domains)
+        if config.prototypes:
+            self.nets["means"] = MeanFaces(domains, config.size)
         if config.guide:
-            guide = nn.ModuleDict(
-                {"reader": new_reader(len(config.domains)), "scale": Scale(len(config.domains))}
+            guides = nn.ModuleList(
+                nn.ModuleDict({"reader": new_reader(domains), "scale": Scale(domains)}) for _ in config.guide
             )
-            self.nets["guide"] = guide.requires_grad_(False)
+            self.nets["guide"] = guides.requires_grad_(False)
 
     def begin(self) -> None:
         domains = self.config.domains
         if self.config.start:
             open_nets(Path(self.config.start), self.nets, ["average", "reader"], domains)
             self.nets["generator"].load_state_dict(self.nets["average"].state_dict())
-        if self.config.guide:
-            guide = self.nets["guide"]
-            assert isinstance(guide, nn.ModuleDict)
-            take_over(Path(self.config.guide), guide, domains)
+        if self.config.reader:
+            open_nets(Path(self.config.reader), self.nets, ["reader"], domains)
+        if self.config.prototypes:
+            source = self.config.means or self.config.start
+            if not source:
+                raise UsageError("prototypes need mean faces: name a run, as in means=runs/00000-prototypes")
+            open_nets(Path(source), self.nets, ["means"], domains)
+        for path, guide in zip(self.config.guide, self._guides(), strict=True):
+            take_over(Path(path), guide, domains)
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
@@ -160,7 +180,7 @@ class MixedAger(AgerModel):
 
     def finished(self) -> tuple[MixedConfig, nn.ModuleDict]:
         kept = {name: net for name, net in self.nets.items() if name != "guide"}
-        return dataclasses.replace(self.config, start="", guide=""), nn.ModuleDict(kept)
+        return dataclasses.replace(self.config, start="", reader="", means="", guide=()), nn.ModuleDict(kept)
 
     def estimate(self, images: Tensor) -> Condition:
         return read(self.nets["reader"], images)
@@ -170,8 +190,21 @@ class MixedAger(AgerModel):
         """The change that `transform` applies: scaled up it serves a picture of any resolution."""
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
-        change: Change = self.nets["average"](images, source, target)
-        return change.times(self.config.strength * _asked(source, target))
+        first = self._first(source, target)
+        seen = images if first is None else first.apply(images)
+        change: Change = self.nets["average"](seen, source, target).times(self.config.strength)
+        return dataclasses.replace(change, first=first).times(_asked(source, target))
+
+    def _first(self, source: Condition, target: Condition) -> Change | None:
+        """What comes before the generator's change; nothing for faces of unknown age."""
+        if not self.config.prototypes:
+            return None
+        means = self.nets["means"]
+        assert isinstance(means, MeanFaces)
+        own = torch.where(source.age.isnan(), target.age, source.age)
+        asked = torch.where(target.age.isnan(), own, target.age)
+        change = means.difference(own, asked, target.domain, target.gender, tint=False)
+        return change.times(self.config.prototypes)
 
     def _losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         partner, count = batch.partner, len(batch.images)
@@ -180,8 +213,13 @@ class MixedAger(AgerModel):
             paired[count // 2 :] = False
             target = target.where(paired, _other_labels(batch.condition, self.config.told))
         source = batch.condition.withheld(self.config.unknown)
-        change: Change = self.nets["generator"](batch.images, source, target)
-        result = change.apply(batch.images)
+        known = batch.condition
+        if self.config.prototypes and known.age.isnan().any():
+            known = known.filled(self.estimate(batch.images))
+        first = self._first(known, target)
+        images = batch.images if first is None else first.apply(batch.images).clamp(-1, 1)
+        change: Change = self.nets["generator"](images, source, target)
+        result = change.apply(images)
         off = F.smooth_l1_loss(result, partner.images, reduction="none", beta=BEND)
         seen = batch.masks * partner.masks * (batch.has_partner & paired)[:, None, None, None]
         losses = {
@@ -195,24 +233,37 @@ class MixedAger(AgerModel):
             losses |= {f"guide_{name}": weight * loss for name, loss in led.items()}
         return losses
 
+    def _guides(self) -> list[nn.ModuleDict]:
+        guides = self.nets["guide"].children() if self.config.guide else ()
+        return [guide for guide in guides if isinstance(guide, nn.ModuleDict)]
+
     def _led(self, faces: Faces, result: Tensor, target: Condition) -> dict[str, Tensor]:
         """What the guide thinks of outcomes: do they read as `target` where the faces read as they are?"""
-        guide = self.nets["guide"]
-        assert isinstance(guide, nn.ModuleDict)
+        # What deceives one of them need not deceive the next: holes that one takes for old eyes, say.
+        guides = self._guides()
+        guide = guides[int(torch.randint(len(guides), ()))]
         reader, scale = guide["reader"].eval(), guide["scale"]
         assert isinstance(scale, Scale)
-        seen, source = reading(reader(other_views(result))), faces.condition
+        # A face before and after, each in a light and place of its own.
+        before, seen = (
+            reading(logits) for logits in reader(other_views(torch.cat([faces.images, result]))).chunk(2)
+        )
+        source = faces.condition
         years = scale.expected(target) - scale.expected(source)  # that real faces of those ages differ by
-        off = (seen.years() - read(reader, faces.images).age - years).abs() / 10
+        off = (seen.years() - before.years().detach() - years).abs() / 10
         known = scale.knows(source)
-        sure = torch.where(known, 1.0, self.config.ageless)
+        sure = torch.where(known, self.config.ages, self.config.ageless)
         # Of faces such as it has seen no labels of, it takes large eyes for glasses.
-        told = target.replace(glasses=torch.where(known, target.glasses, UNKNOWN))
-        other = reading_loss(seen, told)
+        asked = known & (target.glasses != source.glasses)
+        told = target.replace(glasses=torch.where(asked, target.glasses, UNKNOWN))
+        # What nobody asked to change must not be denied; to ask for more of it would paint over the face.
+        same = target.replace(glasses=torch.where(asked, UNKNOWN, target.glasses))
+        was, now = reading_loss(before, same), reading_loss(seen, same)
+        denied = [F.relu(now[name] - was[name].detach()) for name in ("glasses", "gender", "domain")]
         return {
             "age": (off.nan_to_num(0) * sure).mean(),
-            "glasses": self.config.glasses * other["glasses"],
-            "rest": 0.3 * (other["gender"] + other["domain"]),  # what nobody asked to change
+            "glasses": self.config.glasses * reading_loss(seen, told)["glasses"],
+            "rest": 0.3 * torch.stack(denied).sum(),
         }
 
 

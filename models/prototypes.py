@@ -1,9 +1,9 @@
 """The prototype ager: no net, the difference of two mean faces applied to a face.
 
-Mean faces by age, gender and domain, weighted by a kernel over age; the dense flow and the colour difference
-between the mean face of what a face is and that of what it shall be are applied to it (Burt and Perrett
-1995; Kemelmacher-Shlizerman, Suwajanakorn and Seitz 2014). It fits in seconds, works at any resolution,
-frightens nobody and hardly ages: the other end of the scale from CAAE.
+Mean faces by age, gender and domain, weighted by a kernel over age; the dense flow, the colour difference and
+the ratio of details between the mean face of what a face is and that of what it shall be are applied to it
+(Burt and Perrett 1995; Tiddeman, Burt and Perrett 2001; Kemelmacher-Shlizerman, Suwajanakorn and Seitz 2014).
+It fits in seconds, works at any resolution and frightens nobody: the other end of the scale from CAAE.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nenrin.domains.array import FaceArray
 from nenrin.domains.face import GENDERS
 from nenrin.ground import UsageError, track
 from nenrin.models.base import FittedModel, ModelConfig
-from nenrin.models.change import Change, shift
+from nenrin.models.change import Change, coarsened, shift
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import conditions, load
 from nenrin.models.ridge import RidgeReader
@@ -39,6 +39,7 @@ FIELD = 32  # pixels: side of a shape
 FEW, MOST = 0.4, 0.9  # share of the faces that have a pixel: from none of the change to all of it
 BORROWED = 6.0  # faces: how much a group trusts the larger one it is part of
 GROUPS = len(GENDERS) + 1  # female, male, everybody
+LEAST = 50  # faces of known age from which a domain has colours of ageing of its own
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -84,13 +85,8 @@ class Prototypes(FittedModel):
         own = torch.where(source.age.isnan(), read.age, source.age)
         asked = torch.where(target.age.isnan(), own, target.age)
         means = self.nets["means"]
-        (here, shape_here), (there, shape_there) = (means(years, domain, gender) for years in (own, asked))
-        flow = shape_there - shape_here
-        shown: Tensor = means.shown  # type: ignore[assignment]
-        shade = (there - shift(here, flow)) * shown
-        flow = flow * F.interpolate(shown, flow.shape[-2:], mode="bilinear", antialias=True)
-        change = Change(flow=flow, shade=shade, detail=flow.new_zeros(len(flow), 1, 2, 2))
-        return change.times(self.config.strength)
+        assert isinstance(means, MeanFaces)
+        return means.difference(own, asked, domain, gender).times(self.config.strength)
 
     def estimate(self, images: Tensor) -> Condition:
         read: Condition = self.nets["reader"](images)
@@ -108,34 +104,79 @@ class MeanFaces(nn.Module):
         super().__init__()
         self.pictures = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 3, size, size, dtype=torch.float16))
         self.shapes = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 2, FIELD, FIELD))
+        self.details = nn.Buffer(
+            torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD)
+        )  # log of their strength
         self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
+        self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few
 
-    def fill(self, means: Tensor, main: int, share: Tensor) -> None:
-        """Take mean faces (D, GROUPS, KNOTS, 3, S, S) in [-1, 1], and find their shapes.
+    def fill(self, means: Tensor, main: int, share: Tensor, taught: Tensor) -> None:
+        """Take mean faces (D, GROUPS, KNOTS, 4, S, S), colours in [-1, 1] and `strength_of_details`, and find
+        their shapes.
 
-        `share` (S, S) is that of the faces which have pixels there: what few have is no mean.
+        `share` (S, S) is that of the faces which have pixels there: what few have is no mean. `taught` (D,)
+        says which domains had ages of their own.
         """
-        self.pictures.copy_(means)
+        self.pictures.copy_(means[:, :, :, :3])
         self.main.fill_(main)
+        self.taught.copy_(taught)
         size = share.shape[-1]
         soft = torch.from_numpy(cv2.GaussianBlur(share.numpy(), (0, 0), size / 32))
         self.shown.copy_(((soft - FEW) / (MOST - FEW)).clamp(0, 1)[None, None])
         for group in np.ndindex(*means.shape[:2]):
-            self.shapes[group] = torch.from_numpy(_shapes(means[group].numpy()))
+            self.shapes[group] = torch.from_numpy(_shapes(means[group][:, :3].numpy()))
+            strength = F.interpolate(means[group][:, 3:], (FIELD // 2, FIELD // 2), mode="area")
+            strength = F.interpolate(strength, (FIELD, FIELD), mode="bilinear", align_corners=False)
+            self.details[group] = strength.clamp(min=1e-3).log()
 
-    def forward(self, years: Tensor, domain: Tensor, gender: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean faces (B, 3, S, S) and shapes (B, 2, FIELD, FIELD) of such labels."""
+    def forward(self, years: Tensor, domain: Tensor, gender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean faces (B, 3, S, S), shapes (B, 2, FIELD, FIELD) and details (B, 1, FIELD, FIELD) of such
+        labels."""
         domain = torch.where(domain == UNKNOWN, self.main, domain)
         gender = torch.where(gender == UNKNOWN, len(GENDERS), gender)
         place = years.nan_to_num(0.0).clamp(0.0, OLDEST) / KNOT
         low = place.long().clamp(max=KNOTS - 2)
         mix = (place - low)[:, None, None, None]
-        picture, shape = (
+        picture, shape, detail = (
             torch.lerp(table[domain, gender, low].float(), table[domain, gender, low + 1].float(), mix)
-            for table in (self.pictures, self.shapes)
+            for table in (self.pictures, self.shapes, self.details)
         )
-        return picture, shape
+        return picture, shape, detail
+
+    def difference(
+        self, own: Tensor, asked: Tensor, domain: Tensor, gender: Tensor, *, tint: bool = True
+    ) -> Change:
+        """What mean faces of the ages `own` and `asked` (B,) differ by.
+
+        Where a domain has borrowed its ageing it is the shape alone: the colours of a photograph's cheeks
+        are smudges on a drawn one. Without `tint` the colour of the face as a whole stays: that of a mean
+        face tells who is photographed at which age.
+        """
+        (here, shape_here, fine_here), (there, shape_there, fine_there) = (
+            self(years, domain, gender) for years in (own, asked)
+        )
+        flow = shape_there - shape_here
+        shown: Tensor = self.shown
+        shade = there - shift(here, flow)
+        if not tint:
+            shade = shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)
+        taught = self.taught[torch.where(domain == UNKNOWN, self.main, domain)][:, None, None, None]
+        coarse = F.interpolate(shown, flow.shape[-2:], mode="bilinear", antialias=True)
+        return Change(
+            flow=flow * coarse,
+            shade=shade * shown * taught,
+            detail=(fine_there - fine_here) * coarse * taught,
+        )
+
+
+def strength_of_details(images: Tensor) -> Tensor:
+    """How much of (B, 3, S, S) faces is finer than a `Change` can move, (B, 1, S, S).
+
+    The ratio of two ages' means is the factor by which wrinkles grow between them (Tiddeman, Burt and
+    Perrett 2001, who take wavelets).
+    """
+    return (images - coarsened(images)).abs().mean(1, keepdim=True)
 
 
 def _chunks(faces: FaceArray, label: str) -> Iterator[tuple[Tensor, Tensor, Condition]]:
@@ -146,19 +187,19 @@ def _chunks(faces: FaceArray, label: str) -> Iterator[tuple[Tensor, Tensor, Cond
         yield images, masks, conditions(faces, rows)
 
 
-def _mean_faces(faces: FaceArray, config: PrototypesConfig) -> tuple[Tensor, int, Tensor]:
-    """Mean faces (D, GROUPS, KNOTS, 3, S, S), the domain with most faces of known age, and which share of
-    these have a pixel (S, S).
+def _mean_faces(faces: FaceArray, config: PrototypesConfig) -> tuple[Tensor, int, Tensor, Tensor]:
+    """Mean faces (D, GROUPS, KNOTS, 4, S, S), colours and details, the domain with most faces of known age,
+    which share of these have a pixel (S, S), and which domains have faces enough of known age (D,).
     """
     domains, size = len(config.domains), config.size
-    sums = torch.zeros(domains, GROUPS, BINS, 4, size, size)  # colours times mask, and mask
+    sums = torch.zeros(domains, GROUPS, BINS, 5, size, size)  # colours and details, times mask, and mask
     for images, masks, labels in _chunks(faces, "averaging"):
         known = ~labels.age.isnan()
         where = (labels.age.nan_to_num(0.0).clamp(0.0, OLDEST) / BIN).round().long()
         group = torch.where(labels.gender == UNKNOWN, len(GENDERS), labels.gender)
         cells = (labels.domain * GROUPS + group) * BINS + where
-        shown = torch.cat([images * masks, masks], dim=1)
-        sums.view(-1, 4, size, size).index_add_(0, cells[known], shown[known])
+        shown = torch.cat([images * masks, strength_of_details(images) * masks, masks], dim=1)
+        sums.view(-1, 5, size, size).index_add_(0, cells[known], shown[known])
     sums += sums.flip(-1)  # a face and its mirror image, so that no mean face looks aside
     sums[:, -1] = sums.sum(1)  # everybody, those of unknown gender among them
     years = torch.arange(BINS) * BIN
@@ -169,25 +210,26 @@ def _mean_faces(faces: FaceArray, config: PrototypesConfig) -> tuple[Tensor, int
     # What a group has too few faces for, it borrows: a gender from everybody of its domain, a domain from
     # the one with most faces of known age, from which one without any takes all of its ageing.
     everybody = smooth[:, -1]
-    main = int(everybody[:, :, 3].sum((1, 2, 3)).argmax())
-    standard = everybody[main, :, :3] / everybody[main, :, 3:].clamp(min=1e-6)
-    means = torch.empty(*smooth.shape[:3], 3, size, size)
+    main = int(everybody[:, :, -1].sum((1, 2, 3)).argmax())
+    standard = everybody[main, :, :-1] / everybody[main, :, -1:].clamp(min=1e-6)
+    means = torch.empty(*smooth.shape[:3], 4, size, size)
     for domain in range(domains):
         own = standard if domain == main else _borrow(everybody[domain], standard)
         means[domain] = torch.stack([*(_borrow(each, own) for each in smooth[domain, :-1]), own])
-    seen = sums[main, -1, :, 3].sum(0)
-    return means, main, seen / seen.max().clamp(min=1)
+    seen = sums[main, -1, :, -1].sum(0)
+    taught = (sums[:, -1, :, -1].amax((2, 3)).sum(1) / 2 >= LEAST).float()
+    return means, main, seen / seen.max().clamp(min=1), taught
 
 
 def _borrow(smooth: Tensor, larger: Tensor) -> Tensor:
-    """Means (KNOTS, 3, S, S) of a group from its sums (KNOTS, 4, S, S) and the means of a larger group.
+    """Means (KNOTS, C, S, S) of a group from its sums (KNOTS, C + 1, S, S) and the means of a larger group.
 
     The larger group lends how it changes with age, not how it looks: first it is shifted to the group.
     """
-    colours, weight = smooth[:, :3], smooth[:, 3:]
+    values, weight = smooth[:, :-1], smooth[:, -1:]
     total = weight.sum(0)
-    offset = (colours - weight * larger).sum(0) / total.clamp(min=1e-6) * (total > 1)
-    return (colours + BORROWED * (larger + offset)) / (weight + BORROWED)
+    offset = (values - weight * larger).sum(0) / total.clamp(min=1e-6) * (total > 1)
+    return (values + BORROWED * (larger + offset)) / (weight + BORROWED)
 
 
 def _shapes(means: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -105,7 +105,9 @@ def worst_noise(reader: nn.Module, views: Tensor, truth: Condition, reach: float
     """
     noise = _scaled_to(torch.randn_like(views), reach * torch.rand(len(views), 1, 1, 1).to(views))
     noise.requires_grad_(True)
-    losses = reading_loss(reading(reader(views + noise)), truth)
+    # This gradient is not for the weights; of a net that it has set up, Fabric refuses any but its own.
+    net = getattr(reader, "module", reader)
+    losses = reading_loss(reading(net(views + noise)), truth)
     (uphill,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), noise)
     noise = noise.detach() + _scaled_to(uphill, reach)
     return noise * (reach / _length(noise)).clamp(max=1)

@@ -77,9 +77,10 @@ def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> 
         table = each.table(["id", "view"])
         views = zip(table["id"].to_pylist(), table["view"].to_pylist(), strict=True)
         origins |= {view for face, view in views if view is not None and face in ids}
-    for key in ("start", "guide"):
-        if path := getattr(config.model_config, key, ""):
-            origins |= set(Run.open(Path(path)).seen())
+    model = config.model_config
+    single = [getattr(model, key, "") for key in ("start", "reader", "means")]
+    for path in filter(None, [*single, *getattr(model, "guide", ())]):
+        origins |= set(Run.open(Path(path)).seen())
     return sorted(origins - ids)
 
 
@@ -134,7 +135,8 @@ def _loop(
     model = build(config)
     if start is None:
         model.begin()
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout = torch.channels_last if model.channels_last else torch.contiguous_format
+    model = model.to(memory_format=layout)  # type: ignore[call-overload]
     optimizers = model.optimizers()
     batch_size = config.batch * world.size
     steps, step = max(config.pictures // batch_size, 1), 0
@@ -168,7 +170,7 @@ def _loop(
     with _interruptible() as interrupted, prefetch(sampler, step) as batches, writer or nullcontext():
         for _ in track(range(step, steps), f"train {run.path.name}"):
             batch = world.part_of(next(batches)).to(fabric.device)
-            batch.images = batch.images.contiguous(memory_format=torch.channels_last)
+            batch.images = batch.images.contiguous(memory_format=layout)
             with fabric.autocast():
                 losses = model.step(batch, optimizers, fabric.backward, step / steps)
             step += 1

@@ -69,7 +69,7 @@ def test_worst_noise_is_as_long_as_told_and_does_harm() -> None:
 
 def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
     """Eight people at two ages; no face has another of its view, so that only the guide can teach ageing."""
-    ages = torch.tensor([8.0, 70.0]).repeat_interleave(8)
+    ages = torch.tensor([8.0, 70.0]).repeat(8)  # in turn: only half of a batch is led
     drawn = draw(
         sample_people(16, seed=0),
         ages.numpy().astype(np.float32),
@@ -87,14 +87,15 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
     for step, optimizers in enumerate([guide.optimizers()] * 30):
         guide.step(batch, optimizers, torch.Tensor.backward, step / 30)
     guide.eval()
-    young, old = guide.estimate(batch.images).age.view(2, 8).mean(1)
+    young, old = guide.estimate(batch.images).age.view(8, 2).mean(0)
     assert old - young > 25
 
     table = {"model": "mixed", "size": 32, "width": 8, "guide": "none is opened", "ema": 0.9}
     ager = build(from_table(table | {"guided": 0.1, "learning_rate": 4e-3}))
     assert isinstance(ager, MixedAger) and "guide" not in ager.optimizers()
-    ager.nets["guide"].load_state_dict(guide.nets.state_dict())
-    before = {name: value.clone() for name, value in ager.nets["guide"].state_dict().items()}
+    (led_by,) = ager.nets["guide"].children()
+    led_by.load_state_dict(guide.nets.state_dict())
+    before = {name: value.clone() for name, value in led_by.state_dict().items()}
     for step, optimizers in enumerate([ager.optimizers()] * 60):
         rows = ager.step(batch, optimizers, torch.Tensor.backward, 0.2 + step / 100)
     assert rows["generator/pair"] == 0
@@ -104,7 +105,7 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
         for age in (torch.full((16,), 8.0), torch.full((16,), 70.0))
     ]
     assert (reads[1] - reads[0]).mean() > 0.25 * (old - young)
-    after = ager.nets["guide"].state_dict()
+    after = led_by.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
@@ -127,12 +128,34 @@ def test_a_led_ager_needs_its_guide_at_the_first_step_alone(
     resumed = load_file(run.checkpoint(4) / "nets.safetensors")
     assert all(torch.equal(value, resumed[name]) for name, value in straight.items())
     ager = Ager.load(run.path)
-    led_by = ager.model.nets["guide"].state_dict()
+    (led_by,) = (guide.state_dict() for guide in ager.model.nets["guide"].children())
     guide = Ager.load(guide_run).model.nets.state_dict()
     assert all(torch.equal(value, led_by[name]) for name, value in guide.items())
     compact(ager, tmp_path / "small")
     small = Ager.load(tmp_path / "small").model
     assert "guide" not in small.nets and not small.config.guide
+
+
+def test_two_guides_lead_in_turn(guide_run: Path, tiny_set: Path, tmp_path: Path) -> None:
+    words = [*SMALL, "width=8", f"guide={guide_run},{guide_run}"]
+    run = train(resolve("mixed", None, words), [FaceSet.open(tiny_set)], tmp_path)
+    ager = Ager.load(run).model
+    assert isinstance(ager, MixedAger) and len(list(ager.nets["guide"].children())) == 2
+    assert ager.config.guide == (str(guide_run), str(guide_run))
+    # One of them is blind now: what it says pulls nowhere, and what the other says does.
+    blind, _ = ager.nets["guide"].children()
+    with torch.no_grad():
+        for weight in blind.reader.head.parameters():
+            weight.zero_()
+    young, old = labels(torch.full((2,), 30.0)), labels(torch.full((2,), 70.0))
+    faces = Faces(images=torch.zeros(2, 3, 32, 32), masks=torch.ones(2, 1, 32, 32), condition=young)
+    torch.manual_seed(0)
+    pulls = []
+    for _ in range(12):
+        result = torch.zeros(2, 3, 32, 32, requires_grad=True)
+        sum(ager._led(faces, result, old).values()).backward()
+        pulls.append(bool(result.grad.abs().sum() > 0))
+    assert 2 < sum(pulls) < 10
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,12 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.ground import UsageError
 from nenrin.models.ager import Ager
+from nenrin.models.condition import Condition
 from nenrin.models.config import build, from_table, resolve
 from nenrin.models.data import conditions, load
-from nenrin.models.prototypes import Prototypes
+from nenrin.models.export import compact
+from nenrin.models.mixed import MixedAger
+from nenrin.models.prototypes import MeanFaces, Prototypes
 from nenrin.models.run import Run
 from nenrin.models.train import resume, train
 
@@ -67,7 +70,7 @@ def test_means_are_of_the_group_they_name(sets: tuple[FaceSet, FaceSet], model: 
     faces = pack(sets, size=SIZE, splits=["train"])
     old = torch.tensor([70.0])
     for domain, gender in ((0, 0), (1, 1)):
-        picture, _ = model.nets["means"](old, torch.tensor([domain]), torch.tensor([gender]))
+        picture, *_ = model.nets["means"](old, torch.tensor([domain]), torch.tensor([gender]))
         near = (faces.domain == domain) & (abs(faces.age - 70) < 12)
         own = mean_of(faces, near & (faces.gender == gender))
         others = (mean_of(faces, (faces.domain != domain)), mean_of(faces, near & (faces.gender != gender)))
@@ -124,6 +127,50 @@ def test_a_domain_without_ages_borrows_them(sets: tuple[FaceSet, FaceSet]) -> No
         for domain in range(2)
     ]
     torch.testing.assert_close(*changes, atol=5e-3, rtol=0)
+
+
+def test_borrowed_ageing_is_of_shape_alone(sets: tuple[FaceSet, FaceSet], model: Prototypes) -> None:
+    faces = pack(sets, size=SIZE, splits=["train"])
+    faces = dataclasses.replace(faces, age=np.where(faces.domain == 1, np.nan, faces.age).astype(np.float32))
+    borrower = build(from_table({"model": "prototypes", "size": SIZE, "domains": list(faces.domains)}))
+    assert isinstance(borrower, Prototypes)
+    borrower.fit(faces)
+    images, source = torch.zeros(2, 3, SIZE, SIZE), Condition.of(2, domains=faces.domains, age=10.0)
+    source = source.replace(domain=torch.tensor([0, 1]))
+    change = borrower.change(images, source, source.replace(age=torch.full((2,), 70.0)))
+    assert change.shade[0].abs().max() > 0.02 and not change.shade[1].any()
+    assert change.flow[1].abs().max() > 0.01
+
+
+def test_without_tint_the_face_as_a_whole_keeps_its_colour(model: Prototypes) -> None:
+    means = model.nets["means"]
+    assert isinstance(means, MeanFaces)
+    words = torch.tensor([5.0]), torch.tensor([80.0]), torch.tensor([0]), torch.tensor([0])
+    tinted, plain = (means.difference(*words, tint=tint).shade.mean((2, 3)).abs() for tint in (True, False))
+    assert tinted.max() > 0.02 and plain.max() < 0.1 * tinted.max()
+
+
+def test_the_mixed_ager_begins_with_their_change(
+    run: Path, sets: tuple[FaceSet, FaceSet], tmp_path: Path
+) -> None:
+    words = [f"size={SIZE}", "width=8", "pictures=8", "batch=4", "watch_every=0", "learning_rate=0.0"]
+    with pytest.raises(UsageError, match="means=runs/"):
+        train(resolve("mixed", None, [*words, "prototypes=0.5"]), sets, tmp_path)
+    begun = train(resolve("mixed", None, [*words, "prototypes=0.5", f"means={run}"]), sets, tmp_path)
+    assert set(Run.open(run).seen()) <= set(Run.open(begun).seen())
+    compact(Ager.load(begun), tmp_path / "small")
+    ager = Ager.load(tmp_path / "small").model  # which needs the run of the mean faces no more
+    assert isinstance(ager, MixedAger) and not ager.config.means
+    faces = pack(sets[:1], size=SIZE, splits=["train"])
+    images, _ = load(faces, np.arange(4), np.zeros(4, bool))
+    source = conditions(faces, np.arange(4))
+    target = source.replace(age=torch.full((4,), 80.0))
+    means = ager.nets["means"]
+    assert isinstance(means, MeanFaces)
+    expected = means.difference(source.age, target.age, source.domain, source.gender, tint=False).times(0.5)
+    aged = ager.transform(images, source, target)
+    torch.testing.assert_close(aged, expected.apply(images).clamp(-1, 1), atol=1e-2, rtol=0)
+    assert (aged - images).abs().mean() > 0.01
 
 
 def test_faces_without_any_age_are_refused(sets: tuple[FaceSet, FaceSet]) -> None:
