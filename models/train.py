@@ -28,7 +28,7 @@ from nenrin.models.condition import UNKNOWN
 from nenrin.models.config import MODELS, TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
 from nenrin.models.parallel import World
-from nenrin.models.run import Run
+from nenrin.models.run import Run, seen_by
 from nenrin.models.samples import write_grid, write_history
 from nenrin.models.watchdog import Fault, Watchdog
 
@@ -79,7 +79,7 @@ def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> 
         origins |= {view for face, view in views if view is not None and face in ids}
     for key in ("start", "guide"):
         if path := getattr(config.model_config, key, ""):
-            origins |= set(Run.open(Path(path)).seen())
+            origins |= set(seen_by(Path(path)))
     return sorted(origins - ids)
 
 
