@@ -89,20 +89,24 @@ class Bench:
         batch: Batch,
         to: Floats,
         glasses: NDArray[np.integer] | None = None,
+        rows: NDArray[np.intp] | None = None,
     ) -> Pixels:
         """The batch at the ages `to` (N,) by this contender; grey where the input has no pixels.
 
         NaN asks for the face's own age; `glasses` (N,) are indices into GLASSES, by default those it wears.
+        `rows` (N,) says which face each age is asked of, where one is asked for several.
         """
-        asked = asked_of(batch, to, glasses)
+        rows = np.arange(len(batch)) if rows is None else rows
+        asked = asked_of(batch, to, batch.glasses[rows] if glasses is None else glasses)
 
-        def compute() -> Pixels:
-            return hide(age_faces(contender.subject, batch, asked), batch.masks)
+        def compute(chunk: slice) -> Pixels:
+            faces = batch.take(rows[chunk])
+            return hide(age_faces(contender.subject, faces, asked.take(chunk)), faces.masks)
 
         if not contender.key:
-            return compute()
-        inputs = (batch.pixels, batch.masks, *batch.labels(), asked.age, asked.glasses)
-        return self.store.outputs(contender.key, inputs, compute)
+            return compute(slice(None))
+        inputs = (rows, batch.pixels, batch.masks, *batch.labels(), asked.age, asked.glasses)
+        return self.store.outputs(contender.key, inputs, compute, contender.name)
 
     def embed(self, embedder: Embedder, pixels: Pixels) -> NDArray[np.float32]:
         """Unit vectors (N, D)."""

@@ -116,8 +116,8 @@ def people_of(bench: Bench, domain: str) -> Batch:
 
 def ask(bench: Bench, contender: Contender, people: Batch, ground: Ground) -> Answer:
     """Ask every face for all of `ASKED`, and have the answers read."""
-    repeated = people.take(np.repeat(np.arange(len(people)), len(ASKED)))
-    outputs = bench.aged(contender, repeated, np.tile(np.array(ASKED, np.float32), len(people)))
+    rows = np.repeat(np.arange(len(people)), len(ASKED))
+    outputs = bench.aged(contender, people, np.tile(np.array(ASKED, np.float32), len(people)), rows=rows)
     gender = None if ground.gender is None else bench.labelled(ground.gender, outputs).argmax(1)
     return Answer(
         people=people,
