@@ -39,11 +39,11 @@ class FeatureStore:
 
     def get(self, key: str, function: Callable[[Tensor], Tensor], pixels: Pixels, label: str = "") -> Floats:
         """`function` of (N, 3, H, W) in [-1, 1] over (N, H, W, 3) uint8 pictures, concatenated."""
-        return self._read(key, label or key, (pixels,), lambda rows: function(to_tensor(pixels[rows])))
+        return self.read(key, label or key, (pixels,), lambda rows: function(to_tensor(pixels[rows])))
 
     def pairs(self, key: str, function: Callable[[Tensor, Tensor], Tensor], a: Pixels, b: Pixels) -> Floats:
         """The same for a function of two pictures, such as a distance: (N,)."""
-        return self._read(key, key, (a, b), lambda rows: function(to_tensor(a[rows]), to_tensor(b[rows])))
+        return self.read(key, key, (a, b), lambda rows: function(to_tensor(a[rows]), to_tensor(b[rows])))
 
     def outputs(
         self, key: str, inputs: Sequence[NDArray[Any]], compute: Callable[[slice], Pixels], label: str
@@ -53,9 +53,11 @@ class FeatureStore:
         made: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         return made
 
-    def _read(
+    def read(
         self, key: str, label: str, inputs: tuple[Pixels, ...], compute: Callable[[slice], Tensor]
     ) -> Floats:
+        """What `compute` reads off rows of `inputs`, concatenated."""
+
         def rows_of(rows: slice) -> Floats:
             with torch.no_grad():
                 values: Floats = compute(rows).float().numpy()
