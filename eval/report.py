@@ -15,7 +15,7 @@ from nenrin.eval import metrics, plots
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
 from nenrin.eval.confusion_plot import confusion
 from nenrin.eval.evaluation import Evaluation
-from nenrin.eval.identity import PixelEmbedder
+from nenrin.eval.identity import MTCNNEmbedder, PixelEmbedder
 from nenrin.eval.ladder_plot import ladder
 from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.protocols.ladder import Ladder
@@ -34,6 +34,7 @@ FLOORS = {
     MeanFaceAger.name: "the average face of the asked age, nobody in particular",
 }
 BACKENDS = {
+    MTCNNEmbedder.name: "a face finder's network: it knows where eyes are, and nobody",
     TwinEmbedder.name: f"a small network that learned {PEOPLE} procedural people and never saw a real face",
     PixelEmbedder.name: "16 x 16 grey pixels of the face: a floor that knows no persons",
     UnweightedMTCNN.name: "the LPIPS formula without its weights on a face finder's network: it orders agers "
@@ -157,7 +158,8 @@ def _planes(result: Result, domain: str, series: dict[str, plots.Series]) -> lis
 
 def _ladders(result: Result, series: dict[str, plots.Series]) -> Plots:
     """A ladder for each metric that means something without knowing the metric's unit."""
-    shown = [m for m in (metrics.RANK, metrics.SAME, metrics.SLOPE) if _drawn(result, m)]
+    told = (metrics.RANK, metrics.KEPT, metrics.OWN_DOMAIN, metrics.SLOPE)
+    shown = [m for m in told if _drawn(result, m)]
     caption = "The steps from domain to domain stand above, in each ager's colour. Bars are 95% intervals."
     pictures = [(ladder(m, result.scores, series), caption) for m in shown]
     return [("", pictures)] if pictures else []

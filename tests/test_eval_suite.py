@@ -438,6 +438,7 @@ def test_set_without_ages_is_scored_for_identity_alone(
     assert {s.metric for s in evaluation.results[0].scores} <= {
         known.AUC,
         known.SAME,
+        known.KEPT,
         known.SIMILARITY,
         known.GENDER_KEPT,
         known.CALIBRATION,  # of the judge of gender

@@ -24,7 +24,7 @@ def evaluate(
     sets: Annotated[list[Path], typer.Option("--set", help="A set to score on; repeatable.")],
     protocol: Annotated[str, typer.Option(help="all, or canon, ages, glasses ...")] = "ages,twins",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the report.")] = Path("reports/eval"),
-    embedder: Annotated[list[str] | None, typer.Option(help="pixels, facenet, FILE.onnx ...")] = None,
+    embedder: Annotated[list[str] | None, typer.Option(help="pixels, mtcnn, facenet, FILE.onnx ...")] = None,
     perceptual: Annotated[
         str, typer.Option(help="auto, lpips-alex, lpips-vgg ...", show_default=False)
     ] = "auto",
