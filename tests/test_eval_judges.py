@@ -189,7 +189,7 @@ def test_labels_are_learned_in_the_words_of_the_judges_own_faces(
     """A set beside them that has no judge split, such as of one artist, changes nothing."""
     manga = judge_faces.select(judge_faces.domain == judge_faces.domains.index("manga"))
     beside = dataclasses.replace(manga, domain=manga.domain + 1, domains=("photo", "painting", "manga"))
-    alone, more = (panel.label_panel(faces, tmp_path, seed=0, epochs=1).faces for faces in (manga, beside))
+    alone, more = (label_panel(faces, tmp_path, seed=0, epochs=1).faces for faces in (manga, beside))
     assert alone is not None
     assert more is not None
     assert alone.domains == more.domains == ("manga",)
