@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -28,6 +29,8 @@ from nenrin.eval.wording import minus, number
 from nenrin.ground import write_text
 
 PICTURE = 128  # px at most in the report
+SMALLER = (PICTURE, 96, 64, 48)  # where there are so many of them that the file would pass `LIMIT`
+LIMIT = 14_000_000  # bytes
 QUALITY = 80  # of WebP
 FLOORS = {
     CopyAger.name: "the input, unchanged",
@@ -43,8 +46,17 @@ BACKENDS = {
 Plots = list[tuple[str, list[tuple[Markup, str]]]]  # for each heading its pictures, with a caption each
 
 
-def write_report(evaluation: Evaluation, path: Path) -> None:
-    """Render the evaluation into one HTML file."""
+def write_report(evaluation: Evaluation, path: Path, limit: int = LIMIT) -> None:
+    """Render the evaluation into one HTML file, of at most `limit` bytes as far as smaller pictures help."""
+    html = ""
+    for side in SMALLER:
+        html = _render(evaluation, side)
+        if len(html.encode()) <= limit:
+            break
+    write_text(path, html)
+
+
+def _render(evaluation: Evaluation, side: int) -> str:
     environment = Environment(
         loader=PackageLoader("nenrin.eval", "."),
         autoescape=True,
@@ -54,7 +66,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     )
     headline, sentences = verdict(evaluation.results)
     series = _series(evaluation.results)
-    html = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         headline=headline,
         sentences=sentences,
         evaluation=evaluation,
@@ -67,24 +79,23 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
             r.protocol: [c for c in evaluation.comparisons if c.protocol == r.protocol]
             for r in evaluation.results
         },
-        picture=data_uri,
+        picture=partial(data_uri, most=side),
         number=number,
         minus=minus,
         floors=FLOORS,
         backends=BACKENDS,
         judges=list(dict.fromkeys(c.backend for r in evaluation.results for c in r.curves)),
     )
-    write_text(path, html)
 
 
-def data_uri(pixels: Pixels) -> str:
-    """A picture, (H, W, 3) uint8, as a WebP data URI of at most `PICTURE` px.
+def data_uri(pixels: Pixels, most: int = PICTURE) -> str:
+    """A picture, (H, W, 3) uint8, as a WebP data URI of at most `most` px.
 
     Small ones are enlarged here by a whole factor: browsers enlarge bilinearly, which looks like blur of the
     ager's.
     """
     picture = Image.fromarray(pixels)
-    side = min(PICTURE, picture.width * max(PICTURE // picture.width, 1))
+    side = min(most, picture.width * max(most // picture.width, 1))
     if picture.width != side:
         picture = picture.resize((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

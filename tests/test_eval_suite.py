@@ -31,7 +31,7 @@ from nenrin.eval.evaluation import COLUMNS, SCHEMA_VERSION, Evaluation
 from nenrin.eval.metrics import better
 from nenrin.eval.protocols.asked import ASKED
 from nenrin.eval.protocols.canon import AS_IF
-from nenrin.eval.report import PICTURE, data_uri
+from nenrin.eval.report import PICTURE, data_uri, write_report
 from nenrin.eval.suite import evaluate
 from nenrin.eval.tables import tables
 from nenrin.eval.verdict import verdict
@@ -379,6 +379,16 @@ def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evalu
     assert headline in page.text
     assert all(sentence in page.text for sentence in sentences)
     assert text.index("<h1>") < text.index("<img") < text.index("<table")
+
+
+def test_a_report_of_many_pictures_shows_them_smaller(
+    report: tuple[Evaluation, Path], tmp_path: Path
+) -> None:
+    whole = len((report[1] / "report.html").read_bytes())
+    write_report(report[0], tmp_path / "small.html", limit=whole - 1)
+    assert len((tmp_path / "small.html").read_bytes()) < whole
+    write_report(report[0], tmp_path / "same.html", limit=whole)
+    assert (tmp_path / "same.html").read_bytes() == (report[1] / "report.html").read_bytes()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the report is not opened")
