@@ -123,7 +123,7 @@ def evaluate(
         next(r for r in results if r.protocol == pooled.protocol).scores.append(pooled)
     evaluation = Evaluation(
         results=results,
-        comparisons=paired.compare(scores, seed=seed, resamples=resamples),
+        comparisons=paired.compare(scores, seed=seed, resamples=resamples, seeds=seeds),
         notes=[*said, *judges.notes],
         facts=_facts(agers, sets, bench, command),
     )

@@ -250,3 +250,24 @@ def test_seeds_are_pooled_with_the_spread_between_them() -> None:
     assert pooled.estimate.high > 1.6
     assert pooled.estimate.identities == 40
     assert paired.pool(seeds[:1], {"run-0": "mixed"}, seed=0, resamples=10) == []
+
+
+def test_trainings_of_several_seeds_are_compared_as_such() -> None:
+    """Each seed's run is far from the others on the same persons: what is left to say is of the trainings."""
+    persons = np.array([f"p{i}" for i in range(40)])
+    skill, noise = RNG.normal(size=40), 0.01 * RNG.normal(size=(6, 40))
+    near = [_score(f"near-{i}", skill + 0.2 * i + noise[i], persons) for i in range(3)]
+    also = [_score(f"also-{i}", skill + 0.2 * i + 0.05 + noise[3 + i], persons) for i in range(3)]
+    seeds = {f"{name}-{i}": name for name in ("near", "also") for i in range(3)}
+    (one,) = paired.compare([*near, *also], seed=0, resamples=2000, seeds=seeds)
+    assert (one.a, one.b) == ("near (3 seeds)", "also (3 seeds)")
+    assert one.difference.value == pytest.approx(-0.05, abs=0.01)
+    assert one.p < 0.001  # on these very runs there is no doubt
+    assert one.difference.low < 0 < one.difference.high  # other seeds might have come out the other way
+    assert one.better == ""
+    far = [_score(f"far-{i}", skill + 9 + 0.2 * i, persons) for i in range(3)]
+    seeds |= {f"far-{i}": "far" for i in range(3)}
+    (clear,) = paired.compare([*near, *far], seed=0, resamples=500, seeds=seeds)
+    assert clear.better == "far (3 seeds)"
+    beside = paired.compare([*near, _score("alone", skill - 9, persons)], seed=0, resamples=500, seeds=seeds)
+    assert [(c.a, c.b, c.better) for c in beside] == [("near (3 seeds)", "alone", "near (3 seeds)")]

@@ -269,6 +269,11 @@ def test_audit_ranks_embedders(pool: FaceArray, faces: Batch, tmp_path: Path) ->
     without = audit._known(bench, without="judge")["photo"]
     assert not set(without.picture) & set(Batch.of(pool.select(pool.split == "judge")).picture)
     assert len(without) < len(audit._known(bench)["photo"]) == 3 * 90
+    apart = dataclasses.replace(pool, identities=pool.identities + tuple(f"m{i}" for i in pool.identities))
+    drawn = pool.domain == pool.domains.index("manga")
+    apart.identity = np.where(drawn, pool.identity + len(pool.identities), pool.identity)
+    found = Audit().run(_bench(faces, apart, tmp_path, embedders=[]))
+    assert "photo against manga" not in {s.case for s in found.scores}  # nobody is in both
     # 90 people of three pictures: three pairs each; across, every picture with the drawings of two others.
     assert _by(result, case="photo", subject="blind", metric=metrics.AUC).estimate.n == 3 * 90
     assert _by(result, case="photo against manga", subject="blind", metric=metrics.AUC).estimate.n == 6 * 90

@@ -60,7 +60,8 @@ class Audit:
         unlearned = {} if learned is None else _known(bench, without="judge")
         unlearned |= {d: faces for d, faces in named.items() if d not in domains}
         twins = tuple(d for d in named if d.startswith("twins, "))
-        for first, second in (*((d, d) for d in named), *itertools.combinations(domains, 2), twins):
+        shared = [p for p in itertools.combinations(domains, 2) if _share(*(domains[d] for d in p))]
+        for first, second in (*((d, d) for d in named), *shared, twins):
             table = first if first == second else f"{first} against {second}"
             others = [e for e in bench.embedders if e.name != PixelEmbedder.name]
             for embedder in (*others, PixelEmbedder()):  # the floor, whichever were named
@@ -108,6 +109,11 @@ def _rows(pool: FaceArray, wanted: NDArray[np.bool_], seed: int) -> NDArray[np.i
     order = np.random.default_rng(seed).permutation(len(counts))
     taken = order[np.cumsum(np.where(counts > 1, counts, 0)[order]) <= FACES]
     return rows[np.isin(member, taken)]
+
+
+def _share(a: Batch, b: Batch) -> bool:
+    """Whether anybody is in both."""
+    return len(np.intersect1d(a.person, b.person)) > 0
 
 
 def _repeated(faces: Batch) -> bool:
