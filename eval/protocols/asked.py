@@ -139,7 +139,8 @@ def _own_domain(bench: Bench, ground: Ground, pixels: Pixels) -> NDArray[np.floa
     if ground.looks is None:
         return None
     judged = bench.labelled(ground.looks, pixels).argmax(1)
-    return (judged == ground.looks.words.index(ground.domain)).astype(np.float64)
+    own: NDArray[np.float64] = (judged == ground.looks.words.index(ground.domain)).astype(np.float64)
+    return own
 
 
 def similarity(bench: Bench, embedder: Embedder, people: Batch, outputs: Pixels) -> Floats:

@@ -113,11 +113,13 @@ def _worst(bench: Bench, domain: str, scenes: Sequence[Scene]) -> list[Strip]:
     """Of each ager the character that it leads furthest away from the official pictures."""
     strips = []
     for c in (c for c in bench.contenders if c.role == "ager"):
-        gains = [_gain(bench, scene, c.who) for scene in scenes]
-        if known := [i for i, gain in enumerate(gains) if gain is not None]:
-            worst = min(known, key=lambda i: float(np.mean(gains[i])))
+        gains = [
+            (gain.mean(), i) for i, s in enumerate(scenes) if (gain := _gain(bench, s, c.who)) is not None
+        ]
+        if gains:
+            least, worst = min(gains)
             strip = _strip(bench, domain, scenes[worst], only=c.name)
-            strip.title = minus(f"{strip.title}, least gain by {c.name}: {np.mean(gains[worst]):+.2f}")
+            strip.title = minus(f"{strip.title}, least gain by {c.name}: {least:+.2f}")
             strip.worst = True
             strips.append(strip)
     return strips

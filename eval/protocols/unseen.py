@@ -100,7 +100,8 @@ def _ceilings(bench: Bench, result: Result, ground: Ground, seen: Batch) -> None
     """What real faces score, trained on and new, and the difference between them."""
     found: list[dict[tuple[str, str], tuple[Measure, NDArray[np.str_]]]] = []
     for case, here in ((SEEN, survey(bench, ground.domain, seen)), (NEW, ground)):
-        sheet, mine = Sheet(bench, result, ground.domain, case), {}
+        sheet = Sheet(bench, result, ground.domain, case)
+        mine: dict[tuple[str, str], tuple[Measure, NDArray[np.str_]]] = {}
         for one, persons in ceilings(bench, here):
             first = one.metric not in {metric for metric, _ in mine}
             if one.metric in SHOWN and first and len(one.values):
