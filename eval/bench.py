@@ -106,7 +106,14 @@ class Bench:
 
         if not contender.key:
             return compute(slice(None))
-        inputs = (rows, batch.pixels, batch.masks, *batch.labels(), asked.age, asked.glasses)
+        inputs: list[NDArray[Any]] = [
+            rows,
+            batch.pixels,
+            batch.masks,
+            *batch.labels(),
+            asked.age,
+            asked.glasses,
+        ]
         return self.store.outputs(contender.key, inputs, compute, contender.name)
 
     def embed(self, embedder: Embedder, pixels: Pixels) -> NDArray[np.float32]:
