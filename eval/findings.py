@@ -38,7 +38,7 @@ def best_of(scores: Sequence[Score], metric: str) -> list[Score]:
 
 def named(scores: Sequence[Score], name: str) -> str:
     """The ager, and how many it is the best of."""
-    agers = {s.subject for s in scores if s.role == "ager"}
+    agers = {s.subject for s in scores if s.role == "ager"} - {m for s in scores for m in s.members}
     return f"{name} (the best of {len(agers)})" if len(agers) > 1 else name
 
 
@@ -94,8 +94,8 @@ def first_character(details: Sequence[Score]) -> list[str]:
         )
     way = "closer to" if gain > 0 else "further from"
     return [
-        f"{title}, alone: {named(gains, best.subject)} comes {abs(gain):.2f} {way} it in similarity"
-        f"{ranked} (one character, so no interval)."
+        f"{title}: aged by {named(gains, best.subject)}, {abs(gain):.2f} {way} the official pictures in "
+        f"similarity than left alone{ranked}; one character has no interval."
     ]
 
 

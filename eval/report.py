@@ -32,6 +32,7 @@ PICTURE = 128  # px at most in the report
 SMALLER = (PICTURE, 96, 64, 48)  # where there are so many of them that the file would pass `LIMIT`
 LIMIT = 14_000_000  # bytes
 QUALITY = 80  # of WebP
+SENTENCES = 5  # that stand below the headline; the others open on a click
 FLOORS = {
     CopyAger.name: "the input, unchanged",
     MeanFaceAger.name: "the average face of the asked age, nobody in particular",
@@ -84,6 +85,7 @@ def _render(evaluation: Evaluation, side: int) -> str:
         minus=minus,
         floors=FLOORS,
         backends=BACKENDS,
+        FIRST=SENTENCES,
         judges=list(dict.fromkeys(c.backend for r in evaluation.results for c in r.curves)),
     )
 

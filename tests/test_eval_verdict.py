@@ -145,8 +145,9 @@ def test_the_first_character_is_named() -> None:
     result = Result(protocol="canon", question="", method="", scores=[], details=details)
     headline, _ = verdict([result])
     assert headline == (
-        "Conan, 7 → Shinichi, 17, alone: b (the best of 2) comes 0.05 closer to it in similarity, and among "
-        "100 strangers the true face ranks 12, 30 for the face left alone (one character, so no interval)."
+        "Conan, 7 → Shinichi, 17: aged by b (the best of 2), 0.05 closer to the official pictures in "
+        "similarity than left alone, and among 100 strangers the true face ranks 12, 30 for the face left "
+        "alone; one character has no interval."
     )
 
 

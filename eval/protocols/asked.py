@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,15 +237,23 @@ def write_ceilings(bench: Bench, sheet: Sheet, ground: Ground) -> None:
     """Put the ceilings of a domain onto a sheet, and what each embedder's AUC is there."""
     for measure, persons in ceilings(bench, ground):
         sheet.mean(REAL, measure.metric, measure.backend, measure.values, persons[measure.rows])
-    known = ground.real.take(np.isfinite(ground.real.age))
-    for judge in ground.judges if len(known) else ():
-        years, drawn = bench.judged(judge, known.pixels), {"seed": bench.seed, "resamples": bench.resamples}
-        sheet.put(REAL, metrics.SLOPE, judge.name, stats.slope(known.age, years, known.person, **drawn))
+    write_slopes(bench, sheet, ground, ground.judges)
     told = ground.real.take(ground.real.gender >= 0)
     if ground.gender is not None and len(told):
         write_calibration(bench, sheet, ground.gender, told, told.gender)
     for name, checked in ground.verified.items():
         sheet.put(REAL, metrics.AUC, name, checked.auc)
+
+
+def write_slopes(bench: Bench, sheet: Sheet, ground: Ground, judges: Sequence[Judge]) -> None:
+    """Put onto a sheet the judged years for each true year of real faces."""
+    known, drawn = (
+        ground.real.take(np.isfinite(ground.real.age)),
+        {"seed": bench.seed, "resamples": bench.resamples},
+    )
+    for judge in judges if len(known) else ():
+        years = bench.judged(judge, known.pixels)
+        sheet.put(REAL, metrics.SLOPE, judge.name, stats.slope(known.age, years, known.person, **drawn))
 
 
 def write_calibration(

@@ -119,7 +119,7 @@ def _worst(bench: Bench, domain: str, scenes: Sequence[Scene]) -> list[Strip]:
         if gains:
             least, worst = min(gains)
             strip = _strip(bench, domain, scenes[worst], only=c.name)
-            strip.title = minus(f"{strip.title}, least gain by {c.name}: {least:+.2f}")
+            strip.title = minus(f"{strip.title}, least gain by {c.name}, over its pictures {least:+.2f}")
             strip.worst = True
             strips.append(strip)
     return strips

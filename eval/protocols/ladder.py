@@ -11,7 +11,17 @@ from nenrin.domains.face import DOMAINS
 from nenrin.eval import stats
 from nenrin.eval.bench import Bench, Sheet
 from nenrin.eval.metrics import AGE_ERROR, AGE_RATIO, KEPT, OWN_DOMAIN, RANK, SAME, SIMILARITY, SLOPE
-from nenrin.eval.protocols.asked import REAL, ask, ceilings, measures, people_of, survey, unproven
+from nenrin.eval.protocols.asked import (
+    REAL,
+    Ground,
+    ask,
+    ceilings,
+    measures,
+    people_of,
+    survey,
+    unproven,
+    write_slopes,
+)
 from nenrin.eval.results import Result, Who
 from nenrin.eval.stats import Estimate
 from nenrin.ground import NenrinError
@@ -56,8 +66,10 @@ class Ladder:
             )
         below: tuple[str, dict[Who, _Rung]] | None = None
         for domain in rungs:
-            here = _rung(bench, domain)
+            ground = survey(bench, domain)
+            here = _rung(bench, ground)
             _write(bench, result, domain, here, below)
+            write_slopes(bench, Sheet(bench, result, domain), ground, ground.judges[:1])
             below = domain, here
             result.notes += unproven(bench, domain)
             faces = bench.of_domain(domain)
@@ -78,9 +90,9 @@ def _height(domain: str) -> tuple[int, str]:
     return (DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)), domain
 
 
-def _rung(bench: Bench, domain: str) -> dict[Who, _Rung]:
+def _rung(bench: Bench, ground: Ground) -> dict[Who, _Rung]:
     """Everybody's rows in one domain."""
-    ground, people = survey(bench, domain), people_of(bench, domain)
+    people = people_of(bench, ground.domain)
     found: dict[Who, _Rung] = {}
     for contender in bench.contenders:
         rung = found[contender.who] = _Rung(values={})

@@ -21,6 +21,7 @@ from nenrin.eval.protocols.asked import (
     measures,
     people_of,
     survey,
+    write_slopes,
 )
 from nenrin.eval.results import Result
 from nenrin.eval.subjects import Batch
@@ -107,6 +108,7 @@ def _ceilings(bench: Bench, result: Result, ground: Ground, seen: Batch) -> None
             if one.metric in SHOWN and first and len(one.values):
                 sheet.mean(REAL, one.metric, one.backend, one.values, persons[one.rows])
                 mine[one.metric, one.backend] = one, persons[one.rows]
+        write_slopes(bench, sheet, here, here.judges[:1])
         found.append(mine)
     sheet = Sheet(bench, result, ground.domain, GAP)
     for key, (after, new_persons) in found[1].items():
