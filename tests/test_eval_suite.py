@@ -370,7 +370,15 @@ def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evalu
     assert "<b>mean" not in text
     assert "&lt;b&gt;mean&lt;/b&gt; &amp; change" in text
     assert "nenrin eval &lt;run&gt; --set twins" in text
-    for words in ("unweighted-mtcnn", "pixels", "CNN (photo + manga)", "SVR (photo)", "mean face", "floor"):
+    for words in (
+        "unweighted-mtcnn",
+        "pixels",
+        "CNN (photo + manga)",
+        "SVR (photo)",
+        "mean face",
+        "floor",
+        "least gain by lazy",
+    ):
         assert words in text
     assert "lpips" not in text
     headline, sentences = verdict(report[0].results)
