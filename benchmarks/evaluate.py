@@ -1,7 +1,9 @@
-"""How long it takes to score faces: python benchmarks/evaluate.py [--faces N] [--size S] [--embedder WORD]
+"""How long it takes to score faces: python benchmarks/evaluate.py [--run RUN] [--faces N] [--embedder WORD]
 
-`faces` aged faces go through everything that the protocol ages reads of them. Then the same again: what was
-read is kept. Processor time is printed too: unlike the clock, it means the same on a busy machine.
+`faces` aged faces go through everything that the protocol ages reads of them, aged by a run (or an exported
+folder) or by something that costs nothing. Then the ladder asks about the same faces, and ages again: what
+was made and read is kept. Processor time is printed too: unlike the clock, it means the same on a busy
+machine.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from nenrin.domains.twins import build_twins, sample_people
 from nenrin.eval.baselines import CopyAger
 from nenrin.eval.protocols.asked import ASKED
 from nenrin.eval.suite import evaluate
+from nenrin.models.ager import Ager
 from nenrin.models.condition import Condition
 
 SHARE = 0.10  # of people who are in the test split
@@ -43,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--run", type=Path, help="what ages, instead of an ager that costs nothing")
     parser.add_argument("--embedder", default="twins")
     options = parser.parse_args()
     # Scored are the ager's faces and those of the two floors, in two domains.
@@ -57,12 +61,13 @@ def main() -> None:
             size=options.size,
             seed=0,
         )
-        for what in ("first", "again"):
+        ager = Ager.load(options.run) if options.run else Fast(options.size)
+        for what, protocol in (("first", "ages"), ("the ladder", "ladder"), ("again", "ages")):
             clock, busy = time.perf_counter(), time.process_time()
             evaluate(
-                [Fast(options.size)],
+                [ager],
                 sets,
-                ["ages"],
+                [protocol],
                 home / what,
                 embedders=(options.embedder,),
                 people=people,
@@ -72,7 +77,8 @@ def main() -> None:
             count = 3 * 2 * len(ASKED) * people
             print(
                 f"{what}: {count:,} faces in {seconds:.0f} s, {count / seconds:.0f}/s; "
-                f"{busy:.0f} s of processor time, judges trained included; {peak:,.0f} MB at most"
+                f"{busy:.0f} s of processor time, judges trained included; {peak:,.0f} MB at most",
+                flush=True,
             )
 
 

@@ -15,9 +15,10 @@ from nenrin.domains.array import FaceArray
 from nenrin.eval import stats
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import Embedder
-from nenrin.eval.judges import Judge
+from nenrin.eval.judges import Judge, SVRJudge
 from nenrin.eval.label_panel import LabelPanel
-from nenrin.eval.labels import LabelJudge
+from nenrin.eval.labels import LabelJudge, NetJudge
+from nenrin.eval.nets import to_tensor
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import Perceptual
 from nenrin.eval.results import Result, Sample, Score, Who
@@ -89,20 +90,31 @@ class Bench:
         batch: Batch,
         to: Floats,
         glasses: NDArray[np.integer] | None = None,
+        rows: NDArray[np.intp] | None = None,
     ) -> Pixels:
         """The batch at the ages `to` (N,) by this contender; grey where the input has no pixels.
 
         NaN asks for the face's own age; `glasses` (N,) are indices into GLASSES, by default those it wears.
+        `rows` (N,) says which face each age is asked of, where one is asked for several.
         """
-        asked = asked_of(batch, to, glasses)
+        rows = np.arange(len(batch)) if rows is None else rows
+        asked = asked_of(batch, to, batch.glasses[rows] if glasses is None else glasses)
 
-        def compute() -> Pixels:
-            return hide(age_faces(contender.subject, batch, asked), batch.masks)
+        def compute(chunk: slice) -> Pixels:
+            faces = batch.take(rows[chunk])
+            return hide(age_faces(contender.subject, faces, asked.take(chunk)), faces.masks)
 
         if not contender.key:
-            return compute()
-        inputs = (batch.pixels, batch.masks, *batch.labels(), asked.age, asked.glasses)
-        return self.store.outputs(contender.key, inputs, compute)
+            return compute(slice(None))
+        inputs: list[NDArray[Any]] = [
+            rows,
+            batch.pixels,
+            batch.masks,
+            *batch.labels(),
+            asked.age,
+            asked.glasses,
+        ]
+        return self.store.outputs(contender.key, inputs, compute, contender.name)
 
     def embed(self, embedder: Embedder, pixels: Pixels) -> NDArray[np.float32]:
         """Unit vectors (N, D)."""
@@ -111,10 +123,20 @@ class Bench:
     def judged(self, judge: Judge, pixels: Pixels) -> NDArray[np.float32]:
         """Years (N,), to the hundredth: below it lies the noise of summing in another order, which would
         rank equal pictures."""
-        return np.round(self.store.get(judge.key, judge.judge, pixels, judge.name), 2)
+        if isinstance(judge, SVRJudge) and judge.embedder is not None:  # faces are embedded once
+            svr, vectors = judge, self.embed(judge.embedder, pixels)
+            years = self.store.read(
+                judge.key, judge.name, (pixels,), lambda r: svr.judge(to_tensor(pixels[r]), vectors[r])
+            )
+        else:
+            years = self.store.get(judge.key, judge.judge, pixels, judge.name)
+        return np.round(years, 2)
 
     def labelled(self, judge: LabelJudge, pixels: Pixels) -> NDArray[np.float32]:
         """Probabilities (N, C) of the judge's words."""
+        if isinstance(judge, NetJudge):  # all attributes of a face are read at once
+            read = self.store.get(judge.net_key, judge.everything, pixels, judge.name)
+            return read[:, judge.columns]
         return self.store.get(judge.key, judge.probabilities, pixels, judge.name)
 
     def distance(self, a: Pixels, b: Pixels, seen: Pixels | None = None) -> NDArray[np.float32]:

@@ -107,6 +107,32 @@ def fid(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     return float(metric_fid.fid_statistics_to_metric(*both, verbose=False)[metric_fid.KEY_METRIC_FID])
 
 
+def fid_between(
+    a: NDArray[np.floating], a_groups: ArrayLike, b: NDArray[np.floating], b_groups: ArrayLike, *, seed: int
+) -> Estimate:
+    """`fid`, and an interval from leaving out a twentieth of the persons (N,) and (M,) at a time."""
+    groups = (a_groups, b_groups)
+    return stats.jackknife(fid(a, b), lambda u, v: frechet(a[u], b[v]), groups, seed=seed)
+
+
+def frechet(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """The same number as `fid`, many times faster where there are fewer faces than twice the features.
+
+    The trace of the root of the product of two covariances is the sum of the singular values of the product
+    of the centred features.
+    """
+    x, y = (np.asarray(v, np.float64) for v in (a, b))
+    apart = ((x.mean(0) - y.mean(0)) ** 2).sum()
+    x, y = ((v - v.mean(0)) / np.sqrt(len(v) - 1) for v in (x, y))
+    if max(len(x), len(y)) <= 2 * x.shape[1]:
+        root = np.linalg.svd(x @ y.T, compute_uv=False).sum()
+    else:
+        values, vectors = np.linalg.eigh(x.T @ x)
+        half = vectors * np.sqrt(values.clip(0))
+        root = np.sqrt(np.linalg.eigvalsh(half.T @ (y.T @ y) @ half).clip(0)).sum()
+    return float(apart + (x * x).sum() + (y * y).sum() - 2 * root)
+
+
 def kid(
     a: NDArray[np.floating],
     a_groups: ArrayLike,

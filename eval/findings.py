@@ -16,6 +16,7 @@ from nenrin.eval.protocols.unseen import GAP, NEW, Unseen
 from nenrin.eval.results import Score
 from nenrin.eval.wording import number
 
+STUDENTS = "conan-shinichi: "  # the pair that everything began with
 _WHO = {  # by case of canon: who is aged, and towards what
     CHARACTERS: ("{} characters in {}", "official other selves"),
     AS_IF: ("{} people in {}, as if they were characters,", "true older selves"),
@@ -37,7 +38,7 @@ def best_of(scores: Sequence[Score], metric: str) -> list[Score]:
 
 def named(scores: Sequence[Score], name: str) -> str:
     """The ager, and how many it is the best of."""
-    agers = {s.subject for s in scores if s.role == "ager"}
+    agers = {s.subject for s in scores if s.role == "ager"} - {m for s in scores for m in s.members}
     return f"{name} (the best of {len(agers)})" if len(agers) > 1 else name
 
 
@@ -69,6 +70,33 @@ def canon(scores: Sequence[Score], case: str) -> list[str]:
                     f"{alone(mine, rank)}; chance would give {CHANCE:.0f}."
                 )
     return sentences
+
+
+def first_character(details: Sequence[Score]) -> list[str]:
+    """What became of Conan, or else of whoever comes first, by the ager that brings it closest."""
+    gains = [s for s in details if s.metric == metrics.GAIN and s.role == "ager" and s.estimate.defined]
+    if not gains:
+        return []
+    case = next((s.case for s in gains if s.case.startswith(STUDENTS)), gains[0].case)
+    gains = [s for s in gains if (s.case, s.backend) == (case, gains[0].backend)]
+    best = max(gains, key=lambda s: s.estimate.value)
+    gain, title = best.estimate.value, best.case.partition(": ")[2]
+    ranks = {
+        s.subject: s.estimate.value
+        for s in details
+        if (s.metric, s.case, s.backend) == (metrics.TRUE_RANK, best.case, best.backend)
+    }
+    ranked = ""
+    if best.subject in ranks and CopyAger.name in ranks:
+        ranked = (
+            f", and among {STRANGERS} strangers the true face ranks {ranks[best.subject]:.0f}, "
+            f"{ranks[CopyAger.name]:.0f} for the face left alone"
+        )
+    way = "closer to" if gain > 0 else "further from"
+    return [
+        f"{title}: aged by {named(gains, best.subject)}, {abs(gain):.2f} {way} the official pictures in "
+        f"similarity than left alone{ranked}; one character has no interval."
+    ]
 
 
 def longitudinal(scores: Sequence[Score]) -> list[str]:

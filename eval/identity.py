@@ -186,6 +186,33 @@ class FacenetEmbedder:
         return F.normalize(vectors, dim=1)
 
 
+class MTCNNEmbedder:
+    """The last layer but one of MTCNN's output network, 256 numbers: it was trained to place eyes and mouths.
+
+    It comes with facenet-pytorch and was never asked who somebody is: what it tells apart is looks alone.
+    """
+
+    name = key = "mtcnn-256"
+
+    def __init__(self) -> None:
+        from facenet_pytorch.models.mtcnn import ONet
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.load without weights_only in older releases
+            net: Any = ONet()
+        self._net = net.eval().requires_grad_(False)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Embedder.embed`."""
+        net, x = self._net, F.interpolate(crop_arcface(images), size=(48, 48), mode="area")
+        with torch.no_grad():
+            x = net.pool1(net.prelu1(net.conv1(x)))
+            x = net.pool2(net.prelu2(net.conv2(x)))
+            x = net.pool3(net.prelu3(net.conv3(x)))
+            x = net.prelu4(net.conv4(x)).permute(0, 3, 2, 1).flatten(1)
+            return F.normalize(net.prelu5(net.dense5(x)), dim=1)
+
+
 IMAGENET: Mapping[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "mobilefacenet": IMAGENET,
@@ -194,7 +221,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def embedder(spec: str) -> Embedder:
-    """An embedder by word or file: "pixels", "facenet", facenet's FILE.pt, or FILE.onnx.
+    """An embedder by word or file: "pixels", "mtcnn", "facenet", facenet's FILE.pt, or FILE.onnx.
 
     An ONNX file named after a preset gets the preset's preprocessing, any other that of ArcFace. Raises
     `UsageError` and `NenrinError` as the classes do, and `NenrinError` for one that does not embed faces.
@@ -215,13 +242,15 @@ def _open(spec: str) -> Embedder:
     path = Path(spec)
     if spec == PixelEmbedder.name:
         return PixelEmbedder()
+    if spec == "mtcnn":
+        return MTCNNEmbedder()
     if spec == "facenet":
         return FacenetEmbedder()
     if path.suffix == ".onnx":
         return OnnxEmbedder(path, **PRESETS.get(path.stem, PRESETS["arcface"]))
     if path.suffix in (".pt", ".pth"):
         return FacenetEmbedder(path)
-    known = (PixelEmbedder.name, "facenet", "FILE.onnx", "FILE.pt")
+    known = (PixelEmbedder.name, "mtcnn", "facenet", "twins", "FILE.onnx", "FILE.pt")
     raise UsageError(f"unknown embedder {spec!r}; {suggest(spec, known)}")
 
 

@@ -108,12 +108,14 @@ class SVRJudge:
     def __init__(
         self, arrays: dict[str, NDArray[Any]], name: str, key: str, embedder: Embedder | None
     ) -> None:
-        self._arrays, self.name, self.key, self._embedder = arrays, name, key, embedder
+        self._arrays, self.name, self.key, self.embedder = arrays, name, key, embedder
 
-    def judge(self, images: Tensor) -> Tensor:
-        """See `Judge.judge`."""
+    def judge(self, images: Tensor, vectors: NDArray[np.float32] | None = None) -> Tensor:
+        """See `Judge.judge`; `vectors` (N, D) are what the embedder says of the faces, if that is known."""
         a = self._arrays
-        x = (_features(images, self._embedder) - a["mean"]) / a["scale"] @ a["axes"]
+        if vectors is None and self.embedder is not None:
+            vectors = self.embedder.embed(images).numpy()
+        x = (_features(images, vectors) - a["mean"]) / a["scale"] @ a["axes"]
         squares = (x * x).sum(1)[:, None] + (a["support"] ** 2).sum(1) - 2 * x @ a["support"].T
         years = np.exp(-a["gamma"] * squares) @ a["dual"] + a["intercept"]
         return torch.from_numpy(years.clip(0, 100).astype(np.float32))
@@ -124,9 +126,11 @@ class SVRJudge:
         from sklearn.decomposition import PCA
         from sklearn.svm import SVR
 
-        x = np.concatenate(
-            [_features(nets.to_tensor(faces.pixels[s]), embedder) for s in nets.chunks(len(faces))]
-        )
+        parts = []
+        for rows in nets.chunks(len(faces)):
+            images = nets.to_tensor(faces.pixels[rows])
+            parts.append(_features(images, None if embedder is None else embedder.embed(images).numpy()))
+        x = np.concatenate(parts)
         mean, scale = x.mean(0), np.ones(x.shape[1])
         for part in (slice(HOG_CELLS), slice(HOG_CELLS, None)):  # each kind of feature weighs the same
             scale[part] = np.sqrt(x[:, part].var(0).sum())
@@ -164,12 +168,10 @@ def hog_features(images: Tensor) -> NDArray[np.float64]:
     return np.asarray(rows)
 
 
-def _features(images: Tensor, embedder: Embedder | None) -> NDArray[np.float64]:
+def _features(images: Tensor, vectors: NDArray[np.float32] | None) -> NDArray[np.float64]:
     """The histograms, and the embedding beside them."""
     gradients = hog_features(images)
-    if embedder is None:
-        return gradients
-    return np.concatenate([gradients, embedder.embed(images).numpy().astype(np.float64)], axis=1)
+    return gradients if vectors is None else np.concatenate([gradients, vectors.astype(np.float64)], axis=1)
 
 
 def _balance(faces: FaceArray) -> NDArray[np.float64]:

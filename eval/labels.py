@@ -55,8 +55,11 @@ class LabelNet(nn.Module):
 
     def part(self, logits: Tensor, attribute: str) -> Tensor:
         """One attribute's logits, (N, C)."""
-        sizes = [len(words) for words in self.words.values()]
-        return torch.split(logits, sizes, dim=1)[list(self.words).index(attribute)]
+        return self.parts(logits)[list(self.words).index(attribute)]
+
+    def parts(self, logits: Tensor) -> tuple[Tensor, ...]:
+        """The logits of each attribute."""
+        return torch.split(logits, [len(words) for words in self.words.values()], dim=1)
 
 
 def train_net(faces: FaceArray, words: Vocabularies, *, seed: int, epochs: int) -> LabelNet:
@@ -100,15 +103,22 @@ class NetJudge:
     """One attribute of a `LabelNet`; the mean over the face and its mirror image."""
 
     def __init__(self, net: LabelNet, attribute: str, name: str, key: str) -> None:
-        self._net, self._attribute = nets.frozen(net), attribute
+        self._net = nets.frozen(net)
         self.name, self.key, self.words = name, f"{key} {attribute}", net.words[attribute]
+        before = list(net.words)[: list(net.words).index(attribute)]
+        start = sum(len(net.words[other]) for other in before)
+        self.net_key, self.columns = f"{key} everything", slice(start, start + len(self.words))
 
     def probabilities(self, images: Tensor) -> Tensor:
         """See `LabelJudge.probabilities`."""
+        return self.everything(images)[:, self.columns]
+
+    def everything(self, images: Tensor) -> Tensor:
+        """The probabilities of all attributes side by side; this one's are at `columns`."""
         x = nets.crop(images, nets.CENTRE)
         with torch.no_grad():
-            read = [self._net.part(self._net(side), self._attribute).softmax(1) for side in (x, x.flip(3))]
-        return torch.stack(read).mean(0)
+            read = [self._net.parts(self._net(side)) for side in (x, x.flip(3))]
+        return torch.stack([torch.cat([p.softmax(1) for p in side], dim=1) for side in read]).mean(0)
 
 
 class LinearJudge:

@@ -9,6 +9,7 @@ AGE_BIAS = "judge's bias (years)"
 RANK = "rank correlation, asked and judged age"
 SLOPE = "judged years for each year asked"
 SAME = "taken for the same person, up to 20 years apart"
+KEPT = "taken for the same person, at all ages asked"
 SIMILARITY = "similarity to the input"
 GENDER_KEPT = "judged to be of the same gender"
 
@@ -42,15 +43,16 @@ DIVERSITY = "difference between people, of the inputs'"
 OWN_DOMAIN = "judged to be of its own domain"
 
 HIGHER = {
-    RANK, SAME, SIMILARITY, GENDER_KEPT, AUC, TAR, GAIN, IDENTITY_RECOVERY, PERCEPTUAL_RECOVERY, BEST_GAIN,
-    TRUE_AUC, AS_ASKED, DIVERSITY, OWN_DOMAIN,
+    RANK, SAME, KEPT, SIMILARITY, GENDER_KEPT, AUC, TAR, GAIN, IDENTITY_RECOVERY, PERCEPTUAL_RECOVERY,
+    BEST_GAIN, TRUE_AUC, AS_ASKED, DIVERSITY, OWN_DOMAIN,
 }  # fmt: skip
 LOWER = {
     AGE_ERROR, AGE_RATIO, EER, DISTANCE, BEST_DISTANCE, IDENTITY_DISTANCE, BEST_IDENTITY_DISTANCE, TRUE_RANK,
     UNASKED, CALIBRATION, KID, FID,
 }  # fmt: skip
 SHARES = {
-    SAME, GENDER_KEPT, EER, TAR, TRUE_AUC, AS_ASKED, UNASKED, CALIBRATION, OWN_DOMAIN, SHARPNESS, DIVERSITY,
+    SAME, KEPT, GENDER_KEPT, EER, TAR, TRUE_AUC, AS_ASKED, UNASKED, CALIBRATION, OWN_DOMAIN, SHARPNESS,
+    DIVERSITY,
 }  # fmt: skip
 
 

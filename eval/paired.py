@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nenrin.eval import stats
 from nenrin.eval.results import Sample, Score
@@ -32,17 +33,23 @@ class Comparison:
     better: str  # which of the two is better, "" where the corrected test cannot tell
 
 
-def compare(scores: Sequence[Score], *, seed: int, resamples: int) -> list[Comparison]:
-    """All pairs of agers, on every number of theirs that is a mean of the same faces."""
-    places: dict[tuple[str, ...], list[Score]] = {}
+def compare(
+    scores: Sequence[Score], *, seed: int, resamples: int, seeds: Mapping[str, str] | None = None
+) -> list[Comparison]:
+    """All pairs of agers, on every number of theirs that is a mean of the same faces.
+
+    A training of which `seeds` (see `pool`) names several runs is compared as one, not seed by seed.
+    """
+    places: dict[tuple[str, ...], dict[str, list[Score]]] = {}
     for score in scores:
         if score.role == "ager" and score.sample is not None and score.better:
-            places.setdefault(score.place, []).append(score)
+            name = (seeds or {}).get(score.subject, score.subject)
+            places.setdefault(score.place, {}).setdefault(name, []).append(score)
     found = [
         _compared(a, b, seed=seed, resamples=resamples)
-        for rows in places.values()
-        for a, b in itertools.combinations(rows, 2)
-        if _same_faces(a, b)
+        for trainings in places.values()
+        for a, b in itertools.combinations(trainings.items(), 2)
+        if all(_same_faces(a[1][0], other) for other in (*a[1], *b[1]))
     ]
     for protocol in dict.fromkeys(c.protocol for c in found):
         family = [c for c in found if c.protocol == protocol]
@@ -59,26 +66,50 @@ def _same_faces(a: Score, b: Score) -> bool:
     return np.array_equal(a.sample.groups, b.sample.groups)
 
 
-def _compared(a: Score, b: Score, *, seed: int, resamples: int) -> Comparison:
-    assert a.sample is not None
-    assert b.sample is not None
-    both = Sample(values=a.sample.values - b.sample.values, groups=a.sample.groups)
-    by_person = both.by_person()
-    difference = stats.mean(both.values, both.groups, seed=seed, resamples=resamples)
-    ahead = a.subject if difference.value * a.better > 0 else b.subject
+def _compared(
+    a: tuple[str, Sequence[Score]], b: tuple[str, Sequence[Score]], *, seed: int, resamples: int
+) -> Comparison:
+    """Two trainings by their name and the scores of their seeds, at least one of each."""
+    (name, rows), (other, more) = ((pooled_name(n, len(r)), r) for n, r in (a, b))
+    ours, theirs = ([s.sample for s in side if s.sample is not None] for side in (rows, more))
+    groups = ours[0].groups
+    apart = _seeds_as_one(ours) - _seeds_as_one(theirs)
+    by_person = Sample(values=apart, groups=groups).by_person()
+    several = len(ours) + len(theirs) > 2
+    if several:
+        difference = _between(ours, theirs, seed=seed, resamples=resamples)
+    else:
+        difference = stats.mean(apart, groups, seed=seed, resamples=resamples)
+    better = (name if difference.value * rows[0].better > 0 else other) if difference.value else ""
+    if several and not (difference.low > 0 or difference.high < 0):
+        better = ""  # the test is of persons: what another seed would have given is in the interval alone
     return Comparison(
-        protocol=a.protocol,
-        domain=a.domain,
-        case=a.case,
-        metric=a.metric,
-        backend=a.backend,
-        a=a.subject,
-        b=b.subject,
+        protocol=rows[0].protocol,
+        domain=rows[0].domain,
+        case=rows[0].case,
+        metric=rows[0].metric,
+        backend=rows[0].backend,
+        a=name,
+        b=other,
         difference=difference,
         effect=cohens_d(by_person),
         p=sign_flip_test(by_person, seed=seed),
-        better=ahead if difference.value else "",
+        better=better,
     )
+
+
+def pooled_name(name: str, count: int) -> str:
+    """What several seeds of a training are called together; a single one keeps its name."""
+    return name if count == 1 else f"{name} ({count} seeds)"
+
+
+def _seeds_as_one(samples: Sequence[Sample]) -> Floats:
+    """The mean of each row over the seeds that know it, (N,); NaN where none does."""
+    values = np.stack([s.values for s in samples])
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(known, values, 0).sum(0) / known.sum(0)
+    return mean
 
 
 def cohens_d(differences: Floats) -> float:
@@ -131,7 +162,7 @@ def pool(scores: Sequence[Score], seeds: Mapping[str, str], *, seed: int, resamp
     return [
         dataclasses.replace(
             rows[0],
-            subject=f"{name} ({len(rows)} seeds)",
+            subject=pooled_name(name, len(rows)),
             estimate=_over_seeds([s.sample for s in rows if s.sample], seed=seed, resamples=resamples),
             sample=None,
             members=tuple(s.subject for s in rows),
@@ -143,16 +174,39 @@ def pool(scores: Sequence[Score], seeds: Mapping[str, str], *, seed: int, resamp
 
 def _over_seeds(samples: Sequence[Sample], *, seed: int, resamples: int) -> Estimate:
     """The mean over faces and seeds; a resample draws seeds, and persons, with replacement."""
+    rng = np.random.default_rng(seed)
+    value, resampled, persons = _means(samples, _persons_drawn(samples[0], rng, resamples), rng)
+    return stats.interval(value, resampled, n=len(samples[0].values), identities=persons)
+
+
+def _between(ours: Sequence[Sample], theirs: Sequence[Sample], *, seed: int, resamples: int) -> Estimate:
+    """The mean of ours less that of theirs: the same persons are drawn for both, seeds for each."""
+    rng = np.random.default_rng(seed)
+    drawn = _persons_drawn(ours[0], rng, resamples)
+    value, resampled, persons = _means(ours, drawn, rng)
+    other, other_resampled, _ = _means(theirs, drawn, rng)
+    return stats.interval(
+        value - other, resampled - other_resampled, n=len(ours[0].values), identities=persons
+    )
+
+
+def _persons_drawn(sample: Sample, rng: np.random.Generator, resamples: int) -> NDArray[np.int64]:
+    """How often each person is drawn, (R, P)."""
+    persons = len(np.unique(sample.groups))
+    return rng.multinomial(persons, np.full(persons, 1 / max(persons, 1)), size=resamples)
+
+
+def _means(
+    samples: Sequence[Sample], drawn: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[float, Floats, int]:
+    """The mean over faces and seeds, that of each resample (R,), and how many persons there are."""
     values = np.stack([s.values for s in samples])  # (S, N)
     _, member = np.unique(samples[0].groups, return_inverse=True)
-    persons = int(member.max()) + 1 if len(member) else 0
-    known = np.isfinite(values)
+    persons, known = drawn.shape[1], np.isfinite(values)
     sums = np.stack([np.bincount(member, row, persons) for row in np.where(known, values, 0)])
     counts = np.stack([np.bincount(member, row, persons) for row in known])
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(persons, np.full(persons, 1 / persons), size=resamples) if persons else counts
-    of_seeds = rng.multinomial(len(samples), np.full(len(samples), 1 / len(samples)), size=resamples)
+    of_seeds = rng.multinomial(len(samples), np.full(len(samples), 1 / len(samples)), size=len(drawn))
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(sums.sum() / counts.sum())
         resampled = (of_seeds * (drawn @ sums.T)).sum(1) / (of_seeds * (drawn @ counts.T)).sum(1)
-    return stats.interval(value, resampled, n=values.shape[1], identities=persons)
+    return value, resampled, persons

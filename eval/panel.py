@@ -49,9 +49,16 @@ def label_panel(faces: FaceArray | None, folder: Path, *, seed: int, epochs: int
     """The judges of glasses, gender and domain that the same faces can teach."""
     if faces is not None:
         _only_judge(faces)
-        faces = faces.select(faces.domain >= 0)
+        faces = _own_words(faces.select(faces.domain >= 0))
     passes = max(epochs // SOONER, 1)
     return LabelPanel(faces=faces, folder=folder, seed=seed, epochs=passes)
+
+
+def _own_words(faces: FaceArray) -> FaceArray:
+    """The words of these faces alone: they teach the same judge whatever other sets are scored."""
+    there = np.unique(faces.domain)
+    domain = np.searchsorted(there, faces.domain)
+    return dataclasses.replace(faces, domain=domain, domains=tuple(faces.domains[i] for i in there))
 
 
 def split_faces(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,7 +16,7 @@ from nenrin.eval import metrics, plots
 from nenrin.eval.baselines import CopyAger, MeanFaceAger
 from nenrin.eval.confusion_plot import confusion
 from nenrin.eval.evaluation import Evaluation
-from nenrin.eval.identity import PixelEmbedder
+from nenrin.eval.identity import MTCNNEmbedder, PixelEmbedder
 from nenrin.eval.ladder_plot import ladder
 from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.protocols.ladder import Ladder
@@ -28,12 +29,16 @@ from nenrin.eval.wording import minus, number
 from nenrin.ground import write_text
 
 PICTURE = 128  # px at most in the report
+SMALLER = (PICTURE, 96, 64, 48)  # where there are so many of them that the file would pass `LIMIT`
+LIMIT = 14_000_000  # bytes
 QUALITY = 80  # of WebP
+SENTENCES = 5  # that stand below the headline; the others open on a click
 FLOORS = {
     CopyAger.name: "the input, unchanged",
     MeanFaceAger.name: "the average face of the asked age, nobody in particular",
 }
 BACKENDS = {
+    MTCNNEmbedder.name: "a face finder's network: it knows where eyes are, and nobody",
     TwinEmbedder.name: f"a small network that learned {PEOPLE} procedural people and never saw a real face",
     PixelEmbedder.name: "16 x 16 grey pixels of the face: a floor that knows no persons",
     UnweightedMTCNN.name: "the LPIPS formula without its weights on a face finder's network: it orders agers "
@@ -42,8 +47,17 @@ BACKENDS = {
 Plots = list[tuple[str, list[tuple[Markup, str]]]]  # for each heading its pictures, with a caption each
 
 
-def write_report(evaluation: Evaluation, path: Path) -> None:
-    """Render the evaluation into one HTML file."""
+def write_report(evaluation: Evaluation, path: Path, limit: int = LIMIT) -> None:
+    """Render the evaluation into one HTML file, of at most `limit` bytes as far as smaller pictures help."""
+    html = ""
+    for side in SMALLER:
+        html = _render(evaluation, side)
+        if len(html.encode()) <= limit:
+            break
+    write_text(path, html)
+
+
+def _render(evaluation: Evaluation, side: int) -> str:
     environment = Environment(
         loader=PackageLoader("nenrin.eval", "."),
         autoescape=True,
@@ -53,7 +67,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     )
     headline, sentences = verdict(evaluation.results)
     series = _series(evaluation.results)
-    html = environment.get_template("report.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         headline=headline,
         sentences=sentences,
         evaluation=evaluation,
@@ -66,24 +80,24 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
             r.protocol: [c for c in evaluation.comparisons if c.protocol == r.protocol]
             for r in evaluation.results
         },
-        picture=data_uri,
+        picture=partial(data_uri, most=side),
         number=number,
         minus=minus,
         floors=FLOORS,
         backends=BACKENDS,
+        FIRST=SENTENCES,
         judges=list(dict.fromkeys(c.backend for r in evaluation.results for c in r.curves)),
     )
-    write_text(path, html)
 
 
-def data_uri(pixels: Pixels) -> str:
-    """A picture, (H, W, 3) uint8, as a WebP data URI of at most `PICTURE` px.
+def data_uri(pixels: Pixels, most: int = PICTURE) -> str:
+    """A picture, (H, W, 3) uint8, as a WebP data URI of at most `most` px.
 
     Small ones are enlarged here by a whole factor: browsers enlarge bilinearly, which looks like blur of the
     ager's.
     """
     picture = Image.fromarray(pixels)
-    side = min(PICTURE, picture.width * max(PICTURE // picture.width, 1))
+    side = min(most, picture.width * max(most // picture.width, 1))
     if picture.width != side:
         picture = picture.resize((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -157,7 +171,8 @@ def _planes(result: Result, domain: str, series: dict[str, plots.Series]) -> lis
 
 def _ladders(result: Result, series: dict[str, plots.Series]) -> Plots:
     """A ladder for each metric that means something without knowing the metric's unit."""
-    shown = [m for m in (metrics.RANK, metrics.SAME, metrics.SLOPE) if _drawn(result, m)]
+    told = (metrics.RANK, metrics.KEPT, metrics.OWN_DOMAIN, metrics.SLOPE)
+    shown = [m for m in told if _drawn(result, m)]
     caption = "The steps from domain to domain stand above, in each ager's colour. Bars are 95% intervals."
     pictures = [(ladder(m, result.scores, series), caption) for m in shown]
     return [("", pictures)] if pictures else []

@@ -17,7 +17,6 @@ from torch import Tensor
 import nenrin.models
 from nenrin.domains.array import FaceArray
 from nenrin.eval.nets import chunks, to_pixels, to_tensor
-from nenrin.ground import track
 from nenrin.models.condition import UNKNOWN, Condition
 
 Pixels = NDArray[np.uint8]
@@ -121,6 +120,10 @@ class Asked:
     age: NDArray[np.float32]  # (N,) years; NaN: its own
     glasses: NDArray[np.int64]  # (N,) index into GLASSES; unknown: as they are
 
+    def take(self, rows: slice) -> Asked:
+        """These rows."""
+        return Asked(age=self.age[rows], glasses=self.glasses[rows])
+
 
 def asked_of(batch: Batch, to: NDArray[np.floating], glasses: NDArray[np.integer] | None) -> Asked:
     """The ages `to` (N,), and these glasses or those that each face wears."""
@@ -144,7 +147,7 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
     and domain.
     """
     size, out = batch.pixels.shape[1], np.empty_like(batch.pixels)
-    for rows in track(list(chunks(len(batch), 64)), f"ageing with {subject.name}"):
+    for rows in chunks(len(batch), 64):
         images = resize(to_tensor(batch.pixels[rows]), subject.size)
         known = _condition(batch.take(rows), subject.domains)
         age = torch.from_numpy(asked.age[rows])

@@ -36,6 +36,7 @@ PROTOCOLS = {
     "quality": "Quality",
     "audit": "Audit",
 }
+UNJUDGED = {"canon", "longitudinal", "twins", "audit"}  # read no age, so no judge of age is trained for them
 ALL = "all"
 EMBEDDERS = ("twins", PixelEmbedder.name)  # where none is named, or none of those named can be had
 
@@ -88,13 +89,15 @@ def evaluate(
     distance = _perceptual(perceptual, said)
     arrays = cache / "arrays"
     judge_faces = panel.split_faces(sets, size=size, split="judge", cache=arrays)
-    judges = panel.convene(
-        judge_faces,
-        embedder=chosen[0] if chosen else None,
-        folder=cache / "judges",
-        seed=seed,
-        epochs=judge_epochs,
-    )
+    judges = panel.Panel(across=None, own={}, notes=[])
+    if any(protocol.name not in UNJUDGED for protocol in asked):
+        judges = panel.convene(
+            judge_faces,
+            embedder=chosen[0] if chosen else None,
+            folder=cache / "judges",
+            seed=seed,
+            epochs=judge_epochs,
+        )
     test = panel.split_faces(sets, size=size, split="test", cache=arrays)
     bench = Bench(
         contenders=_contenders(agers, sets, size, arrays, said),
@@ -120,7 +123,7 @@ def evaluate(
         next(r for r in results if r.protocol == pooled.protocol).scores.append(pooled)
     evaluation = Evaluation(
         results=results,
-        comparisons=paired.compare(scores, seed=seed, resamples=resamples),
+        comparisons=paired.compare(scores, seed=seed, resamples=resamples, seeds=seeds),
         notes=[*said, *judges.notes],
         facts=_facts(agers, sets, bench, command),
     )

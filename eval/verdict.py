@@ -26,10 +26,12 @@ ASKERS = ((Ages.name, ""), (Ladder.name, ""), (Unseen.name, NEW))  # protocol an
 def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
     """A headline, and the sentences that qualify it."""
     every = [score for result in results for score in result.scores]
-    pooled = {name for score in every for name in score.members}
-    scores = [score for score in every if score.subject not in pooled]
+    pooled = {(name, score.place) for score in every for name in score.members}
+    scores = [score for score in every if (score.subject, score.place) not in pooled]
+    details = [score for result in results for score in result.details]
     told = [
         *findings.canon(scores, CHARACTERS),
+        *findings.first_character(details),
         *findings.canon(scores, AS_IF),
         *findings.longitudinal(scores),
         *_ages(scores),

@@ -27,8 +27,10 @@ class Verification:
     eer: Estimate  # equal error rate
     tar: Estimate  # share of same-person pairs at or above the threshold
     accepted: Estimate  # the same, of the pairs up to `YEARS` apart
-    near: NDArray[np.float64]  # (N,) 1 where such a pair is accepted, else 0
-    near_persons: NDArray[np.str_]  # (N,)
+    every: NDArray[np.float64]  # (N,) 1 where a pair of one person is accepted, else 0
+    alike: NDArray[np.float64]  # (N,) its similarity
+    persons: NDArray[np.str_]  # (N,)
+    near: NDArray[np.bool_]  # (N,) whether it is of pictures up to `YEARS` apart
 
 
 def verify(vectors: NDArray[np.float32], faces: Batch, *, seed: int, resamples: int) -> Verification:
@@ -90,8 +92,10 @@ def _verify(
         eer=_equal_error(genuine, impostor, person, seed=seed, resamples=resamples),
         tar=mean(accepted, person),
         accepted=mean(accepted[near], person[near]),
-        near=accepted[near],
-        near_persons=person[near],
+        every=accepted,
+        alike=genuine,
+        persons=person,
+        near=near,
     )
 
 

@@ -24,7 +24,7 @@ from nenrin.models.base import AgerModel
 from nenrin.models.change import Change
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table
-from nenrin.models.run import Run
+from nenrin.models.run import nets_of, run_of
 from nenrin.models.samples import to_pixels, to_tensor
 
 SHIPPED = Path(__file__).parent / "weights" / "mixed"  # its README.md is the model card
@@ -65,12 +65,11 @@ class Ager:
         path = SHIPPED if path is None else Path(path)
         if not path.is_dir():
             raise UsageError(f"{path} does not exist: name a run folder")
-        folder = path if (path / "state.json").exists() else Run.open(path).latest()
+        folder = nets_of(path)
         state = checkpoint.read_state(folder)
         model = build(from_table(state["config"]))
         checkpoint.load_nets(folder, model.nets)
-        run = folder.parent.parent if folder.parent.name == "checkpoints" else folder
-        return cls(model, name=run.name, finder=finder)
+        return cls(model, name=run_of(folder).name, finder=finder)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         """Age aligned faces: (N, 3, size, size) in [-1, 1] to the same; memory stays flat as N grows."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from nenrin.ground import NenrinError, UsageError, atomic_path
+from nenrin.ground import NenrinError, UsageError, atomic_path, write_text
 from nenrin.models import checkpoint
 from nenrin.models.ager import Ager, merge
 from nenrin.models.base import AgerModel
 from nenrin.models.condition import Condition
 from nenrin.models.config import TrainConfig
+from nenrin.models.run import ORIGINS
 
 OPSET = 18  # the first that can shrink a picture without aliasing
 # Inputs beside the face: years, or an index; NaN and -1 leave it to the ager.
@@ -38,11 +40,18 @@ class Exported(nn.Module):
         return self.model.transform(face, source, given.replace(age=to_age, domain=source.domain))
 
 
-def compact(ager: Ager, folder: Path) -> Path:
-    """Write a checkpoint folder of half precision, and return the file of its weights."""
+def compact(ager: Ager, folder: Path, seen: Iterable[str] | None = None) -> Path:
+    """Write a checkpoint folder of half precision, and return the file of its weights.
+
+    `seen` are the ids of all faces that it may have learned from (`run.seen_by`). They go along, so that it
+    can be scored on others; None where nobody knows.
+    """
     config, nets = ager.model.finished()
     table = TrainConfig(model=ager.model.name, model_config=config).as_table()
     checkpoint.save_compact(folder, nets, {"config": table})
+    (folder / ORIGINS).unlink(missing_ok=True)  # of what lay here before
+    if seen is not None:
+        write_text(folder / ORIGINS, "".join(f"{face}\n" for face in sorted(set(seen))))
     return folder / "nets.safetensors"
 
 

@@ -23,7 +23,7 @@ from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.condition import Condition
 from nenrin.models.data import Batch
 from nenrin.models.reading import RATE, new_reader, read, reader_optimizer, train_reader
-from nenrin.models.run import Run, open_nets
+from nenrin.models.run import nets_of, open_nets
 
 KNOTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)  # years, between which a scale is straight
 _SCALE_EVERY = 8  # steps
@@ -136,7 +136,7 @@ def take_over(path: Path, nets: nn.ModuleDict, domains: tuple[str, ...]) -> None
 
     Raises `UsageError` where it is none, or knows other domains.
     """
-    model = checkpoint.read_state(Run.open(path).latest())["config"]["model"]
+    model = checkpoint.read_state(nets_of(path))["config"]["model"]
     if model != Guide.name:
         raise UsageError(f"{path} is a run of --model {model}, not of --model {Guide.name}")
     open_nets(path, nets, ["reader", "scale"], domains)

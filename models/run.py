@@ -22,6 +22,8 @@ from nenrin import __version__
 from nenrin.ground import UsageError, write_text, write_toml
 from nenrin.models.checkpoint import list_checkpoints, load_nets, read_state
 
+ORIGINS = "origins.txt"  # of a run: ids learned from at second hand; of an exported folder: all ids
+
 
 class Run:
     """A training's folder: what it was told, what it ran on, what it saw and what it wrote."""
@@ -65,7 +67,7 @@ class Run:
         """
         write_toml(self.path / "config.toml", config)
         write_text(self.path / "faces.txt", "".join(f"{face}\n" for face in faces))
-        write_text(self.path / "origins.txt", "".join(f"{face}\n" for face in origins))
+        write_text(self.path / ORIGINS, "".join(f"{face}\n" for face in origins))
         environment = {
             "nenrin": __version__,
             "command": sys.argv,
@@ -93,7 +95,7 @@ class Run:
         Beside those trained on: the pictures that made faces were made of, and what the runs saw whose nets
         it took over.
         """
-        origins = self.path / "origins.txt"
+        origins = self.path / ORIGINS
         return self.faces() + (origins.read_text(encoding="utf-8").split() if origins.is_file() else [])
 
     def latest(self) -> Path:
@@ -132,9 +134,43 @@ class Run:
         write_text(file, "".join(kept))
 
 
+def nets_of(path: Path) -> Path:
+    """Where the nets are that `path` names: in an exported folder or a checkpoint, or the newest of a run."""
+    return path if (path / "state.json").is_file() else Run.open(path).latest()
+
+
+def run_of(path: Path) -> Path:
+    """The run that a checkpoint belongs to; a run and an exported folder are their own."""
+    inside = (path / "state.json").is_file() and path.parent.name == "checkpoints"
+    return path.parent.parent if inside else path
+
+
+def seen_by(path: Path) -> list[str]:
+    """`Run.seen` of a run, of one of its checkpoints, or of an exported folder, which lists it.
+
+    Raises `UsageError` where nothing says what it learned from.
+    """
+    home = run_of(path)
+    if (home / "state.json").is_file():
+        if (home / ORIGINS).is_file():
+            return (home / ORIGINS).read_text(encoding="utf-8").split()
+    elif (home / "faces.txt").is_file():
+        return Run.open(home).seen()
+    else:
+        Run.open(home)  # says so where it is none at all
+    missing = ORIGINS if (home / "state.json").is_file() else "faces.txt"
+    raise UsageError(
+        f"{path} does not say which faces it learned from (no {missing}), so nobody can tell whom it never "
+        "saw: give the run itself, or export it again"
+    )
+
+
 def open_nets(path: Path, nets: nn.ModuleDict, names: Sequence[str], domains: Sequence[str]) -> None:
-    """Fill the named `nets` with those of another run; `UsageError` where it has other ones or domains."""
-    folder = Run.open(path).latest()
+    """Fill the named `nets` with those of another run or an exported folder.
+
+    `UsageError` where it has other ones or domains.
+    """
+    folder = nets_of(path)
     known = read_state(folder)["config"]["domains"]
     if list(known) != list(domains):
         raise UsageError(

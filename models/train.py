@@ -28,7 +28,7 @@ from nenrin.models.condition import UNKNOWN
 from nenrin.models.config import MODELS, TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
 from nenrin.models.parallel import World
-from nenrin.models.run import Run
+from nenrin.models.run import Run, seen_by
 from nenrin.models.samples import write_grid, write_history
 from nenrin.models.watchdog import Fault, Watchdog
 
@@ -80,7 +80,7 @@ def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> 
     model = config.model_config
     single = [getattr(model, key, "") for key in ("start", "reader", "means")]
     for path in filter(None, [*single, *getattr(model, "guide", ())]):
-        origins |= set(Run.open(Path(path)).seen())
+        origins |= set(seen_by(Path(path)))
     return sorted(origins - ids)
 
 

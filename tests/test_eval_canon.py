@@ -249,7 +249,17 @@ def test_who_knows_the_story_comes_first_and_who_does_nothing_does_not(
     # It was asked for the age and the glasses of the goal.
     assert {age for age, _ in oracle.told} == {pair.goal.age for pair in pairs}
     assert {worn for _, worn in oracle.told} == {0}
-    assert len(result.strips) == COUNT
+    assert sum(not strip.worst for strip in result.strips) == COUNT
+    (worst,) = (strip for strip in result.strips if strip.worst)
+    assert worst.columns == ["input", "oracle", "the official one"]
+    means = {
+        s.case.partition(": ")[2]: s.estimate.value
+        for s in result.details
+        if s.subject == "oracle" and s.metric == metrics.GAIN
+    }
+    title, _, least = worst.title.partition(", least gain by oracle, over its pictures +")
+    assert float(least) == pytest.approx(min(means.values()), abs=0.005)
+    assert means[title] == min(means.values())
 
 
 def _check_details(result: Result) -> None:

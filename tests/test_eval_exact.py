@@ -42,6 +42,30 @@ def test_fid_is_torch_fidelitys_and_the_formula() -> None:
     assert distributions.fid(a, a) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize(("n", "m"), [(30, 50), (300, 20), (300, 400)])
+def test_fast_frechet_is_torch_fidelitys(n: int, m: int) -> None:
+    rng = np.random.default_rng(n)
+    mix = rng.normal(size=(24, 24))
+    a, b = rng.normal(size=(n, 24)) @ mix, 0.2 + rng.normal(size=(m, 24)) @ mix
+    assert distributions.frechet(a, b) == pytest.approx(distributions.fid(a, b), rel=1e-6)
+
+
+def test_fid_interval_is_as_wide_as_other_faces_make_it() -> None:
+    """The jackknife's reach against what FID truly varies by from crowd to crowd."""
+    rng = np.random.default_rng(3)
+    groups, found, reach = np.repeat(np.arange(100), 2), [], []
+    for _ in range(40):
+        a, b = (rng.normal(size=(100, 6)).repeat(2, 0) + 0.3 * rng.normal(size=(200, 6)) for _ in range(2))
+        one = distributions.fid_between(a, groups, b + 0.5, groups, seed=0)
+        assert one.value == pytest.approx(distributions.frechet(a, b + 0.5), rel=1e-6)
+        assert (one.n, one.identities) == (200, 100)
+        found.append(one.value)
+        reach.append((one.high - one.low) / 2)
+    assert 0.6 < np.mean(reach) / (2.09 * np.std(found)) < 1.6
+    few = distributions.fid_between(a[:60], groups[:60], b, groups, seed=0)
+    assert math.isnan(few.low)  # 30 persons are too few to leave out twenty times
+
+
 def test_kid_is_torch_fidelitys_and_the_formula() -> None:
     a, b = _features(120), _features(120, 0.3)
     ours = distributions.kid(a, _persons(120), b, _persons(120), seed=0, resamples=400)
@@ -226,3 +250,24 @@ def test_seeds_are_pooled_with_the_spread_between_them() -> None:
     assert pooled.estimate.high > 1.6
     assert pooled.estimate.identities == 40
     assert paired.pool(seeds[:1], {"run-0": "mixed"}, seed=0, resamples=10) == []
+
+
+def test_trainings_of_several_seeds_are_compared_as_such() -> None:
+    """Each seed's run is far from the others on the same persons: what is left to say is of the trainings."""
+    persons = np.array([f"p{i}" for i in range(40)])
+    skill, noise = RNG.normal(size=40), 0.01 * RNG.normal(size=(6, 40))
+    near = [_score(f"near-{i}", skill + 0.2 * i + noise[i], persons) for i in range(3)]
+    also = [_score(f"also-{i}", skill + 0.2 * i + 0.05 + noise[3 + i], persons) for i in range(3)]
+    seeds = {f"{name}-{i}": name for name in ("near", "also") for i in range(3)}
+    (one,) = paired.compare([*near, *also], seed=0, resamples=2000, seeds=seeds)
+    assert (one.a, one.b) == ("near (3 seeds)", "also (3 seeds)")
+    assert one.difference.value == pytest.approx(-0.05, abs=0.01)
+    assert one.p < 0.001  # on these very runs there is no doubt
+    assert one.difference.low < 0 < one.difference.high  # other seeds might have come out the other way
+    assert one.better == ""
+    far = [_score(f"far-{i}", skill + 9 + 0.2 * i, persons) for i in range(3)]
+    seeds |= {f"far-{i}": "far" for i in range(3)}
+    (clear,) = paired.compare([*near, *far], seed=0, resamples=500, seeds=seeds)
+    assert clear.better == "far (3 seeds)"
+    beside = paired.compare([*near, _score("alone", skill - 9, persons)], seed=0, resamples=500, seeds=seeds)
+    assert [(c.a, c.b, c.better) for c in beside] == [("near (3 seeds)", "alone", "near (3 seeds)")]

@@ -183,6 +183,19 @@ def _ids(faces: FaceSet, split: str) -> list[str]:
     return [id_ for id_, side in zip(table["id"], table["split"], strict=True) if side == split]
 
 
+def test_labels_are_learned_in_the_words_of_the_judges_own_faces(
+    judge_faces: FaceArray, tmp_path: Path
+) -> None:
+    """A set beside them that has no judge split, such as of one artist, changes nothing."""
+    manga = judge_faces.select(judge_faces.domain == judge_faces.domains.index("manga"))
+    beside = dataclasses.replace(manga, domain=manga.domain + 1, domains=("photo", "painting", "manga"))
+    alone, more = (label_panel(faces, tmp_path, seed=0, epochs=1).faces for faces in (manga, beside))
+    assert alone is not None
+    assert more is not None
+    assert alone.domains == more.domains == ("manga",)
+    assert (alone.domain == more.domain).all()
+
+
 @pytest.mark.parametrize("split", ["judge", "test"])
 def test_an_ager_that_saw_a_face_it_is_judged_by_is_refused(
     twins: tuple[FaceSet, FaceSet], split: str

@@ -19,7 +19,7 @@ from nenrin.domains.twins.people import sample_views
 from nenrin.eval import metrics, nets
 from nenrin.eval.baselines import BANDWIDTH, CopyAger, MeanFaceAger
 from nenrin.eval.bench import Bench, Contender
-from nenrin.eval.features import FeatureStore
+from nenrin.eval.features import READ, FeatureStore
 from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import UnweightedMTCNN
@@ -243,6 +243,24 @@ def test_features_are_extracted_once(faces: Batch, tmp_path: Path) -> None:
     FeatureStore(tmp_path).get("other", extract, some)
     FeatureStore(tmp_path).get("mean", extract, some[::-1])
     assert sum(calls) == 450
+
+
+def test_interrupted_features_go_on_at_the_chunk_they_were_at(faces: Batch, tmp_path: Path) -> None:
+    some, calls = faces.pixels[:450], []
+
+    def extract(images: Tensor) -> Tensor:
+        calls.append(len(images))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return images.mean((2, 3))
+
+    with pytest.raises(KeyboardInterrupt):
+        FeatureStore(tmp_path).get("mean", extract, some)
+    made = FeatureStore(tmp_path).get("mean", extract, some)
+    assert calls == [READ, READ, READ, READ, 450 - 3 * READ]  # the third chunk twice, the others once
+    np.testing.assert_array_equal(made, np.load(next(tmp_path.glob("*.npy"))))
+    np.testing.assert_allclose(made, nets.to_tensor(some).mean((2, 3)).numpy(), atol=1e-6)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]  # the parts are gone
 
 
 def test_mean_face_is_the_mean_of_its_age(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from nenrin.eval.label_panel import LabelPanel
 from nenrin.eval.labels import LabelJudge
 from nenrin.eval.panel import Panel, label_panel
 from nenrin.eval.perceptual import UnweightedMTCNN
-from nenrin.eval.protocols import glasses, quality, unseen
+from nenrin.eval.protocols import audit, glasses, quality, unseen
 from nenrin.eval.protocols.audit import Audit
 from nenrin.eval.protocols.glasses import KEEP, PUT_ON, TAKE_OFF, Glasses
 from nenrin.eval.protocols.ladder import STEP, Ladder
@@ -136,7 +136,10 @@ def test_glasses_of_an_ager_that_obeys_and_of_one_that_does_nothing(
             assert copied.estimate.value == (1 if case == KEEP else 0)
         for subject in ("paints glasses", "copy"):
             assert _by(result, domain=domain, subject=subject, metric=metrics.UNASKED).estimate.value == 0
-        assert _by(result, domain=domain, role="ceiling", metric=metrics.AS_ASKED).estimate.value == 1
+        for case in (KEEP, PUT_ON, TAKE_OFF):
+            real = _by(result, domain=domain, case=case, role="ceiling", metric=metrics.AS_ASKED).estimate
+            assert real.value == 1
+        assert _by(result, domain=domain, role="ceiling", metric=metrics.UNASKED).estimate.value == 0
         (confusion,) = (c for c in result.confusions if (c.domain, c.subject) == (domain, "paints glasses"))
         counts = np.array(confusion.counts)
         assert counts.sum() == np.trace(counts) > 0
@@ -263,6 +266,14 @@ def test_audit_ranks_embedders(pool: FaceArray, faces: Batch, tmp_path: Path) ->
     assert 0 < own.low < own.value < own.high < 0.45
     assert own.value < foreign.value
     assert {s.role for s in result.scores if s.subject == "pixels"} == {"floor"}
+    without = audit._known(bench, without="judge")["photo"]
+    assert not set(without.picture) & set(Batch.of(pool.select(pool.split == "judge")).picture)
+    assert len(without) < len(audit._known(bench)["photo"]) == 3 * 90
+    apart = dataclasses.replace(pool, identities=pool.identities + tuple(f"m{i}" for i in pool.identities))
+    drawn = pool.domain == pool.domains.index("manga")
+    apart.identity = np.where(drawn, pool.identity + len(pool.identities), pool.identity)
+    found = Audit().run(_bench(faces, apart, tmp_path, embedders=[]))
+    assert "photo against manga" not in {s.case for s in found.scores}  # nobody is in both
     # 90 people of three pictures: three pairs each; across, every picture with the drawings of two others.
     assert _by(result, case="photo", subject="blind", metric=metrics.AUC).estimate.n == 3 * 90
     assert _by(result, case="photo against manga", subject="blind", metric=metrics.AUC).estimate.n == 6 * 90
@@ -302,6 +313,9 @@ def test_unseen_finds_what_was_learned_by_rote(faces: Batch, pool: FaceArray, tm
         assert (rank("rote", SEEN), rank("rote", NEW), rank("rote", GAP)) == (1, 0, -1)
         assert (rank(YEARS.name, SEEN), rank(YEARS.name, NEW), rank(YEARS.name, GAP)) == (1, 1, 0)
         assert rank("copy", GAP) == 0
+        for case in (SEEN, NEW, GAP):  # the judge's own loss beside the agers'
+            assert _by(result, domain=domain, role="ceiling", case=case, metric=metrics.AGE_ERROR).estimate.n
+            assert _by(result, domain=domain, role="ceiling", case=case, metric=metrics.SAME).estimate.n
     lost = _by(result, domain="photo", subject="rote", case=GAP, metric=metrics.RANK).estimate
     assert (lost.low, lost.high) == (-1, -1)
     only_photo = train.select(train.domain == train.domains.index("photo"))
@@ -349,6 +363,33 @@ def test_ladder_finds_the_step_at_which_an_ager_fails(faces: Batch, pool: FaceAr
         lost.identities
         == _by(result, domain="manga", case="", subject="copy", metric=metrics.RANK).estimate.n
     )
+
+
+def test_ladder_asks_faces_of_unknown_age_too(faces: Batch, pool: FaceArray, tmp_path: Path) -> None:
+    """As manga has them: no ages, no persons; what needs neither is measured."""
+    manga = faces.domain == "manga"
+    nobody = np.array([f"face/{i}" for i in range(len(faces))])
+    ageless = dataclasses.replace(
+        faces,
+        age=np.where(manga, np.nan, faces.age).astype(np.float32),
+        person=np.where(manga, nobody, faces.person),
+    )
+    result = Ladder().run(_bench(ageless, pool, tmp_path, YEARS))
+    here = [s for s in result.scores if s.domain == "manga" and s.subject == YEARS.name]
+    assert {s.metric for s in here if not s.case and s.estimate.n} == {
+        metrics.RANK,
+        metrics.SLOPE,
+        metrics.KEPT,
+        metrics.SIMILARITY,
+        metrics.AGE_ERROR,  # of the judge alone: off from what was asked
+    }
+    kept = {s.domain: s for s in result.scores if (s.subject, s.metric, s.case) == ("copy", metrics.KEPT, "")}
+    assert {domain: s.estimate.value for domain, s in kept.items()} == {"photo": 1, "manga": 1}
+    step = _by(result, domain="manga", case=STEP.format("photo"), subject="copy", metric=metrics.KEPT)
+    assert step.estimate.value == 0
+    said = [note for note in result.notes if note.startswith("manga: ")]
+    assert any("no true age is known, so there is no age error" in note for note in said)
+    assert any("nobody is known to have two pictures" in note for note in said)
 
 
 @pytest.mark.parametrize("protocol", [Ladder(), Unseen(), Quality(), Glasses()])

@@ -31,12 +31,14 @@ from nenrin.eval.evaluation import COLUMNS, SCHEMA_VERSION, Evaluation
 from nenrin.eval.metrics import better
 from nenrin.eval.protocols.asked import ASKED
 from nenrin.eval.protocols.canon import AS_IF
-from nenrin.eval.report import PICTURE, data_uri
+from nenrin.eval.report import PICTURE, data_uri, write_report
 from nenrin.eval.suite import evaluate
 from nenrin.eval.tables import tables
 from nenrin.eval.verdict import verdict
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
+from nenrin.models.config import resolve
+from nenrin.models.train import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = 32
@@ -100,6 +102,12 @@ def report(
 def cache(report: tuple[Evaluation, Path]) -> Path:
     """Where the judges of `report` are kept: whoever asks the same sets need not train them again."""
     return report[1].parent / "cache"
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the command line's reports of `tiny_set` go: beside them the judges are kept, trained once."""
+    return tmp_path_factory.mktemp("tiny-reports")
 
 
 def test_metrics_are_as_documented(report: tuple[Evaluation, Path]) -> None:
@@ -362,7 +370,15 @@ def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evalu
     assert "<b>mean" not in text
     assert "&lt;b&gt;mean&lt;/b&gt; &amp; change" in text
     assert "nenrin eval &lt;run&gt; --set twins" in text
-    for words in ("unweighted-mtcnn", "pixels", "CNN (photo + manga)", "SVR (photo)", "mean face", "floor"):
+    for words in (
+        "unweighted-mtcnn",
+        "pixels",
+        "CNN (photo + manga)",
+        "SVR (photo)",
+        "mean face",
+        "floor",
+        "least gain by lazy",
+    ):
         assert words in text
     assert "lpips" not in text
     headline, sentences = verdict(report[0].results)
@@ -371,6 +387,16 @@ def test_report_escapes_names_and_says_what_made_each_number(report: tuple[Evalu
     assert headline in page.text
     assert all(sentence in page.text for sentence in sentences)
     assert text.index("<h1>") < text.index("<img") < text.index("<table")
+
+
+def test_a_report_of_many_pictures_shows_them_smaller(
+    report: tuple[Evaluation, Path], tmp_path: Path
+) -> None:
+    whole = len((report[1] / "report.html").read_bytes())
+    write_report(report[0], tmp_path / "small.html", limit=whole - 1)
+    assert len((tmp_path / "small.html").read_bytes()) < whole
+    write_report(report[0], tmp_path / "same.html", limit=whole)
+    assert (tmp_path / "same.html").read_bytes() == (report[1] / "report.html").read_bytes()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the report is not opened")
@@ -430,6 +456,7 @@ def test_set_without_ages_is_scored_for_identity_alone(
     assert {s.metric for s in evaluation.results[0].scores} <= {
         known.AUC,
         known.SAME,
+        known.KEPT,
         known.SIMILARITY,
         known.GENDER_KEPT,
         known.CALIBRATION,  # of the judge of gender
@@ -441,7 +468,7 @@ def test_set_without_ages_is_scored_for_identity_alone(
 
 
 def test_a_run_without_a_checkpoint_is_left_out_and_one_still_training_is_named(
-    tiny_run: Path, tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_run: Path, tiny_set: Path, reports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     young, half = tmp_path / "00007-young", tmp_path / "00008-half"
     shutil.copytree(tiny_run, young)
@@ -452,14 +479,77 @@ def test_a_run_without_a_checkpoint_is_left_out_and_one_still_training_is_named(
     table["steps"] = 1000
     state.write_text(json.dumps(table))
     words = ["--set", str(tiny_set), "--protocol", "ages", "--embedder", "pixels", "--people", "4"]
-    assert main(["eval", str(young), str(half), *words, "-o", str(tmp_path / "report")]) == 0
+    assert main(["eval", str(young), str(half), *words, "-o", str(reports / "young")]) == 0
     said = capsys.readouterr().err
     assert "left out: " in said
     assert "00007-young has no checkpoint yet" in said
     assert "00008-half is scored at step 2 of 1,000: it has not trained to its end" in said
-    assert "has not trained to its end" in (tmp_path / "report" / "report.html").read_text()
+    assert "has not trained to its end" in (reports / "young" / "report.html").read_text()
     assert main(["eval", str(young), *words, "-o", str(tmp_path / "none")]) == 2
     assert not (tmp_path / "none").exists()
+
+
+def test_an_exported_folder_is_scored_where_it_says_what_it_learned_from(
+    tiny_run: Path,
+    tiny_set: Path,
+    reports: Path,
+    tmp_path: Path,
+    fails: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    small, mute, torn = (tmp_path / name for name in ("small", "mute", "torn"))
+    assert main(["export", str(tiny_run), "-o", str(small)]) == 0
+    shutil.copytree(small, mute)
+    (mute / "origins.txt").unlink()
+    shutil.copytree(small, torn)
+    (torn / "nets.safetensors").write_bytes(b"torn")
+    words = [
+        "--set",
+        str(tiny_set),
+        "--protocol",
+        "longitudinal,ages",
+        "--embedder",
+        "pixels",
+        "--people",
+        "4",
+    ]
+    capsys.readouterr()
+    runs = [str(small), str(mute), str(torn)]
+    assert main(["eval", *runs, *words, "-o", str(reports / "small")]) == 0
+    said = capsys.readouterr().err
+    assert f"left out: {mute} does not say which faces it learned from" in said
+    assert f"left out: {torn / 'nets.safetensors'} is damaged" in said
+    facts = json.loads((reports / "small" / "metrics.json").read_text())["facts"]
+    assert facts["agers"] == ["small"]
+    said = fails("eval", mute, *words, "-o", tmp_path / "none", code=2)
+    assert "does not say which faces it learned from (no origins.txt)" in said
+    table = FaceSet.open(tiny_set).table(["id", "split"]).to_pydict()
+    tested = [face for face, split in zip(table["id"], table["split"], strict=True) if split == "test"]
+    (mute / "origins.txt").write_text("\n".join(tested))
+    assert "mute was trained on" in fails("eval", mute, *words, "-o", tmp_path / "none", code=1)
+    assert not (tmp_path / "none").exists()
+
+
+def test_seeds_are_pooled_also_where_they_go_on_from_seeds(
+    tiny_set: Path, reports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two seeds of a training that starts from two seeds of another; a third was told something else."""
+    sets, short = [FaceSet.open(tiny_set)], ["size=32", "width=8", "batch=4", "threads=1", "label=led"]
+    runs = []
+    for seed in (1, 2):
+        first = train(resolve("mixed", None, [*short, "pictures=4", f"seed={seed}"]), sets, tmp_path)
+        more = ["pictures=8", f"seed={seed}", f"start={first}"]
+        runs.append(train(resolve("mixed", None, [*short, *more]), sets, tmp_path))
+    runs.append(train(resolve("mixed", None, [*short, "pictures=8", "shade=0.5"]), sets, tmp_path))
+    out = reports / "seeds"
+    words = ["--set", str(tiny_set), "--protocol", "ages", "--embedder", "pixels", "--people", "4"]
+    assert main(["eval", *map(str, runs), *words, "-o", str(out)]) == 0
+    rows = json.loads((out / "metrics.json").read_text())["scores"]
+    agers = {row["subject"] for row in rows if row["role"] == "ager"}
+    assert agers == {*(run.name for run in runs), "mixed-led (2 seeds)"}
+    similar = {r["subject"]: r["value"] for r in rows if r["metric"] == known.SIMILARITY}
+    of_seeds = [similar[run.name] for run in runs[:2]]
+    assert similar["mixed-led (2 seeds)"] == pytest.approx(np.mean(of_seeds))
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -132,6 +132,40 @@ def test_characters_come_first(gain: float, words: str) -> None:
     assert more[1].startswith("ager ages faces and keeps the person: ")
 
 
+def test_the_first_character_is_named() -> None:
+    conan = {"protocol": "canon", "domain": "manga", "case": "conan-shinichi: Conan, 7 → Shinichi, 17"}
+    other = {"protocol": "canon", "domain": "manga", "case": "guts: Guts, 12 → Guts, 24"}
+    details = [
+        *(_score(GAIN, value, name, **conan) for name, value in (("a", 0.02), ("b", 0.05))),
+        *(_score(TRUE_RANK, value, name, **conan) for name, value in (("a", 20.0), ("b", 12.0))),
+        _floor(TRUE_RANK, 30.0, **conan),
+        _score(GAIN, 0.9, "a", **other),
+    ]
+    details.reverse()  # wherever it stands
+    result = Result(protocol="canon", question="", method="", scores=[], details=details)
+    headline, _ = verdict([result])
+    assert headline == (
+        "Conan, 7 → Shinichi, 17: aged by b (the best of 2), 0.05 closer to the official pictures in "
+        "similarity than left alone, and among 100 strangers the true face ranks 12, 30 for the face left "
+        "alone; one character has no interval."
+    )
+
+
+def test_what_was_not_pooled_over_seeds_is_still_said() -> None:
+    place = {"protocol": "twins", "case": "growing older, same view"}
+    scores = [
+        _score(PERCEPTUAL_RECOVERY, 0.2, "run-1", **place),
+        *(_score(metric, 0.9, "run-1") for metric in (RANK, SLOPE, SAME)),
+        *(
+            dataclasses.replace(_score(metric, 0.8, "run (2 seeds)"), members=("run-1", "run-2"))
+            for metric in (RANK, SLOPE, SAME)
+        ),
+    ]
+    headline, more = _verdict(*scores)
+    assert headline.startswith("run (2 seeds) ages faces and keeps the person: ")
+    assert any("run-1 goes 20%" in sentence for sentence in more)
+
+
 def test_without_characters_people_of_the_sets_stand_for_them() -> None:
     # Rows of a report on FG-NET: canon, unseen, ladder, quality and audit, without ages or longitudinal.
     photo = {"domain": "photo", "backend": "mobilefacenet"}

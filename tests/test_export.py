@@ -10,11 +10,13 @@ import onnxruntime
 import pytest
 import torch
 
+from nenrin.cli import main
 from nenrin.domains.faceset import FaceSet
+from nenrin.ground import UsageError
 from nenrin.models.ager import Ager
 from nenrin.models.config import build, from_table, resolve
 from nenrin.models.export import LABELS, Exported, compact, example, export
-from nenrin.models.run import Run
+from nenrin.models.run import ORIGINS, Run, seen_by
 from nenrin.models.train import train
 
 SMALL = {"caae": {"width": 0.125}, "prototypes": {}, "mixed": {"width": 8}}
@@ -56,6 +58,29 @@ def test_a_small_folder_is_loaded_as_a_run_is(tiny_run: Path, tiny_set: Path, tm
     asked = condition.replace(age=condition.age + 30)
     made = [ager.transform(images, condition, asked) for ager in (whole, small)]
     torch.testing.assert_close(made[0], made[1], atol=0.02, rtol=0)
+
+
+def test_a_small_folder_says_what_it_learned_from(
+    tiny_run: Path, tiny_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = Run.open(tiny_run).latest()
+    assert main(["export", str(checkpoint), "-o", str(tmp_path / "small")]) == 0
+    assert set(seen_by(tmp_path / "small")) == set(Run.open(tiny_run).seen()) == set(seen_by(checkpoint))
+    settings = ["size=32", "width=8", "batch=4", "pictures=8", "threads=1", f"start={tmp_path / 'small'}"]
+    sets = [FaceSet.open(tiny_set)]
+    onwards = train(resolve("mixed", None, settings), sets, tmp_path)
+    assert set(seen_by(onwards)) >= set(seen_by(tmp_path / "small"))
+    (tmp_path / "small" / ORIGINS).write_text("0123456789abcdef\n")
+    onwards = train(resolve("mixed", None, settings), sets, tmp_path)
+    assert "0123456789abcdef" in seen_by(onwards)  # what it saw elsewhere is not forgotten
+    (tmp_path / "small" / ORIGINS).unlink()
+    with pytest.raises(
+        UsageError, match=r"small does not say which faces it learned from \(no origins.txt\)"
+    ):
+        train(resolve("mixed", None, settings), sets, tmp_path)
+    assert main(["export", str(tmp_path / "small"), "-o", str(tmp_path / "again")]) == 0
+    assert "does not say which faces it learned from" in capsys.readouterr().err
+    assert not (tmp_path / "again" / ORIGINS).exists()
 
 
 def test_what_cannot_be_exported_says_so(tiny_set: Path, tmp_path: Path, fails: Callable[..., str]) -> None:

@@ -7,16 +7,20 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import onnx
 import psutil
 import pytest
 
 from nenrin.cli import main
+from nenrin.domains.twins import build_twins, sample_people
 
+ROOT = Path(__file__).resolve().parents[1]
 Start = Callable[..., "subprocess.Popen[str]"]
 TRAINING = ("size=32", "width=8", "batch=4", "pictures=400", "threads=1", "precision=32-true")
 # A disk of its own for one command, in a namespace of its own: no rights needed, gone when it ends.
@@ -192,3 +196,73 @@ class TestFullDisk:
         picture = next(crops.iterdir())
         words = ("age", str(picture), "--face", "whole", "--to", "5,15,25", "--checkpoint", str(tiny_run))
         self.run(command, "8k", *words, "-o", "disk/out", cwd=tmp_path)
+
+
+EVALUATION = """
+import json, sys, time
+from pathlib import Path
+import torch
+from nenrin.domains.faceset import FaceSet
+from nenrin.eval.baselines import CopyAger
+from nenrin.eval.suite import evaluate
+
+class Slow(CopyAger):
+    name = "slow"
+
+    def __init__(self):
+        super().__init__(32)
+        self.model = torch.nn.Linear(2, 2)
+        self.model.weight.data.fill_(1.0), self.model.bias.data.fill_(0.0)
+
+    def transform(self, images, source, target):
+        with open("asked.txt", "a") as log:
+            log.write(f"{len(images)}\\n")
+        time.sleep(float(sys.argv[3]))
+        return (images + (target.age / 200).view(-1, 1, 1, 1)).clamp(-1, 1)
+
+sets = [FaceSet.open(Path(sys.argv[1]))]
+options = {"embedders": ("pixels",), "perceptual": "unweighted-mtcnn", "resamples": 100, "judge_epochs": 1}
+evaluate([Slow()], sets, ["ages"], Path(sys.argv[2]), people=80, **options)
+"""
+
+
+def test_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it ages and started again: no face twice but those of the chunk it was at."""
+    people = sample_people(300, seed=1)
+    build_twins(tmp_path / "photo", tmp_path / "manga", people=people, ages_per_person=1, size=32, seed=1)
+    for home in ("whole", "killed"):
+        (tmp_path / home).mkdir()
+
+    def asked(home: str) -> list[int]:
+        return [int(line) for line in (tmp_path / home / "asked.txt").read_text().split()]
+
+    def found(home: str) -> dict[str, Any]:
+        metrics: dict[str, Any] = json.loads((tmp_path / home / "report" / "metrics.json").read_text())
+        metrics["facts"].pop("made")
+        return metrics
+
+    def here(home: str) -> None:
+        monkeypatch.chdir(tmp_path / home)
+        monkeypatch.setattr(sys, "argv", ["-c", str(tmp_path / "photo"), "report", "0"])
+        exec(compile(EVALUATION, "evaluation", "exec"), {"__name__": "evaluation"})
+
+    here("whole")
+    assert len(asked("whole")) > 2  # several chunks
+    killed = subprocess.Popen(
+        [sys.executable, "-c", EVALUATION, str(tmp_path / "photo"), "report", "3"],
+        cwd=tmp_path / "killed",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for(killed, tmp_path / "killed", "cache/features/*.parts/*.npy")
+    _stop(killed, signal.SIGKILL)
+    done = len(list((tmp_path / "killed").glob("cache/features/*.parts/*.npy")))
+    assert 0 < done < len(asked("whole"))
+    assert not (tmp_path / "killed" / "report").exists()
+    before = asked("killed")
+    here("killed")
+    assert asked("killed")[len(before) :] == asked("whole")[done:]
+    assert found("killed") == found("whole")

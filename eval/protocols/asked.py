@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Ground:
     own_error: dict[str, float]  # by judge: years
     verified: dict[str, Verification]  # by embedder
     gender: LabelJudge | None
+    looks: LabelJudge | None  # who says of which domain a face is
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -44,6 +45,7 @@ class Answer:
     judged: dict[str, Floats]  # by judge: (P, A) years
     similarity: dict[str, Floats]  # by embedder: (P, A)
     gender: NDArray[np.int64] | None  # (P, A) as judged
+    own: NDArray[np.float64] | None  # (P, A) 1 where judged to be of its own domain, else 0
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -56,9 +58,10 @@ class Measure:
     rows: NDArray[np.intp]  # (N,) whose they are, into the people asked
 
 
-def survey(bench: Bench, domain: str) -> Ground:
-    """Judges and embedders of a domain, measured on its real test faces."""
-    real, judges = bench.of_domain(domain), bench.panel.of(domain)
+def survey(bench: Bench, domain: str, real: Batch | None = None) -> Ground:
+    """Judges and embedders of a domain, measured on its real test faces, or on other `real` ones."""
+    real, judges = bench.of_domain(domain) if real is None else real, bench.panel.of(domain)
+    looks = bench.labels.across("domain")
     known = real.take(np.isfinite(real.age))
     errors = {j.name: np.abs(bench.judged(j, known.pixels) - known.age) for j in judges}
     return Ground(
@@ -73,6 +76,7 @@ def survey(bench: Bench, domain: str) -> Ground:
             for e in bench.embedders
         },
         gender=bench.labels.across("gender"),
+        looks=looks if looks is not None and domain in looks.words else None,
     )
 
 
@@ -116,16 +120,27 @@ def people_of(bench: Bench, domain: str) -> Batch:
 
 def ask(bench: Bench, contender: Contender, people: Batch, ground: Ground) -> Answer:
     """Ask every face for all of `ASKED`, and have the answers read."""
-    repeated = people.take(np.repeat(np.arange(len(people)), len(ASKED)))
-    outputs = bench.aged(contender, repeated, np.tile(np.array(ASKED, np.float32), len(people)))
+    rows = np.repeat(np.arange(len(people)), len(ASKED))
+    outputs = bench.aged(contender, people, np.tile(np.array(ASKED, np.float32), len(people)), rows=rows)
     gender = None if ground.gender is None else bench.labelled(ground.gender, outputs).argmax(1)
+    own = _own_domain(bench, ground, outputs)
     return Answer(
         people=people,
         outputs=outputs,
         judged={j.name: bench.judged(j, outputs).reshape(-1, len(ASKED)) for j in ground.judges},
         similarity={e.name: similarity(bench, e, people, outputs) for e in bench.embedders},
         gender=None if gender is None else gender.reshape(-1, len(ASKED)),
+        own=None if own is None else own.reshape(-1, len(ASKED)),
     )
+
+
+def _own_domain(bench: Bench, ground: Ground, pixels: Pixels) -> NDArray[np.float64] | None:
+    """1 where a face (N, H, H, 3) is judged to be of the domain, else 0; None where nobody can say."""
+    if ground.looks is None:
+        return None
+    judged = bench.labelled(ground.looks, pixels).argmax(1)
+    own: NDArray[np.float64] = (judged == ground.looks.words.index(ground.domain)).astype(np.float64)
+    return own
 
 
 def similarity(bench: Bench, embedder: Embedder, people: Batch, outputs: Pixels) -> Floats:
@@ -154,9 +169,14 @@ def measures(ground: Ground, answer: Answer) -> Iterator[Measure]:
     for name, alike in answer.similarity.items():
         yield Measure(metric=metrics.SIMILARITY, backend=name, values=alike.ravel(), rows=outputs)
         threshold = ground.verified[name].threshold
-        if near.any() and not np.isnan(threshold):
-            same = (alike.ravel() >= threshold)[near].astype(np.float64)
-            yield Measure(metric=metrics.SAME, backend=name, values=same, rows=outputs[near])
+        if not np.isnan(threshold):
+            same = (alike.ravel() >= threshold).astype(np.float64)
+            if near.any():
+                yield Measure(metric=metrics.SAME, backend=name, values=same[near], rows=outputs[near])
+            yield Measure(metric=metrics.KEPT, backend=name, values=same, rows=outputs)
+    if ground.looks is not None and answer.own is not None:
+        kept, judge = answer.own.ravel(), ground.looks.name
+        yield Measure(metric=metrics.OWN_DOMAIN, backend=judge, values=kept, rows=outputs)
     known = np.repeat(answer.people.gender >= 0, len(ASKED))
     if ground.gender is not None and answer.gender is not None and known.any():
         kept = (answer.gender == answer.people.gender[:, None]).ravel()[known].astype(np.float64)
@@ -175,16 +195,31 @@ def ceilings(bench: Bench, ground: Ground) -> Iterator[tuple[Measure, NDArray[np
         every = np.arange(len(known))
         off = np.abs(years - known.age)
         yield Measure(metric=metrics.AGE_ERROR, backend=judge.name, values=off, rows=every), known.person
+        if own := ground.own_error.get(judge.name):
+            yield (
+                Measure(metric=metrics.AGE_RATIO, backend=judge.name, values=off / own, rows=every),
+                known.person,
+            )
         bias = (years - known.age).astype(np.float64)
         yield Measure(metric=metrics.AGE_BIAS, backend=judge.name, values=bias, rows=every), known.person
         rho = np.array([stats.spearman(known.age[rows], years[rows]) for rows in several])
         people = np.array([rows[0] for rows in several], dtype=np.intp)
         yield Measure(metric=metrics.RANK, backend=judge.name, values=rho, rows=people), known.person
     for name, checked in ground.verified.items():
-        rows = np.arange(len(checked.near))
+        pairs = np.arange(len(checked.every))
+        near, persons = pairs[checked.near], checked.persons
+        for metric, values, rows in (
+            (metrics.SIMILARITY, checked.alike, near),
+            (metrics.SAME, checked.every, near),
+            (metrics.KEPT, checked.every, pairs),
+        ):
+            yield Measure(metric=metric, backend=name, values=values[rows], rows=rows), persons
+    own_domain = _own_domain(bench, ground, ground.real.pixels) if len(ground.real) else None
+    if ground.looks is not None and own_domain is not None:
+        faces = np.arange(len(ground.real))
         yield (
-            Measure(metric=metrics.SAME, backend=name, values=checked.near, rows=rows),
-            checked.near_persons,
+            Measure(metric=metrics.OWN_DOMAIN, backend=ground.looks.name, values=own_domain, rows=faces),
+            ground.real.person,
         )
     told = ground.real.take(ground.real.gender >= 0)
     if ground.gender is not None and len(told):
@@ -202,15 +237,23 @@ def write_ceilings(bench: Bench, sheet: Sheet, ground: Ground) -> None:
     """Put the ceilings of a domain onto a sheet, and what each embedder's AUC is there."""
     for measure, persons in ceilings(bench, ground):
         sheet.mean(REAL, measure.metric, measure.backend, measure.values, persons[measure.rows])
-    known = ground.real.take(np.isfinite(ground.real.age))
-    for judge in ground.judges if len(known) else ():
-        years, drawn = bench.judged(judge, known.pixels), {"seed": bench.seed, "resamples": bench.resamples}
-        sheet.put(REAL, metrics.SLOPE, judge.name, stats.slope(known.age, years, known.person, **drawn))
+    write_slopes(bench, sheet, ground, ground.judges)
     told = ground.real.take(ground.real.gender >= 0)
     if ground.gender is not None and len(told):
         write_calibration(bench, sheet, ground.gender, told, told.gender)
     for name, checked in ground.verified.items():
         sheet.put(REAL, metrics.AUC, name, checked.auc)
+
+
+def write_slopes(bench: Bench, sheet: Sheet, ground: Ground, judges: Sequence[Judge]) -> None:
+    """Put onto a sheet the judged years for each true year of real faces."""
+    known, drawn = (
+        ground.real.take(np.isfinite(ground.real.age)),
+        {"seed": bench.seed, "resamples": bench.resamples},
+    )
+    for judge in judges if len(known) else ():
+        years = bench.judged(judge, known.pixels)
+        sheet.put(REAL, metrics.SLOPE, judge.name, stats.slope(known.age, years, known.person, **drawn))
 
 
 def write_calibration(

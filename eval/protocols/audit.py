@@ -6,7 +6,9 @@ import itertools
 from typing import Literal
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nenrin.domains.array import FaceArray
 from nenrin.domains.face import GLASSES
@@ -14,7 +16,8 @@ from nenrin.domains.twins.drawing import draw
 from nenrin.domains.twins.people import sample_people, sample_views
 from nenrin.eval import metrics, verification
 from nenrin.eval.bench import Bench, Sheet
-from nenrin.eval.identity import PixelEmbedder
+from nenrin.eval.identity import Embedder, PixelEmbedder
+from nenrin.eval.label_panel import FaceFeatures
 from nenrin.eval.results import Result, Who
 from nenrin.eval.subjects import Batch
 from nenrin.eval.verification import Verification
@@ -40,7 +43,8 @@ class Audit:
             protocol=self.name,
             question=self.question,
             method=(
-                "Real faces alone, of every split: no embedder learned from them, so all are new to it. "
+                "Real faces alone, of every split: no embedder learned from them, so all are new to it; but "
+                "our own feature net, which learned from the judge split, is asked about the others alone. "
                 "Pairs of one person are put against pairs of strangers. AUC is the chance that a pair of "
                 "one person is the more similar; the equal error rate is where as many strangers pass as "
                 "persons are refused; the last columns are the share of persons that pass where 1% of "
@@ -49,13 +53,21 @@ class Audit:
                 "floor: they know no persons. Twins are procedural and no measure of real people."
             ),
         )
+        features = bench.labels.features()
+        learned = None if features is None else _LearnedFeatures(features)
         domains = {d: faces for d, faces in _known(bench).items() if _repeated(faces)}
         named = {**domains, **{f"twins, {d}": _twins(d, bench) for d in ("photo", "manga")}}
-        for domain, faces in named.items():
-            _check(bench, result, domain, faces, faces)
+        unlearned = {} if learned is None else _known(bench, without="judge")
+        unlearned |= {d: faces for d, faces in named.items() if d not in domains}
         twins = tuple(d for d in named if d.startswith("twins, "))
-        for first, second in (*itertools.combinations(domains, 2), twins):
-            _check(bench, result, f"{first} against {second}", named[first], named[second])
+        shared = [p for p in itertools.combinations(domains, 2) if _share(*(domains[d] for d in p))]
+        for first, second in (*((d, d) for d in named), *shared, twins):
+            table = first if first == second else f"{first} against {second}"
+            others = [e for e in bench.embedders if e.name != PixelEmbedder.name]
+            for embedder in (*others, PixelEmbedder()):  # the floor, whichever were named
+                _check(bench, result, table, embedder, named[first], named[second])
+            if learned is not None and first in unlearned and second in unlearned:
+                _check(bench, result, table, learned, unlearned[first], unlearned[second])
         missing = [d for d in bench.domains() if d not in domains]
         result.notes += [
             f"{d}: nobody is known to have two pictures, so no person can be told" for d in missing
@@ -63,15 +75,30 @@ class Audit:
         return result
 
 
-def _known(bench: Bench) -> dict[str, Batch]:
-    """By domain: the faces whose person is named, at most `FACES`, whole persons drawn by the seed."""
+class _LearnedFeatures:
+    """Our own feature net, with which `quality` compares crowds, as if it were an embedder."""
+
+    def __init__(self, net: FaceFeatures) -> None:
+        self._net, self.name, self.key = net, net.name, f"{net.key} embedded"
+
+    def embed(self, images: Tensor) -> Tensor:
+        """See `Embedder.embed`."""
+        return F.normalize(self._net.extract(images), dim=1)
+
+
+def _known(bench: Bench, without: str = "") -> dict[str, Batch]:
+    """By domain: the faces whose person is named, at most `FACES`, whole persons drawn by the seed.
+
+    None of the split `without`.
+    """
     pool = bench.gather()
     if pool is None:
         return {}
+    named = (pool.identity >= 0) & (pool.split != without)
     return {
         domain: Batch.of(pool.select(rows))
         for i, domain in enumerate(pool.domains)
-        if len(rows := _rows(pool, (pool.domain == i) & (pool.identity >= 0), bench.seed))
+        if len(rows := _rows(pool, (pool.domain == i) & named, bench.seed))
     }
 
 
@@ -82,6 +109,11 @@ def _rows(pool: FaceArray, wanted: NDArray[np.bool_], seed: int) -> NDArray[np.i
     order = np.random.default_rng(seed).permutation(len(counts))
     taken = order[np.cumsum(np.where(counts > 1, counts, 0)[order]) <= FACES]
     return rows[np.isin(member, taken)]
+
+
+def _share(a: Batch, b: Batch) -> bool:
+    """Whether anybody is in both."""
+    return len(np.intersect1d(a.person, b.person)) > 0
 
 
 def _repeated(faces: Batch) -> bool:
@@ -103,19 +135,18 @@ def _twins(domain: Literal["photo", "manga"], bench: Bench) -> Batch:
     return faces
 
 
-def _check(bench: Bench, result: Result, domain: str, a: Batch, b: Batch) -> None:
+def _check(bench: Bench, result: Result, domain: str, embedder: Embedder, a: Batch, b: Batch) -> None:
     sheet = Sheet(bench, result, TABLE, domain)
-    others = [embedder for embedder in bench.embedders if embedder.name != PixelEmbedder.name]
-    for embedder in (*others, PixelEmbedder()):  # the floor, whichever were named
-        first, second = (bench.embed(embedder, faces.pixels) for faces in (a, b))
-        drawn = {"seed": bench.seed, "resamples": bench.resamples}
-        checked: Verification = (
-            verification.verify(first, a, **drawn)
-            if a is b
-            else verification.verify_across(first, a, second, b, **drawn)
-        )
-        who = Who(embedder.name, "floor" if embedder.name == PixelEmbedder.name else "embedder")
-        sheet.put(who, metrics.AUC, "pairs", checked.auc)
-        sheet.put(who, metrics.EER, "pairs", checked.eer)
-        sheet.put(who, metrics.TAR, "pairs", checked.tar)
+    first, second = (bench.embed(embedder, faces.pixels) for faces in (a, b))
+    drawn = {"seed": bench.seed, "resamples": bench.resamples}
+    checked: Verification = (
+        verification.verify(first, a, **drawn)
+        if a is b
+        else verification.verify_across(first, a, second, b, **drawn)
+    )
+    who = Who(embedder.name, "floor" if embedder.name == PixelEmbedder.name else "embedder")
+    sheet.put(who, metrics.AUC, "pairs", checked.auc)
+    sheet.put(who, metrics.EER, "pairs", checked.eer)
+    sheet.put(who, metrics.TAR, "pairs", checked.tar)
+    if checked.near.any():
         sheet.put(who, metrics.SAME, "pairs", checked.accepted)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nenrin.eval.baselines import CopyAger
-from nenrin.eval.bench import Bench, Sheet
+from nenrin.eval.bench import Bench, Floats, Sheet
 from nenrin.eval.cast import STRANGERS, Role, Strangers, from_manifests, from_sets, strangers
 from nenrin.eval.metrics import GAIN
 from nenrin.eval.protocols.scenes import FEW, Scene, details, identity, likeness
@@ -85,6 +85,7 @@ def _answer(bench: Bench, result: Result, domain: str, case: str, cast: Sequence
         left = ", ".join(scene.role.name for scene in scenes[len(shown) :])
         result.notes.append(f"{domain}: the first {len(shown)} characters are shown; not {left}")
     result.strips += [_strip(bench, domain, scene) for scene in shown]
+    result.strips += _worst(bench, domain, scored)
 
 
 def _played(bench: Bench, role: Role) -> dict[str, Pixels]:
@@ -100,7 +101,7 @@ def _said_of_strangers(found: Sequence[Strangers]) -> list[str]:
         return [f"the sets have {few} strangers of that domain, {FEW} are needed to rank anybody among them"]
     ages = [other.furthest for other in found]
     if np.isnan(ages).all():
-        said = ["the strangers' ages are not known"]
+        said = ["the sets know no ages of that domain, so the strangers are of any age"]
     else:
         said = [f"strangers differ in age by up to {np.nanmax(ages):.0f} years"]
     if few < STRANGERS:
@@ -108,9 +109,30 @@ def _said_of_strangers(found: Sequence[Strangers]) -> list[str]:
     return said
 
 
-def _strip(bench: Bench, domain: str, scene: Scene) -> Strip:
+def _worst(bench: Bench, domain: str, scenes: Sequence[Scene]) -> list[Strip]:
+    """Of each ager the character that it leads furthest away from the official pictures."""
+    strips = []
+    for c in (c for c in bench.contenders if c.role == "ager"):
+        gains = [
+            (gain.mean(), i) for i, s in enumerate(scenes) if (gain := _gain(bench, s, c.who)) is not None
+        ]
+        if gains:
+            least, worst = min(gains)
+            strip = _strip(bench, domain, scenes[worst], only=c.name)
+            strip.title = minus(f"{strip.title}, least gain by {c.name}, over its pictures {least:+.2f}")
+            strip.worst = True
+            strips.append(strip)
+    return strips
+
+
+def _gain(bench: Bench, scene: Scene, who: Who) -> Floats | None:
+    """Of each picture of the character, by the first embedder."""
+    return scene.values.get((who, GAIN, bench.embedders[0].name)) if bench.embedders else None
+
+
+def _strip(bench: Bench, domain: str, scene: Scene, only: str = "") -> Strip:
     role = scene.role
-    shown = [c for c in bench.contenders if c.name != CopyAger.name]
+    shown = [c for c in bench.contenders if (c.name == only if only else c.name != CopyAger.name)]
     goal = [role.goal.pixels[0]] if len(role.goal) else []
     return Strip(
         protocol=Canon.name,
@@ -132,5 +154,5 @@ def _strip(bench: Bench, domain: str, scene: Scene) -> Strip:
 
 
 def _said_of(bench: Bench, scene: Scene, who: Who) -> str:
-    gain = scene.values.get((who, GAIN, bench.embedders[0].name)) if bench.embedders else None
+    gain = _gain(bench, scene, who)
     return f"asked {scene.role.age:.0f}" if gain is None else minus(f"gain {gain[0]:+.2f}")

@@ -38,7 +38,8 @@ class Glasses:
                 f"to be {OTHER_AGES[0]} and {OTHER_AGES[1]} and to keep their glasses; then, at their own "
                 "age, to wear each of the others. Judges read the outcome; how often they are right on real "
                 "faces stands above, and the calibration error says how far their sureness is from their "
-                "being right (10 equal bins; Naeini et al. 2015). Unasked is a face that was to keep its "
+                "being right (10 equal bins; Naeini et al. 2015). The ceilings are real faces that wear what "
+                "was asked for, and how often the judge sees it. Unasked is a face that was to keep its "
                 "glasses and lost them, or had none and got some."
             ),
         )
@@ -63,8 +64,15 @@ def _answer(bench: Bench, result: Result, domain: str, real: Batch, judges: list
     sheet = Sheet(bench, result, domain, KEEP)
     for judge in judges:
         right = write_calibration(bench, sheet, judge, real, real.glasses)
+        judged, worn = bench.labelled(judge, real.pixels).argmax(1), real.glasses != NONE
         sheet.mean(REAL, metrics.AS_ASKED, judge.name, right, real.person)
-        _confuse(result, domain, REAL, judge, real.glasses, bench.labelled(judge, real.pixels).argmax(1))
+        mistaken = ((judged != NONE) != worn).astype(np.float64)
+        sheet.mean(REAL, metrics.UNASKED, judge.name, mistaken, real.person)
+        for case, rows in ((PUT_ON, worn), (TAKE_OFF, ~worn)):  # faces that are as those asked shall be
+            if rows.any():
+                of_case = Sheet(bench, result, domain, case)
+                of_case.mean(REAL, metrics.AS_ASKED, judge.name, right[rows], real.person[rows])
+        _confuse(result, domain, REAL, judge, real.glasses, judged)
     faces = real.take(_choose(real, bench.people, bench.seed))
     tries = _Tries(faces)
     outputs = {}

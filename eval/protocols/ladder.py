@@ -10,13 +10,23 @@ from numpy.typing import NDArray
 from nenrin.domains.face import DOMAINS
 from nenrin.eval import stats
 from nenrin.eval.bench import Bench, Sheet
-from nenrin.eval.metrics import AGE_ERROR, AGE_RATIO, RANK, SAME, SIMILARITY, SLOPE
-from nenrin.eval.protocols.asked import REAL, ask, ceilings, measures, people_of, survey, unproven
+from nenrin.eval.metrics import AGE_ERROR, AGE_RATIO, KEPT, OWN_DOMAIN, RANK, SAME, SIMILARITY, SLOPE
+from nenrin.eval.protocols.asked import (
+    REAL,
+    Ground,
+    ask,
+    ceilings,
+    measures,
+    people_of,
+    survey,
+    unproven,
+    write_slopes,
+)
 from nenrin.eval.results import Result, Who
 from nenrin.eval.stats import Estimate
 from nenrin.ground import NenrinError
 
-SHOWN = (RANK, SLOPE, SAME, SIMILARITY, AGE_ERROR, AGE_RATIO)
+SHOWN = (RANK, SLOPE, KEPT, OWN_DOMAIN, SIMILARITY, SAME, AGE_ERROR, AGE_RATIO)
 STEP = "step from {}"
 
 
@@ -44,7 +54,10 @@ class Ladder:
                 "mean in a domain less that in the one before it, judged by the judge that learned from all "
                 "domains, and by the first embedder. People who are in both domains (a photograph and its "
                 "own drawing) come first, and count as paired. The step of the real faces is the judge's "
-                "own: an ager that loses no more than that lost nothing."
+                "own: an ager that loses no more than that lost nothing. Faces whose age nobody knows, such "
+                "as most manga ones, are asked too: what needs no true age is measured on them, which is the "
+                "rank of the judged ages, whether the person is kept (against strangers of the domain) and "
+                "whether the face is still of its domain."
             ),
         )
         if len(rungs) < 2:
@@ -53,10 +66,23 @@ class Ladder:
             )
         below: tuple[str, dict[Who, _Rung]] | None = None
         for domain in rungs:
-            here = _rung(bench, domain)
+            ground = survey(bench, domain)
+            here = _rung(bench, ground)
             _write(bench, result, domain, here, below)
+            write_slopes(bench, Sheet(bench, result, domain), ground, ground.judges[:1])
             below = domain, here
             result.notes += unproven(bench, domain)
+            faces = bench.of_domain(domain)
+            if not np.isfinite(faces.age).any():
+                result.notes.append(
+                    f"{domain}: no true age is known, so there is no age error and no span of years; the "
+                    "person counts as kept at all ages asked"
+                )
+            if len(np.unique(faces.person)) == len(faces):
+                result.notes.append(
+                    f"{domain}: nobody is known to have two pictures, so real faces set no ceiling for the "
+                    "same person"
+                )
         return result
 
 
@@ -64,9 +90,9 @@ def _height(domain: str) -> tuple[int, str]:
     return (DOMAINS.index(domain) if domain in DOMAINS else len(DOMAINS)), domain
 
 
-def _rung(bench: Bench, domain: str) -> dict[Who, _Rung]:
+def _rung(bench: Bench, ground: Ground) -> dict[Who, _Rung]:
     """Everybody's rows in one domain."""
-    ground, people = survey(bench, domain), people_of(bench, domain)
+    people = people_of(bench, ground.domain)
     found: dict[Who, _Rung] = {}
     for contender in bench.contenders:
         rung = found[contender.who] = _Rung(values={})

@@ -10,6 +10,7 @@ from nenrin.eval.bench import Bench, Sheet
 from nenrin.eval.metrics import DISTANCE, GAIN, IDENTITY_RECOVERY, PERCEPTUAL_RECOVERY
 from nenrin.eval.results import Result, Strip, StripRow, Who
 from nenrin.eval.subjects import Batch, Pixels
+from nenrin.eval.wording import minus
 
 SECOND = "second true picture"
 
@@ -64,35 +65,56 @@ def compare(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels]
 
 
 def strip(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels], reference: str) -> None:
-    """Show the first people of the task: input, what each ager made of it, and the truth."""
+    """Show the first people of the task: input, what each ager made of it, and the truth; then the worst."""
     names = [c.name for c in bench.contenders if c.name != "copy"]
-    rows = []
     _, first = np.unique(task.inputs.person, return_index=True)
-    for i in np.sort(first)[: bench.shown]:
-        ages = [batch.age[i] for batch in (task.inputs, task.references, task.seconds)]
-        rows.append(
-            StripRow(
-                label="",
-                pictures=[
-                    task.inputs.pixels[i],
-                    *(outputs[name][i] for name in names),
-                    task.references.pixels[i],
-                    task.seconds.pixels[i],
-                ],
-                captions=[
-                    f"{ages[0]:.0f} years",
-                    *[f"asked {ages[1]:.0f}"] * len(names),
-                    f"{ages[1]:.0f} years",
-                    f"{ages[2]:.0f} years",
-                ],
-            )
-        )
+    shown = {name: outputs[name] for name in names}
     result.strips.append(
         Strip(
             protocol=result.protocol,
             domain=task.domain,
             title=task.case,
             columns=["input", *names, reference, SECOND],
-            rows=rows,
+            rows=[_row(task, int(i), shown) for i in np.sort(first)[: bench.shown]],
         )
+    )
+    if bench.embedders:
+        _worst(bench, result, task, outputs, reference)
+
+
+def _worst(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels], reference: str) -> None:
+    """Show whom each ager leads furthest away from the true face, by the first embedder."""
+    embedder = bench.embedders[0]
+    truth = bench.embed(embedder, task.references.pixels)
+    copy = np.einsum("nd,nd->n", bench.embed(embedder, task.inputs.pixels), truth)
+    for name in (c.name for c in bench.contenders if c.role == "ager"):
+        gain = np.einsum("nd,nd->n", bench.embed(embedder, outputs[name]), truth) - copy
+        i = int(gain.argmin())
+        result.strips.append(
+            Strip(
+                protocol=result.protocol,
+                domain=task.domain,
+                title=minus(
+                    f"{task.case}, least gain by {name}: {gain[i]:+.2f}, on average {gain.mean():+.2f}"
+                ),
+                columns=["input", name, reference, SECOND],
+                rows=[_row(task, i, {name: outputs[name]})],
+                worst=True,
+            )
+        )
+
+
+def _row(task: Task, i: int, outputs: dict[str, Pixels]) -> StripRow:
+    """One face of the task: the input, what was made of it, the truth and another true picture."""
+    ages = [batch.age[i] for batch in (task.inputs, task.references, task.seconds)]
+    made = [pixels[i] for pixels in outputs.values()]
+    return StripRow(
+        label="",
+        pictures=[task.inputs.pixels[i], *made, task.references.pixels[i], task.seconds.pixels[i]],
+        captions=[
+            f"{ages[0]:.0f} years",
+            *[f"asked {ages[1]:.0f}"] * len(made),
+            f"{ages[1]:.0f} years",
+            f"{ages[2]:.0f} years",
+        ],
     )

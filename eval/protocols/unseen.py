@@ -11,7 +11,18 @@ from nenrin.domains.array import FaceArray
 from nenrin.eval import stats
 from nenrin.eval.bench import Bench, Contender, Sheet
 from nenrin.eval.metrics import AGE_ERROR, RANK, SAME, SIMILARITY, SLOPE
-from nenrin.eval.protocols.asked import Ground, Measure, ask, choose, measures, people_of, survey
+from nenrin.eval.protocols.asked import (
+    REAL,
+    Ground,
+    Measure,
+    ask,
+    ceilings,
+    choose,
+    measures,
+    people_of,
+    survey,
+    write_slopes,
+)
 from nenrin.eval.results import Result
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError
@@ -37,7 +48,9 @@ class Unseen:
                 "Each ager is put the questions of ages on faces that it was trained on itself, on people "
                 "that it never saw, and, where a set has them, on people from sources of which it saw "
                 "nothing at all. Judges and thresholds are the same throughout; no judge saw either kind. "
-                "What is lost is the mean on new people less that on trained ones. The floors have no "
+                "What is lost is the mean on new people less that on trained ones. The ceiling is the real "
+                "faces themselves, those of the first ager's training beside the new ones: what the judge "
+                "loses between them is its own. The floors have no "
                 "training and are put to the first ager's faces: what they lose is a difference between the "
                 "faces and not between having seen them or not. A domain in which an ager had no training "
                 "faces is not here but in the ladder."
@@ -51,6 +64,9 @@ class Unseen:
         floors = [c for c in bench.contenders if c.role == "floor"]
         for domain in bench.domains():
             ground, new = survey(bench, domain), people_of(bench, domain)
+            ids = trained[agers[0].name]
+            if len(_seen(pool, domain, ids, bench)) >= min(LEAST, bench.people):
+                _ceilings(bench, result, ground, _faces_of(pool, domain, ids, bench))
             for contender in (*agers, *floors):
                 ids = trained.get(contender.name, trained[agers[0].name])
                 seen = _seen(pool, domain, ids, bench)
@@ -68,12 +84,39 @@ class Unseen:
 
 def _seen(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -> Batch:
     """People of the domain whom the ager was trained on, as many as are asked of the others."""
+    faces = _faces_of(pool, domain, ids, bench)
+    return faces.take(choose(faces, bench.people, bench.seed))
+
+
+def _faces_of(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -> Batch:
+    """Some of the faces that the ager was trained on, of known age where there are any."""
     code = pool.domains.index(domain)
     rows = np.flatnonzero((pool.domain == code) & np.isin(pool.ids, list(ids)))
     known = rows[np.isfinite(pool.age[rows])]
     some = np.random.default_rng(bench.seed).permutation(known if len(known) else rows)[: 4 * bench.people]
-    faces = Batch.of(pool.select(np.sort(some)))
-    return faces.take(choose(faces, bench.people, bench.seed))
+    return Batch.of(pool.select(np.sort(some)))
+
+
+def _ceilings(bench: Bench, result: Result, ground: Ground, seen: Batch) -> None:
+    """What real faces score, trained on and new, and the difference between them."""
+    found: list[dict[tuple[str, str], tuple[Measure, NDArray[np.str_]]]] = []
+    for case, here in ((SEEN, survey(bench, ground.domain, seen)), (NEW, ground)):
+        sheet = Sheet(bench, result, ground.domain, case)
+        mine: dict[tuple[str, str], tuple[Measure, NDArray[np.str_]]] = {}
+        for one, persons in ceilings(bench, here):
+            first = one.metric not in {metric for metric, _ in mine}
+            if one.metric in SHOWN and first and len(one.values):
+                sheet.mean(REAL, one.metric, one.backend, one.values, persons[one.rows])
+                mine[one.metric, one.backend] = one, persons[one.rows]
+        write_slopes(bench, sheet, here, here.judges[:1])
+        found.append(mine)
+    sheet = Sheet(bench, result, ground.domain, GAP)
+    for key, (after, new_persons) in found[1].items():
+        if key in found[0]:
+            before, old_persons = found[0][key]
+            drawn = {"seed": bench.seed, "resamples": bench.resamples}
+            lost = stats.difference(before.values, old_persons, after.values, new_persons, **drawn)
+            sheet.put(REAL, *key, lost)
 
 
 def _foreign(bench: Bench, pool: FaceArray, domain: str, ids: frozenset[str]) -> Batch | None:

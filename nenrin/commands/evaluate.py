@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nenrin.commands.words import choose_many
-from nenrin.ground import UsageError
+from nenrin.ground import NenrinError, UsageError
 
 if TYPE_CHECKING:
-    from nenrin.models.run import Run
+    from nenrin.models.ager import Ager
 
 
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, or checkpoints in them.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders, checkpoints in them, exported folders.")
+    ],
     sets: Annotated[list[Path], typer.Option("--set", help="A set to score on; repeatable.")],
     protocol: Annotated[str, typer.Option(help="all, or canon, ages, glasses ...")] = "ages,twins",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the report.")] = Path("reports/eval"),
-    embedder: Annotated[list[str] | None, typer.Option(help="pixels, facenet, FILE.onnx ...")] = None,
+    embedder: Annotated[list[str] | None, typer.Option(help="pixels, mtcnn, facenet, FILE.onnx ...")] = None,
     perceptual: Annotated[
         str, typer.Option(help="auto, lpips-alex, lpips-vgg ...", show_default=False)
     ] = "auto",
@@ -50,14 +52,12 @@ def evaluate(
         raise UsageError(f"--protocol names no question; known: {', '.join(PROTOCOLS)}, {ALL}")
     faces = [FaceSet.open(path) for path in sets]
 
-    from nenrin.models.ager import Ager
-    from nenrin.models.run import Run
+    from nenrin.models.run import seen_by
 
     usable, notes = _usable(runs)
-    agers = [Ager.load(path) for path in usable]
-    homes = {a.name: Run.open(_home(path)) for a, path in zip(agers, usable, strict=True)}
+    homes = {ager.name: path for ager, path in usable}
     evaluation = score(
-        agers,
+        [ager for ager, _ in usable],
         faces,
         asked,
         out,
@@ -67,7 +67,7 @@ def evaluate(
         canon=CanonOptions(pictures=pictures, manifests=manifest or ()),
         people=people,
         seed=seed,
-        trained_on={name: run.seen() for name, run in homes.items()},
+        trained_on={name: seen_by(path) for name, path in homes.items()},
         seeds=_seeds(homes),
         notes=notes,
         command=shlex.join(["nenrin", *sys.argv[1:]]),
@@ -77,53 +77,66 @@ def evaluate(
     typer.echo(f"The report: {out / 'report.html'}")
 
 
-def _home(path: Path) -> Path:
-    """The run that a run folder or a checkpoint folder belongs to."""
-    inside = (path / "state.json").is_file() and path.parent.name == "checkpoints"
-    return path.parent.parent if inside else path
+def _usable(runs: list[Path]) -> tuple[list[tuple[Ager, Path]], list[str]]:
+    """The runs that can be scored, and a line for each other one or that is still training.
 
-
-def _usable(runs: list[Path]) -> tuple[list[Path], list[str]]:
-    """The runs that have a checkpoint, and a line for each that has none yet or is still training.
-
-    Where none has one, the first of them says so itself when it is loaded.
+    Left out is what has no checkpoint yet or a damaged one, or does not say what it learned from; alone,
+    that is an error.
     """
     from nenrin.models import checkpoint
-    from nenrin.models.run import Run
+    from nenrin.models.ager import Ager
+    from nenrin.models.run import nets_of, run_of, seen_by
 
     usable, notes = [], []
     for path in runs:
-        if path != _home(path):
-            usable.append(path)
-            continue
         try:
-            state = checkpoint.read_state(Run.open(path).latest())
-        except UsageError as error:
-            if len(runs) == 1 or not (path / "config.toml").is_file():
+            state = checkpoint.read_state(nets_of(path))
+            seen_by(path)
+            ager = Ager.load(path)
+        except NenrinError as error:
+            known = (path / "config.toml").is_file() or (path / "state.json").is_file()
+            if len(runs) == 1 or not known:  # a slip of the pen is not passed over
                 raise
             notes.append(f"left out: {error}")
             continue
-        usable.append(path)
-        step = int(state["step"])
+        usable.append((ager, path))
+        if path != run_of(path):
+            continue  # a checkpoint that was named is wanted as it is
+        step = int(state.get("step", 0))  # an exported folder does not say
         steps = int(state.get("steps", step))  # older checkpoints do not say
         if step < steps:
             notes.append(
                 f"{path.name} is scored at step {step:,} of {steps:,}: it has not trained to its end"
             )
     if not usable:
-        raise UsageError("no run has a checkpoint yet: let them train longer")
+        raise UsageError(f"none of these runs can be scored: {'; '.join(notes)}")
     return usable, notes
 
 
-def _seeds(runs: dict[str, Run]) -> dict[str, str]:
+def _seeds(runs: dict[str, Path]) -> dict[str, str]:
     """Names for the trainings that were given with several seeds: run -> what they share."""
-    from nenrin.ground import read_toml
+    from nenrin.models.run import run_of
 
     keys = {}
-    for name, run in runs.items():
-        config = read_toml(run.path / "config.toml")
-        config.pop("seed", None)
-        shared = "-".join(str(config[key]) for key in ("model", "label") if config.get(key))
-        keys[name] = (repr(sorted(config.items())), shared or name)
+    for name, path in runs.items():
+        if (run_of(path) / "config.toml").is_file():  # an exported folder forgets its seed
+            recipe = _recipe(run_of(path))
+            shared = "-".join(str(recipe[key]) for key in ("model", "label") if recipe.get(key))
+            keys[name] = (repr(sorted(recipe.items())), shared or name)
     often = Counter(keys.values())
     return {name: key[1] for name, key in keys.items() if often[key] > 1}
+
+
+def _recipe(run: Path) -> dict[str, object]:
+    """All that a training was told but its seed, also of the runs that it started from or was led by."""
+    from nenrin.ground import read_toml
+    from nenrin.models.run import Run
+
+    recipe: dict[str, object] = read_toml(run / "config.toml")
+    recipe.pop("seed", None)
+    recipe["sets"] = Run.open(run).sets()
+    for key in ("start", "guide"):
+        other = Path(str(recipe.get(key) or ""))
+        if recipe.get(key) and (other / "config.toml").is_file():
+            recipe[key] = sorted(_recipe(other).items())
+    return recipe

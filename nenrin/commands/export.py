@@ -18,7 +18,8 @@ def export(
 
     The file is for use without nenrin. It takes an aligned face in [-1, 1] (face), years (to_age, from_age)
     and indices (domain, glasses, gender), NaN and -1 where unknown, and gives the face aged; it names its
-    domains. The folder holds the weights in half precision, for use with nenrin: --checkpoint takes it.
+    domains. The folder holds the weights in half precision, for use with nenrin: --checkpoint takes it. It
+    lists the ids of the faces it learned from, so that nenrin eval can score it on others.
 
     Example: nenrin export runs/00000-caae -o caae.onnx
     """
@@ -29,9 +30,17 @@ def export(
         import nenrin
         from nenrin.models.export import compact
         from nenrin.models.export import export as write
+        from nenrin.models.run import seen_by
 
-        ager = nenrin.load(run)
-        file = write(ager, out) if out.suffix == ".onnx" else compact(ager, out)
+        ager, seen, note = nenrin.load(run), None, ""
+        if out.suffix != ".onnx":
+            try:
+                seen = seen_by(run)
+            except UsageError as error:  # it can still be used, only not scored
+                note = str(error)
+        file = write(ager, out) if out.suffix == ".onnx" else compact(ager, out, seen)
+    if note:
+        typer.echo(f"nenrin: {note}", err=True)
     typer.echo(
         f"{file}: {ager.size} px, domains {', '.join(ager.domains)}, {file.stat().st_size / 1e6:.1f} MB"
     )
