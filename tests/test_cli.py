@@ -75,15 +75,6 @@ def test_help_lists_every_command_in_one_line(capsys: pytest.CaptureFixture[str]
     assert [row.split()[1] for row in rows] == NAMES
 
 
-@pytest.mark.parametrize(("typed", "offered"), [("nenrin do", {"doctor"}), ("nenrin ca", {"canon"})])
-def test_the_shell_completes_commands(typed: str, offered: set[str]) -> None:
-    asked = {"_NENRIN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "nenrin"], env={**os.environ, **asked}, capture_output=True, text=True
-    )
-    assert set(done.stdout.split()) == offered
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.commands.words import choose_many
 from nenrin.ground import UsageError
 
@@ -18,21 +21,49 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, or checkpoints in them.")],
-    sets: Annotated[list[Path], typer.Option("--set", help="A set to score on; repeatable.")],
-    protocol: Annotated[str, typer.Option(help="all, or canon, ages, glasses ...")] = "ages,twins",
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN", help="Run folders, or checkpoints in them.", autocompletion=complete.runs
+        ),
+    ],
+    sets: Annotated[
+        list[Path], typer.Option("--set", help="A set to score on; repeatable.", autocompletion=complete.sets)
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="all, or canon, ages, glasses ...", autocompletion=complete.several(*complete.PROTOCOLS)
+        ),
+    ] = "ages,twins",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the report.")] = Path("reports/eval"),
-    embedder: Annotated[list[str] | None, typer.Option(help="pixels, facenet, FILE.onnx ...")] = None,
+    embedder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="pixels, facenet, FILE.onnx ...", autocompletion=complete.words(*complete.EMBEDDERS)
+        ),
+    ] = None,
     perceptual: Annotated[
-        str, typer.Option(help="auto, lpips-alex, lpips-vgg ...", show_default=False)
+        str,
+        typer.Option(
+            help="auto, lpips-alex, lpips-vgg ...",
+            show_default=False,
+            autocompletion=complete.words(*complete.PERCEPTUALS),
+        ),
     ] = "auto",
     features: Annotated[
-        str, typer.Option(help="Of KID: auto, inception, clip.", show_default=False)
+        str,
+        typer.Option(
+            help="Of KID: auto, inception, clip.",
+            show_default=False,
+            autocompletion=complete.words(*complete.FEATURES),
+        ),
     ] = "auto",
     pictures: Annotated[Path | None, typer.Option(help="Of characters, for canon.")] = None,
     manifest: Annotated[list[Path] | None, typer.Option(help="Your own characters (TOML).")] = None,
     people: Annotated[int, typer.Option(min=2, help="How many people of each domain.")] = 160,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Score agers on people they never saw.
 
@@ -74,7 +105,7 @@ def evaluate(
     )
     for note in [*evaluation.notes, *(note for result in evaluation.results for note in result.notes)]:
         print(f"nenrin: {note}", file=sys.stderr)
-    typer.echo(f"The report: {out / 'report.html'}")
+    tell(as_json, evaluation.rows(), f"The report: {out / 'report.html'}")
 
 
 def _home(path: Path) -> Path:
