@@ -69,7 +69,8 @@ def find(
         if rows:
             write_rows(out / "found.json", rows)
     count = sum(len(row["faces"]) for row in rows)
-    said = f"{count} {'face' if count == 1 else 'faces'} in {len(rows)} pictures, drawn in {out}"
+    faces, seen = "face" if count == 1 else "faces", "picture" if len(rows) == 1 else "pictures"
+    said = f"{count} {faces} in {len(rows)} {seen}, drawn in {out}"
     tell(as_json, rows, said)
     if failed:
         raise NenrinError(f"{failed} of {len(files)} pictures could not be read (named above)")

@@ -99,6 +99,11 @@ def scrape(
         refresh=refresh,
     )
     _report(report, out, limit or chosen.limit, as_json)
+    if not report.pictures and not report.unreachable:
+        where = (
+            "look at the query in the source's own search" if chosen.web else f"no pictures are in {query}"
+        )
+        raise NenrinError(f"nothing was found: {where}")
     if source is not None and recipe is not None:
         count = recipes.write(out, recipe, faces=None if faces is None else _crops(faces))
         if not as_json:
@@ -164,8 +169,6 @@ def _report(report: Report, out: Path, limit: int | None, as_json: bool) -> None
     if not report.complete and limit is not None and report.pictures >= limit:
         lines.append("There are more: raise --limit for them")
     tell(as_json, [row], *lines)
-    if not report.pictures and not report.unreachable:
-        raise NenrinError("nothing was found: look at the query in the source's own search")
 
 
 def _list_sources(as_json: bool) -> None:
