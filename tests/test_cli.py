@@ -85,6 +85,8 @@ def test_help_lists_every_command_in_one_line(capsys: pytest.CaptureFixture[str]
         (["age", "x.png", "--to", "5", "--from", "nan"], "--from takes ages from 0 to 120, not nan"),
         (["age", "x.png", "--to", "5", "--from", "-5"], "--from takes ages from 0 to 120, not -5"),
         (["export", "run", "-o", "x.txt"], "an ager becomes a file that ends in .onnx, or a folder"),
+        (["canon", "list", "--pictures", "nowhere"], "nowhere is no folder"),
+        (["canon", "list", "--manifest", "."], ". is a folder, not a TOML file"),
         (["canon", "list", "--only", "conan"], "did you mean 'conan-shinichi'?"),
         (["age", "x.png", "--to", "5", "--face", "hole"], "did you mean 'whole'?"),
         (["age", "x.png", "--to", "5", "--gender", "femal"], "did you mean 'female'?"),

@@ -87,6 +87,10 @@ def canon(
 
         _fetch(pairs, pictures, limit, polite, as_json)
     else:
+        if pictures is not None and not pictures.is_dir():
+            raise UsageError(
+                f"{pictures} is no folder: --pictures takes the folder that holds the pairs' pictures"
+            )
         _list(pairs, pictures, as_json)
 
 

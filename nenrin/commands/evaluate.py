@@ -14,7 +14,7 @@ from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
 from nenrin.commands.words import choose_many
-from nenrin.ground import UsageError
+from nenrin.ground import UsageError, waiting
 
 if TYPE_CHECKING:
     from nenrin.models.run import Run
@@ -85,7 +85,8 @@ def evaluate(
     from nenrin.models.run import Run
 
     usable, notes = _usable(runs)
-    agers = [Ager.load(path) for path in usable]
+    with waiting("opening the agers"):
+        agers = [Ager.load(path) for path in usable]
     homes = {a.name: Run.open(_home(path)) for a, path in zip(agers, usable, strict=True)}
     evaluation = score(
         agers,

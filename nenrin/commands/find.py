@@ -11,7 +11,7 @@ import typer
 from nenrin.commands.options import AsJson, Finder
 from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, list_pictures
-from nenrin.ground import NenrinError, track
+from nenrin.ground import NenrinError, track, waiting
 
 
 def find(
@@ -33,7 +33,8 @@ def find(
     from nenrin.domains.overlay import mark_faces
     from nenrin.pictures import write_picture
 
-    eyes = open_finder(finder)
+    with waiting("opening the finder"):
+        eyes = open_finder(finder)
     names, rows, failed = Names(), list[dict[str, Any]](), 0
     try:
         for file in track(files, "finding", len(files)):
