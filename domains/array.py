@@ -218,10 +218,10 @@ def _fill(
         sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
         for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
             pixels[i] = decode(face, size, quick=quick)
-            frame = np.array([[(0, 0), (stored, 0), (stored, stored), (0, stored)]], dtype=np.float32)
-            if face.frame is not None:
-                frame = face.frame[None]
-            masks[i] = frame_mask(frame * np.float32(size / stored), size)[0]
+            if face.frame is None:
+                masks[i] = 255
+            else:
+                masks[i] = frame_mask(face.frame[None] * np.float32(size / stored), size)[0]
         pixels.flush()
         masks.flush()
         if folder.is_dir():  # another process was faster

@@ -116,10 +116,13 @@ class Strangers:
     furthest: float  # years by which the age of one differs; NaN where the ages are unknown
 
 
-def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers:
+def strangers(
+    pool: FaceArray | None, role: Role, seed: int, hashes: dict[int, bytes] | None = None
+) -> Strangers:
     """Up to `STRANGERS` faces of other people, the nearest in age; none without a face of the domain.
 
     Nobody is a stranger who bears one of the character's names, or whose face is nearly one of its pictures.
+    `hashes` keeps those of the pool's rows from one role to the next.
     """
     if pool is None or role.domain not in pool.domains or not len(role.goal):
         return Strangers(rows=np.zeros(0, np.intp), furthest=float("nan"))
@@ -132,7 +135,8 @@ def strangers(pool: FaceArray | None, role: Role, seed: int) -> Strangers:
     other = (pool.gender[rows] != gender) & (pool.gender[rows] >= 0) & (gender >= 0)
     lots = np.random.default_rng(seed).permutation(len(rows))
     order = np.lexsort((lots, np.where(np.isfinite(off), off, np.inf), other, far))
-    chosen = _not_drawn_twice(pool, role, _one_of_each(pool, rows[order])[: STRANGERS + SPARE])[:STRANGERS]
+    near = _one_of_each(pool, rows[order])[: STRANGERS + SPARE]
+    chosen = _not_drawn_twice(pool, role, near, {} if hashes is None else hashes)[:STRANGERS]
     differ = np.abs(pool.age[chosen] - role.age)
     furthest = float(np.nanmax(differ)) if np.isfinite(differ).any() else float("nan")
     return Strangers(rows=chosen, furthest=furthest)
@@ -143,14 +147,17 @@ def _is(role: Role, identity: str) -> bool:
     return identity == role.name or identity.rpartition("/")[2].lower() in role.known_as
 
 
-def _not_drawn_twice(pool: FaceArray, role: Role, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+def _not_drawn_twice(
+    pool: FaceArray, role: Role, rows: NDArray[np.intp], hashes: dict[int, bytes]
+) -> NDArray[np.intp]:
     """The rows whose face is not nearly one of the character's own pictures."""
     own = [*role.start.pixels, *role.goal.pixels]
-    faces = [*own, *np.asarray(pool.select(rows).pixels)]
-    hashes = b"".join(map(difference_hash, faces))
+    new = np.array([row for row in rows.tolist() if row not in hashes], dtype=np.intp)
+    hashes.update(zip(new.tolist(), map(difference_hash, np.asarray(pool.select(new).pixels)), strict=True))
+    known = b"".join([*map(difference_hash, own), *(hashes[row] for row in rows.tolist())])
     same = {
         second - len(own)
-        for first, second in near_duplicates(np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES))
+        for first, second in near_duplicates(np.frombuffer(known, np.uint8).reshape(-1, HASH_BYTES))
         if first < len(own) <= second
     }
     return np.delete(rows, sorted(same))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -124,6 +125,8 @@ def _loop(
     if config.threads:
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
+    # Fabric announces its precision on standard error; it is among the settings, where one can look it up.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator="auto",
         devices=[world.local_rank] if torch.cuda.is_available() else 1,

@@ -105,7 +105,11 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("review", review.review, "every decision was saved as it was made"),
     ("stylize", stylize.stylize, GO_ON),
     ("pairs", pairs.pairs, GO_ON),
-    ("train", train.train, "the last checkpoint is kept; go on with nenrin train --resume RUN"),
+    (
+        "train",
+        train.train,
+        "with a checkpoint in the run, nenrin train --resume RUN goes on; without one, start again",
+    ),
     ("age", age.age, "the faces aged so far are kept; the same command starts again"),
     ("export", export.export, "no file was written; the same command starts again"),
     (

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import browser
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_sessionstart() -> None:
+    """Where a browser is required, no test may do without."""
+    browser.check()
+
 
 # Started in the background of a script, Ctrl-C is ignored, and by every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,6 +11,8 @@ from PIL import Image
 from skimage import data
 
 from nenrin.cli import main
+from nenrin.domains import find
+from nenrin.domains.find import open_picture
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +75,19 @@ def test_whole_picture_and_given_labels(pictures: Path, tiny_run: Path, tmp_path
     shrunk = Image.open(pictures / "a/x.png").resize((32, 32), Image.Resampling.LANCZOS)
     assert (np.asarray(Image.open(tmp_path / "x_input.png")) == np.asarray(shrunk)).all()
     assert main([*words, "--domain", "phto"]) == 2
+
+
+def test_a_picture_is_decoded_once(
+    pictures: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def spy(path: Path) -> Image.Image:
+        opened.append(path.name)
+        return open_picture(path)
+
+    monkeypatch.setattr(find, "open_picture", spy)
+    words = ["--to", "30", "--checkpoint", str(tiny_run), "--face", "whole", "-o", str(tmp_path)]
+    assert main(["age", str(pictures / "a/x.png"), *words]) == 0
+    assert main(["age", str(pictures / "a"), str(pictures / "c"), *words]) == 0
+    assert opened == ["x.png", "x.png", "none.png"]

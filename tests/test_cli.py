@@ -75,15 +75,6 @@ def test_help_lists_every_command_in_one_line(capsys: pytest.CaptureFixture[str]
     assert [row.split()[1] for row in rows] == NAMES
 
 
-@pytest.mark.parametrize(("typed", "offered"), [("nenrin do", {"doctor"}), ("nenrin ca", {"canon"})])
-def test_the_shell_completes_commands(typed: str, offered: set[str]) -> None:
-    asked = {"_NENRIN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "nenrin"], env={**os.environ, **asked}, capture_output=True, text=True
-    )
-    assert set(done.stdout.split()) == offered
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -94,6 +85,8 @@ def test_the_shell_completes_commands(typed: str, offered: set[str]) -> None:
         (["age", "x.png", "--to", "5", "--from", "nan"], "--from takes ages from 0 to 120, not nan"),
         (["age", "x.png", "--to", "5", "--from", "-5"], "--from takes ages from 0 to 120, not -5"),
         (["export", "run", "-o", "x.txt"], "an ager becomes a file that ends in .onnx, or a folder"),
+        (["canon", "list", "--pictures", "nowhere"], "nowhere is no folder"),
+        (["canon", "list", "--manifest", "."], ". is a folder, not a TOML file"),
         (["canon", "list", "--only", "conan"], "did you mean 'conan-shinichi'?"),
         (["age", "x.png", "--to", "5", "--face", "hole"], "did you mean 'whole'?"),
         (["age", "x.png", "--to", "5", "--gender", "femal"], "did you mean 'female'?"),

@@ -60,3 +60,10 @@ def test_a_library_that_cannot_be_imported_hides_nothing_else() -> None:
     broken = {row["name"]: row["said"] for row in rows if row["state"] == "bad"}
     assert "torch" in broken["machine: the rest"]
     assert done.stderr.count("\n") == 1
+
+
+def test_a_finder_that_nobody_knows_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--finder", "mtcn"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "nenrin: unknown finder 'mtcn'; did you mean 'mtcnn'?\n"

@@ -39,8 +39,8 @@ from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
 from nenrin.models.config import resolve
 from nenrin.models.train import train
+from tests import browser as browsers
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SIZE = 32
 NAME = "<b>mean</b> & change"  # a run folder may be called so
 
@@ -399,14 +399,16 @@ def test_a_report_of_many_pictures_shows_them_smaller(
     assert (tmp_path / "same.html").read_bytes() == (report[1] / "report.html").read_bytes()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the report is not opened")
+@browsers.needed
 def test_report_in_a_narrow_window_and_on_paper(report: tuple[Evaluation, Path]) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
     address = (report[1] / "report.html").resolve().as_uri()
     requested: list[str] = []
     said: list[str] = []
     with playwright.sync_playwright() as drive:
-        browser = drive.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = drive.chromium.launch(
+            executable_path=browsers.CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 375, "height": 800})
         page.set_default_timeout(90_000)  # ms: a machine may be busy
         page.on("request", lambda request: requested.append(request.url))

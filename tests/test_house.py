@@ -133,7 +133,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_links_between_the_pages_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
     pages.append(ROOT / "docs" / "first-hour.ipynb")
     links = [
         (page, link) for page in pages for link in re.findall(r"\]\(([\w./:-]+)[^)\s]*\)", page.read_text())

@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -25,8 +24,8 @@ from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.rewrite import rewrite
 from nenrin.review.queue import Queue
 from nenrin.review.server import ReviewServer
+from tests import browser as browsers
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = '<img src=x onerror="document.title=1">.jpg'
 
 
@@ -159,9 +158,7 @@ def _decided(path: Path) -> dict[int, tuple[str | None, dict[str, Any]]]:
     return {row: (d.verdict, d.labels) for row, d in found.items() if d is not None}
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium on this machine: the page is not tried with real keys"
-)
+@browsers.needed
 def test_a_person_decides_with_one_key_each(
     suspects: Path, command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -171,7 +168,7 @@ def test_a_person_decides_with_one_key_each(
     process, address = _start(command, suspects)
     with playwright.sync_playwright() as drive:
         browser = drive.chromium.launch(
-            executable_path=CHROMIUM, args=[*flags, "--disable-sync", "--no-first-run"]
+            executable_path=browsers.CHROMIUM, args=[*flags, "--disable-sync", "--no-first-run"]
         )
         page = browser.new_page(viewport={"width": 1100, "height": 760})
         requested, errors = list[str](), list[str]()

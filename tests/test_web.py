@@ -27,11 +27,11 @@ from nenrin.domains.checks.verdicts import SUSPICION
 from nenrin.domains.face import Face, face_id
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.rewrite import rewrite
+from tests import browser as browsers
 
 gradio = pytest.importorskip("gradio", reason="Gradio is not installed: pip install 'nenrin[web]'")
 playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page is not tried")
+pytestmark = browsers.needed
 
 PATIENCE = 90_000  # ms: a machine may be busy
 HOSTILE = '<img src=x onerror="document.title=1">${document.title=2}{{title}}'
@@ -110,7 +110,7 @@ def site(
     found = re.search(r"http://\S+", process.stdout.readline())
     assert found is not None, process.communicate()[1]
     with playwright.sync_playwright() as drive:
-        browser = drive.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = drive.chromium.launch(executable_path=browsers.CHROMIUM, args=FLAGS)
         playwright.expect.set_options(timeout=PATIENCE)
         yield Site(process, found.group(), temporary, browser)
         browser.close()

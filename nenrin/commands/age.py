@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nenrin.commands.rows import as_text, pixels, write_rows
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson, Checkpoint, Finder
+from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, check_age, choose, list_pictures, parse_ages
 from nenrin.ground import NenrinError, track, waiting
 
@@ -19,20 +21,40 @@ if TYPE_CHECKING:
 
     from nenrin.models.ager import Ager, Strip
 
+KINDS = ("keep", "none", "clear", "dark")  # of glasses, to be asked for
+TAKEN = ("find", "whole")  # for a face
+
 
 def age(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures, or folders of them.")],
     to: Annotated[str, typer.Option(help="The ages to make, in years.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")] = Path("out"),
-    glasses: Annotated[str, typer.Option(help="keep, none, clear or dark.")] = "keep",
-    domain: Annotated[str, typer.Option(help="auto, or what the picture is: photo, manga ...")] = "auto",
-    checkpoint: Annotated[Path | None, typer.Option(help="A run folder; else the shipped weights.")] = None,
-    face: Annotated[str, typer.Option(help="find the faces, or take the whole picture as one.")] = "find",
-    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
-    gender: Annotated[str | None, typer.Option(help="female or male, if not to be guessed.")] = None,
+    glasses: Annotated[
+        str, typer.Option(help="keep, none, clear or dark.", autocompletion=complete.words(*KINDS))
+    ] = "keep",
+    domain: Annotated[
+        str,
+        typer.Option(
+            help="auto, or what the picture is: photo, manga ...", autocompletion=complete.domains_or_auto
+        ),
+    ] = "auto",
+    checkpoint: Checkpoint = None,
+    face: Annotated[
+        str,
+        typer.Option(
+            help="find the faces, or take the whole picture as one.", autocompletion=complete.words(*TAKEN)
+        ),
+    ] = "find",
+    finder: Finder = "auto",
+    gender: Annotated[
+        str | None,
+        typer.Option(
+            help="female or male, if not to be guessed.", autocompletion=complete.words("female", "male")
+        ),
+    ] = None,
     from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years.")] = None,
     paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what ages.json says.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Age every face of some pictures.
 
@@ -41,8 +63,8 @@ def age(
     Example: nenrin age conan.png --to 7,17,40 --glasses none --checkpoint demo/runs/00000-mixed-demo -o out
     """
     ages = parse_ages(to)
-    choose(glasses, ("keep", "none", "clear", "dark"), "--glasses")
-    choose(face, ("find", "whole"), "--face")
+    choose(glasses, KINDS, "--glasses")
+    choose(face, TAKEN, "--face")
     if gender is not None:
         choose(gender, ("female", "male"), "--gender")
     if from_ is not None:
@@ -53,8 +75,8 @@ def age(
     from nenrin.domains.find import open_picture
     from nenrin.domains.finders import open_finder
 
-    if len(files) == 1:
-        open_picture(files[0])  # a bad one is told before the seconds that the nets take to load
+    # A single one that is bad is told before the seconds that the nets take to load.
+    first = open_picture(files[0]) if len(files) == 1 else None
     with waiting("opening the ager"):
         ager = nenrin.load(checkpoint, finder=None if face == "whole" else open_finder(finder))
     if domain != "auto":
@@ -63,7 +85,7 @@ def age(
     try:
         for file in track(files, "ageing", len(files)):
             try:
-                picture = open_picture(file)
+                picture = first or open_picture(file)
                 strips = ager.age(
                     picture, ages, glasses=glasses, domain=domain, gender=gender, from_age=from_, face=face
                 )
@@ -83,10 +105,7 @@ def age(
         if rows:
             write_rows(out / "ages.json", rows)
     faces = len({(row["input"], row["face"]) for row in rows})
-    if as_json:
-        typer.echo(as_text(rows), nl=False)
-    else:
-        typer.echo(f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
+    tell(as_json, rows, f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
     if failed:
         raise NenrinError(f"{len(failed)} of {len(files)} pictures could not be aged (named above)")
 

@@ -7,29 +7,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
+
 if TYPE_CHECKING:
     from collections import Counter
 
 
 def build(
-    raw: Annotated[
-        list[str], typer.Argument(metavar="RAW", help="Folders of pictures; KIND:FOLDER names the layout.")
-    ],
+    raw: Annotated[list[str], typer.Argument(metavar="RAW", help="Folders; KIND:FOLDER names the layout.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The set to write.")],
-    domain: Annotated[str | None, typer.Option(help="What they show: photo ...")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="What they show: photo ...", autocompletion=complete.domains)
+    ] = None,
     size: Annotated[int, typer.Option(min=16, help="Pixels of a face's side.")] = 256,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
     finder: Annotated[
-        str, typer.Option(help="auto, nenrin, mtcnn, FILE, or nominal: crops as they are.")
+        str,
+        typer.Option(
+            help="auto, nenrin, mtcnn, FILE, or nominal: as cut.", autocompletion=complete.build_finders
+        ),
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="Put all faces into it: train, val, judge, test.")] = None,
-    splits_from: Annotated[Path | None, typer.Option(help="Keep people where this set has them.")] = None,
-    points_from: Annotated[Path | None, typer.Option(help="Points of the same pictures, undrawn.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Put all into it: train, val, judge, test.", autocompletion=complete.splits),
+    ] = None,
+    splits_from: Annotated[
+        Path | None, typer.Option(help="Keep people where it has them.", autocompletion=complete.sets)
+    ] = None,
+    points_from: Annotated[
+        Path | None, typer.Option(help="Points of the same pictures, undrawn.", autocompletion=complete.sets)
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Take this many pictures, at random.")] = None,
     ray: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Work on a Ray cluster: HOST:PORT, auto, local.")
     ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Score them too: nenrin clean.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a set of faces out of raw pictures.
 
@@ -52,18 +67,25 @@ def build(
         limit=limit,
         ray=ray,
     )
-    typer.echo(f"{report.kept} faces in {report.faces.path}")
+    row = {
+        "set": str(report.faces.path),
+        "faces": report.kept,
+        "set_aside": dict(report.dropped.most_common()),
+        "unreadable": dict(report.unreadable.most_common()),
+    }
+    lines = [f"{report.kept} faces in {report.faces.path}"]
     if clean:
         from nenrin.domains.clean import clean as clean_sets
 
         verdicts = clean_sets([out]).verdicts
-        typer.echo(f"{verdicts.total() - verdicts['keep']} of them to look at: nenrin review {out}")
-    _list("set aside, with the reason in each row", report.dropped)
-    _list("pictures that could not be read, named in rejects.csv", report.unreadable)
+        row["to_look_at"] = verdicts.total() - verdicts["keep"]
+        lines.append(f"{row['to_look_at']} of them to look at: nenrin review {out}")
+    lines += _listed("set aside, with the reason in each row", report.dropped)
+    lines += _listed("pictures that could not be read, named in rejects.csv", report.unreadable)
+    tell(as_json, [row], *lines)
 
 
-def _list(title: str, reasons: Counter[str]) -> None:
-    if reasons:
-        typer.echo(f"{reasons.total()} {title}:")
-        for reason, count in reasons.most_common():
-            typer.echo(f"  {count:6d}  {reason}")
+def _listed(title: str, reasons: Counter[str]) -> list[str]:
+    if not reasons:
+        return []
+    return [f"{reasons.total()} {title}:", *(f"  {n:6d}  {reason}" for reason, n in reasons.most_common())]

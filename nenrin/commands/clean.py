@@ -6,17 +6,26 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.commands.words import split_overrides
 from nenrin.ground import UsageError
 
 
 def clean(
     words: Annotated[
-        list[str], typer.Argument(metavar="SET...", help="Sets, and limits of checks as in blurred=1e-4.")
+        list[str],
+        typer.Argument(
+            metavar="SET...",
+            help="Sets, and limits of checks as in blurred=1e-4.",
+            autocompletion=complete.sets,
+        ),
     ],
     review: Annotated[float, typer.Option(help="Share of the faces to show a person, worst first.")] = 0.02,
     drop: Annotated[float, typer.Option(help="Leave out unasked what scores below this.")] = 1e-6,
     again: Annotated[bool, typer.Option("--again", help="Compute all scores anew.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score every face, and mark those that a person should look at.
 
@@ -34,14 +43,22 @@ def clean(
     thresholds = Thresholds(review=review, drop=drop, limits=limits)
     report = clean_sets(sets, thresholds=thresholds, again=again)
     kept, shown, dropped = (report.verdicts[verdict] for verdict in ("keep", "review", "drop"))
-    typer.echo(
-        f"{report.faces} faces: {kept} kept, {shown} to look at, {dropped} left out unless you keep them"
-        + ("" if report.computed else " (scores as computed before)")
+    row = {
+        "sets": [str(path) for path in sets],
+        "faces": report.faces,
+        "keep": kept,
+        "review": shown,
+        "drop": dropped,
+        "reasons": dict(report.reasons.most_common()),
+    }
+    said = f"{report.faces} faces: {kept} kept, {shown} to look at, {dropped} left out unless you keep them"
+    tell(
+        as_json,
+        [row],
+        said if report.computed else f"{said} (scores as computed before)",
+        *(f"  {count:6d}  {reason}" for reason, count in report.reasons.most_common()),
+        *(f"Look at them with: nenrin review {path}" for path in sets),
     )
-    for reason, count in report.reasons.most_common():
-        typer.echo(f"  {count:6d}  {reason}")
-    for path in sets:
-        typer.echo(f"Look at them with: nenrin review {path}")
 
 
 def _limit(word: str) -> tuple[str, float]:

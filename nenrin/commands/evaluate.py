@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.commands.words import choose_many
-from nenrin.ground import NenrinError, UsageError
+from nenrin.ground import NenrinError, UsageError, waiting
 
 if TYPE_CHECKING:
     from nenrin.models.ager import Ager
@@ -19,22 +22,50 @@ if TYPE_CHECKING:
 
 def evaluate(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN", help="Run folders, checkpoints in them, exported folders.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN",
+            help="Run folders, checkpoints in them, exported folders.",
+            autocompletion=complete.runs,
+        ),
     ],
-    sets: Annotated[list[Path], typer.Option("--set", help="A set to score on; repeatable.")],
-    protocol: Annotated[str, typer.Option(help="all, or canon, ages, glasses ...")] = "ages,twins",
+    sets: Annotated[
+        list[Path], typer.Option("--set", help="A set to score on; repeatable.", autocompletion=complete.sets)
+    ],
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="all, or canon, ages, glasses ...", autocompletion=complete.several(*complete.PROTOCOLS)
+        ),
+    ] = "ages,twins",
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the report.")] = Path("reports/eval"),
-    embedder: Annotated[list[str] | None, typer.Option(help="pixels, mtcnn, facenet, FILE.onnx ...")] = None,
+    embedder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="pixels, mtcnn, facenet, FILE.onnx ...", autocompletion=complete.words(*complete.EMBEDDERS)
+        ),
+    ] = None,
     perceptual: Annotated[
-        str, typer.Option(help="auto, lpips-alex, lpips-vgg ...", show_default=False)
+        str,
+        typer.Option(
+            help="auto, lpips-alex, lpips-vgg ...",
+            show_default=False,
+            autocompletion=complete.words(*complete.PERCEPTUALS),
+        ),
     ] = "auto",
     features: Annotated[
-        str, typer.Option(help="Of KID: auto, inception, clip.", show_default=False)
+        str,
+        typer.Option(
+            help="Of KID: auto, inception, clip.",
+            show_default=False,
+            autocompletion=complete.words(*complete.FEATURES),
+        ),
     ] = "auto",
     pictures: Annotated[Path | None, typer.Option(help="Of characters, for canon.")] = None,
     manifest: Annotated[list[Path] | None, typer.Option(help="Your own characters (TOML).")] = None,
     people: Annotated[int, typer.Option(min=2, help="How many people of each domain.")] = 160,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Score agers on people they never saw.
 
@@ -54,7 +85,8 @@ def evaluate(
 
     from nenrin.models.run import seen_by
 
-    usable, notes = _usable(runs)
+    with waiting("opening the agers"):
+        usable, notes = _usable(runs)
     homes = {ager.name: path for ager, path in usable}
     evaluation = score(
         [ager for ager, _ in usable],
@@ -74,7 +106,7 @@ def evaluate(
     )
     for note in [*evaluation.notes, *(note for result in evaluation.results for note in result.notes)]:
         print(f"nenrin: {note}", file=sys.stderr)
-    typer.echo(f"The report: {out / 'report.html'}")
+    tell(as_json, evaluation.rows(), f"The report: {out / 'report.html'}")
 
 
 def _usable(runs: list[Path]) -> tuple[list[tuple[Ager, Path]], list[str]]:

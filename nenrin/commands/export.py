@@ -7,12 +7,21 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.ground import UsageError, waiting
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a checkpoint in it.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="A run folder, or a checkpoint in it.", autocompletion=complete.runs
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="A .onnx file, or a folder.")] = Path("ager.onnx"),
+    as_json: AsJson = False,
 ) -> None:
     """Write an ager as an ONNX file, or as a small folder.
 
@@ -41,6 +50,7 @@ def export(
         file = write(ager, out) if out.suffix == ".onnx" else compact(ager, out, seen)
     if note:
         typer.echo(f"nenrin: {note}", err=True)
-    typer.echo(
-        f"{file}: {ager.size} px, domains {', '.join(ager.domains)}, {file.stat().st_size / 1e6:.1f} MB"
-    )
+    count = file.stat().st_size
+    row = {"file": str(file), "bytes": count, "size": ager.size, "domains": list(ager.domains)}
+    said = f"{file}: {ager.size} px, domains {', '.join(ager.domains)}, {count / 1e6:.1f} MB"
+    tell(as_json, [row], said)

@@ -8,16 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from nenrin.commands.rows import as_text, pixels, write_rows
+from nenrin.commands.options import AsJson, Finder
+from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, list_pictures
-from nenrin.ground import NenrinError, track
+from nenrin.ground import NenrinError, track, waiting
 
 
 def find(
     pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE", help="Pictures, or folders of them.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")] = Path("out"),
-    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print what found.json says.")] = False,
+    finder: Finder = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Draw the faces found over their pictures.
 
@@ -32,7 +33,8 @@ def find(
     from nenrin.domains.overlay import mark_faces
     from nenrin.pictures import write_picture
 
-    eyes = open_finder(finder)
+    with waiting("opening the finder"):
+        eyes = open_finder(finder)
     names, rows, failed = Names(), list[dict[str, Any]](), 0
     try:
         for file in track(files, "finding", len(files)):
@@ -68,9 +70,8 @@ def find(
         if rows:
             write_rows(out / "found.json", rows)
     count = sum(len(row["faces"]) for row in rows)
-    if as_json:
-        typer.echo(as_text(rows), nl=False)
-    else:
-        typer.echo(f"{count} {'face' if count == 1 else 'faces'} in {len(rows)} pictures, drawn in {out}")
+    faces, seen = "face" if count == 1 else "faces", "picture" if len(rows) == 1 else "pictures"
+    said = f"{count} {faces} in {len(rows)} {seen}, drawn in {out}"
+    tell(as_json, rows, said)
     if failed:
         raise NenrinError(f"{failed} of {len(files)} pictures could not be read (named above)")

@@ -7,14 +7,24 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
+
 
 def pairs(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The ager that makes them.")],
-    sets: Annotated[list[Path], typer.Argument(metavar="SET...", help="Sets whose faces it ages.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The ager that makes them.", autocompletion=complete.runs)
+    ],
+    sets: Annotated[
+        list[Path],
+        typer.Argument(metavar="SET...", help="Sets whose faces it ages.", autocompletion=complete.sets),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The set to write.")],
     each: Annotated[int, typer.Option(min=1, help="Made faces for each face.")] = 1,
     limit: Annotated[int, typer.Option(min=0, help="Faces of each set, drawn at random; 0 takes all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Draws ages, strengths and glasses.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Make the pairs of faces that the mixed ager learns from.
 
@@ -29,4 +39,5 @@ def pairs(
     faces = make_pairs(
         Ager.load(run), [FaceSet.open(path) for path in sets], out, each=each, limit=limit, seed=seed
     )
-    typer.echo(f"{len(faces)} faces, {each} of {each + 1} made, in {faces.path}")
+    row = {"set": str(faces.path), "faces": len(faces)}
+    tell(as_json, [row], f"{len(faces)} faces, {each} of {each + 1} made, in {faces.path}")

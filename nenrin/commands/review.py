@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import webbrowser
 from collections import Counter
@@ -11,14 +10,23 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.rows import tell
 from nenrin.ground import UsageError
 
 
 def review(
-    faces: Annotated[Path, typer.Argument(metavar="SET", help="A set that nenrin clean has scored.")],
+    faces: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SET", help="A set that nenrin clean has scored.", autocompletion=complete.sets
+        ),
+    ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print how many there are, and end.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print how many there are as JSON, and end.")
+    ] = False,
 ) -> None:
     """Look at the suspects of a set in the browser, worst first.
 
@@ -33,8 +41,8 @@ def review(
     queue = Queue(FaceSet.open(faces))
     if as_json:
         verdicts = Counter(decided["verdict"] for decided in queue.decided().values())
-        counts = {"suspects": len(queue.suspects), "kept": verdicts["keep"], "dropped": verdicts["drop"]}
-        typer.echo(json.dumps(counts))
+        row = {"set": str(faces), "suspects": len(queue.suspects)}
+        tell(True, [{**row, "kept": verdicts["keep"], "dropped": verdicts["drop"]}])
         return
     if not queue.suspects:
         typer.echo(f"nothing to look at in {faces}; nenrin clean --review 0.05 would show more")

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.ground import NenrinError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
 
 def scrape(
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="Where from; --list tells of each.")
+        str | None,
+        typer.Argument(
+            metavar="SOURCE", help="Where from; --list tells of each.", autocompletion=complete.sources
+        ),
     ] = None,
     query: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for there.")] = None,
     settings: Annotated[
@@ -34,7 +40,8 @@ def scrape(
         Path | None, typer.Option(help="Write a recipe there; without SOURCE: fetch what it names.")
     ] = None,
     faces: Annotated[
-        Path | None, typer.Option(metavar="SET", help="Put the crops of this set into the recipe.")
+        Path | None,
+        typer.Option(metavar="SET", help="Put its crops into the recipe.", autocompletion=complete.sets),
     ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Look for what is new, or failed.")] = False,
     interval: Annotated[
@@ -44,7 +51,8 @@ def scrape(
         list[str] | None,
         typer.Option(metavar="HOST:PORT", help="A server of your own network that may be asked."),
     ] = None,
-    tell: Annotated[bool, typer.Option("--list", help="Tell of each source and its options.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Tell of each source.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fetch raw pictures, with their labels, authors and licences.
 
@@ -56,8 +64,8 @@ def scrape(
 
     Example: nenrin scrape --recipe women.toml -o data/raw/women
     """
-    if tell:
-        _list_sources()
+    if listing:
+        _list_sources(as_json)
         return
     if out is None:
         raise UsageError("name the folder to write, as in -o data/raw/women")
@@ -90,10 +98,16 @@ def scrape(
         limit=limit,
         refresh=refresh,
     )
-    _tell(report, out, limit or chosen.limit)
+    _report(report, out, limit or chosen.limit, as_json)
+    if not report.pictures and not report.unreachable:
+        where = (
+            "look at the query in the source's own search" if chosen.web else f"no pictures are in {query}"
+        )
+        raise NenrinError(f"nothing was found: {where}")
     if source is not None and recipe is not None:
         count = recipes.write(out, recipe, faces=None if faces is None else _crops(faces))
-        typer.echo(f"{count} of them named in {recipe}")
+        if not as_json:
+            typer.echo(f"{count} of them named in {recipe}")
 
 
 def polite_client(source: Source, contact: str | None, interval: float | None, allow: list[str]) -> Client:
@@ -133,33 +147,48 @@ def _crops(path: Path) -> dict[tuple[str, str], list[Any]]:
     return crops
 
 
-def _tell(report: Report, out: Path, limit: int | None) -> None:
+def _report(report: Report, out: Path, limit: int | None, as_json: bool) -> None:
+    row = {
+        "folder": str(out),
+        "pictures": report.pictures,
+        "new": report.fetched,
+        "same": report.same,
+        "left_out": dict(report.failed.most_common()),
+        "unreachable": report.unreachable,
+        "complete": report.complete,
+    }
     new = f", {report.fetched} of them new" if report.fetched != report.pictures else ""
-    typer.echo(f"{report.pictures} {'picture' if report.pictures == 1 else 'pictures'} in {out}{new}")
+    lines = [f"{report.pictures} {'picture' if report.pictures == 1 else 'pictures'} in {out}{new}"]
     if report.same:
-        typer.echo(f"{report.same} more are the same as one of them")
+        lines.append(f"{report.same} more are the same as one of them")
     if report.failed:
-        typer.echo(f"{report.failed.total()} left out:")
-        for reason, count in report.failed.most_common():
-            typer.echo(f"  {count:6d}  {reason}")
+        lines.append(f"{report.failed.total()} left out:")
+        lines += [f"  {count:6d}  {reason}" for reason, count in report.failed.most_common()]
     if report.unreachable:
-        typer.echo(f"{report.unreachable} could not be reached: the same command tries them again")
-    if not report.pictures and not report.unreachable:
-        raise NenrinError("nothing was found: look at the query in the source's own search")
+        lines.append(f"{report.unreachable} could not be reached: the same command tries them again")
     if not report.complete and limit is not None and report.pictures >= limit:
-        typer.echo("There are more: raise --limit for them")
+        lines.append("There are more: raise --limit for them")
+    tell(as_json, [row], *lines)
 
 
-def _list_sources() -> None:
+def _list_sources(as_json: bool) -> None:
     from nenrin.scrapers.source import COMMON
     from nenrin.scrapers.sources import SOURCES
 
+    lines, rows = [], []
     for source in SOURCES.values():
-        typer.echo(f"{source.name}: {source.summary}")
-        typer.echo(f"    nenrin scrape {source.name} {source.example} -o data/raw/{source.name}")
-        typer.echo(f"    QUERY: {source.query}")
-        for name, option in {**source.options, **COMMON}.items():
+        options = {**source.options, **COMMON}
+        lines += [
+            f"{source.name}: {source.summary}",
+            f"    nenrin scrape {source.name} {source.example} -o data/raw/{source.name}",
+            f"    QUERY: {source.query}",
+        ]
+        for name, option in options.items():
             default = f" ({option.default})" if option.default else ""
-            typer.echo(f"    {name}=...: {option.help}{default}")
+            lines.append(f"    {name}=...: {option.help}{default}")
         if source.keys:
-            typer.echo(f"    your key: {', '.join(source.keys)} in the environment. {source.advice}")
+            lines.append(f"    your key: {', '.join(source.keys)} in the environment. {source.advice}")
+        row = {"source": source.name, "summary": source.summary, "query": source.query}
+        told = {name: option.help for name, option in options.items()}
+        rows.append({**row, "example": source.example, "options": told, "keys": list(source.keys)})
+    tell(as_json, rows, *lines)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import Checkpoint, Finder
 from nenrin.ground import UsageError, waiting
 
 if TYPE_CHECKING:
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
 
 
 def serve(
-    checkpoint: Annotated[Path | None, typer.Option(help="A run folder; else the shipped weights.")] = None,
-    faces: Annotated[Path | None, typer.Option("--set", help="A scored set, to review its suspects.")] = None,
+    checkpoint: Checkpoint = None,
+    faces: Annotated[
+        Path | None,
+        typer.Option("--set", help="A scored set, to review its suspects.", autocompletion=complete.sets),
+    ] = None,
     runs: Annotated[Path | None, typer.Option(help="A folder of runs, to browse.")] = None,
     reports: Annotated[Path | None, typer.Option(help="A folder of reports, to browse.")] = None,
-    finder: Annotated[str, typer.Option(help="auto, nenrin, mtcnn, or a FILE (.onnx, .xml).")] = "auto",
+    finder: Finder = "auto",
     host: Annotated[
         str, typer.Option(help="Where to listen: this machine alone, unless told.")
     ] = "127.0.0.1",

@@ -7,24 +7,35 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.commands.words import choose, parse_range
 
 
 def stylize(
-    photos: Annotated[Path, typer.Argument(metavar="SET", help="A set of photographs.")],
+    photos: Annotated[
+        Path, typer.Argument(metavar="SET", help="A set of photographs.", autocompletion=complete.sets)
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="The drawn set to write.")],
     weights: Annotated[
         str, typer.Option(help="The net that draws: a .tflite or .onnx file, an address, or a known name.")
     ] = "whitebox",
     sha256: Annotated[str | None, typer.Option(help="Its checksum; an address needs one.")] = None,
-    channels: Annotated[str | None, typer.Option(help="rgb or bgr, if it is not known.")] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="rgb or bgr, if it is not known.", autocompletion=complete.words("rgb", "bgr")),
+    ] = None,
     range_: Annotated[
         str | None, typer.Option("--range", metavar="BLACK,WHITE", help="Its values: -1,1 or 0,1 or 0,255.")
     ] = None,
     side: Annotated[int | None, typer.Option(min=16, help="Pixels, if it takes any; the set's.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the net, for the data card.")] = None,
-    domain: Annotated[str, typer.Option(help="What the drawings are.")] = "cartoon",
+    domain: Annotated[
+        str, typer.Option(help="What the drawings are.", autocompletion=complete.domains)
+    ] = "cartoon",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
+    as_json: AsJson = False,
 ) -> None:
     """Make the drawn counterpart of a set of photographs.
 
@@ -50,4 +61,5 @@ def stylize(
         domain=domain,
         workers=workers,
     )
-    typer.echo(f"{len(faces)} faces drawn, in {faces.path}")
+    row = {"set": str(faces.path), "faces": len(faces)}
+    tell(as_json, [row], f"{len(faces)} faces drawn, in {faces.path}")

@@ -7,22 +7,35 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands import complete
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
 from nenrin.commands.words import split_overrides
 from nenrin.ground import UsageError
 
 
 def train(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="SET|key=value", help="Sets, and settings of the run.")
+        list[str] | None,
+        typer.Argument(
+            metavar="SET|key=value", help="Sets, and settings of the run.", autocompletion=complete.sets
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="mixed if not said; caae, caae-change, age-cgan, prototypes, guide."),
+        typer.Option(
+            help="mixed if not said; caae, caae-change, age-cgan, prototypes, guide.",
+            autocompletion=complete.words(*complete.MODELS),
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option("-c", "--config", help="Settings in a TOML file.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Where run folders go.")] = Path("runs"),
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run, exactly, on its sets.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this run, exactly, on its sets.", autocompletion=complete.runs),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every setting and stop.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an ager on one or more sets.
 
@@ -36,7 +49,8 @@ def train(
             raise UsageError("--resume goes on exactly as the run began: give no set and no setting with it")
         from nenrin.models.train import resume as go_on
 
-        typer.echo(f"The run: {go_on(resume)}")
+        run = go_on(resume)
+        tell(as_json, [{"run": str(run)}], f"The run: {run}")
         return
 
     from nenrin.models.config import resolve
@@ -45,7 +59,7 @@ def train(
     if dry_run:
         import tomli_w
 
-        typer.echo(tomli_w.dumps(resolved.as_table()), nl=False)
+        tell(as_json, [resolved.as_table()], tomli_w.dumps(resolved.as_table()).rstrip())
         return
     if not sets:
         raise UsageError("no set to train on: name at least one, as in nenrin train data/sets/photo")
@@ -53,4 +67,5 @@ def train(
     from nenrin.domains.faceset import FaceSet
     from nenrin.models.train import train as start
 
-    typer.echo(f"The run: {start(resolved, [FaceSet.open(path) for path in sets], out)}")
+    run = start(resolved, [FaceSet.open(path) for path in sets], out)
+    tell(as_json, [{"run": str(run)}], f"The run: {run}")

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from nenrin.commands.options import AsJson
+from nenrin.commands.rows import tell
+
 
 def twins(
     out: Annotated[
@@ -17,6 +20,7 @@ def twins(
     size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a face's side.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Decides who they are.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
+    as_json: AsJson = False,
 ) -> None:
     """Draw people as photographs and as manga, at known ages.
 
@@ -38,4 +42,5 @@ def twins(
         seed=seed,
         workers=workers,
     )
-    typer.echo(f"{len(photo)} faces in {photo.path}, {len(manga)} in {manga.path}")
+    rows = [{"set": str(faces.path), "faces": len(faces)} for faces in (photo, manga)]
+    tell(as_json, rows, f"{len(photo)} faces in {photo.path}, {len(manga)} in {manga.path}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nenrin.ground import UsageError, suggest
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff")
 OLDEST = 120.0  # years
 
 

@@ -46,16 +46,14 @@ class AgeTab:
                 self.years = gr.Slider(
                     1, OLDEST, 70, step=1, label="Age (years)", elem_id="nn-years", buttons=[]
                 )
-                with gr.Row():
-                    self.glasses = gr.Radio(
-                        ["keep", "none", "clear", "dark"], value="keep", label="Glasses", elem_id="nn-glasses"
-                    )
-                    self.domain = gr.Radio(
-                        list(self._studio.ager.domains),
-                        label="Drawn as",
-                        info="as it was read; change it if wrong",
-                        elem_id="nn-domain",
-                    )
+                self.glasses = gr.Radio(
+                    ["keep", "none", "clear", "dark"], value="keep", label="Glasses", elem_id="nn-glasses"
+                )
+                self.domain = gr.Radio(
+                    list(self._studio.ager.domains),
+                    label="Drawn as (read off the picture; change it if wrong)",
+                    elem_id="nn-domain",
+                )
         with gr.Column(visible=False) as self.below:
             self.strip = gr.HTML(js_on_load=markup.PICK, elem_id="nn-strip")
             self.keep = gr.HTML(js_on_load=None, elem_id="nn-keep")

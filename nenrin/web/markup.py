@@ -38,6 +38,8 @@ def drop_zone(token: str, examples: Mapping[str, str]) -> Markup:
         "<strong>Drop a picture here</strong><span>or choose or paste one: photograph, painting, manga</span>"
         '</label><p class="nn-trouble" role="alert" hidden></p>'
         '<div class="nn-examples"><span>or try</span>{}</div>'
+        '<p class="nn-said">Pictures stay in the memory of the machine that serves this page, in no file, '
+        "and go when the page is closed.</p>"
     ).format(token, MOST_BYTES, tried)
 
 
