@@ -14,6 +14,7 @@ from benchmarks.plant import Planter
 from nenrin.cli import main
 from nenrin.domains.array import pack
 from nenrin.domains.checks.checks import CHECKS
+from nenrin.domains.checks.labels import log_odds
 from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.clean import clean
@@ -74,6 +75,26 @@ def test_rarity_judges_each_group_by_itself() -> None:
     values, groups = np.concatenate([rng.normal(0, 1, 500), rng.normal(50, 1, 500)]), np.repeat([0, 1], 500)
     scores = rarity(values, groups)
     assert abs(scores[groups == 1].mean() - scores[groups == 0].mean()) < 0.05
+
+
+def test_the_tail_can_be_laid_where_many_copies_do_not_reach() -> None:
+    rng = np.random.default_rng(0)
+    nearness = np.concatenate([rng.normal(1.5, 0.3, 960), np.full(40, 4.5)])  # 4% copies
+    groups = np.zeros(1000, int)
+    assert rarity(nearness, groups, through=(0.80, 0.95))[-1] < 1e-4 < rarity(nearness, groups)[-1]
+
+
+def test_a_label_is_doubted_where_looks_are_worth_something() -> None:
+    rng = np.random.default_rng(0)
+    labels, age = rng.integers(0, 2, 4000), rng.uniform(1, 4.5, 4000).astype(np.float32)
+    sign = np.where(labels == 1, 1, -1) * (age > 2)  # of the youngest, nobody can tell
+    margin = (sign * 0.5 + rng.normal(0, 0.3, 4000)).astype(np.float32)
+    odds = log_odds(np.stack([-margin, margin], 1) / 2, labels, age)
+    doubt = np.where(labels == 1, odds[:, 0] - odds[:, 1], odds[:, 1] - odds[:, 0])
+    assert doubt[age > 3].mean() < -3
+    assert abs(doubt[age < 1.6]).mean() < 1.5
+    swapped = -doubt[age > 3]  # what wrong labels would get: more doubt than any child that looks the other
+    assert np.median(swapped) > np.quantile(doubt[age < 1.6], 0.99)
 
 
 def _row(**low: float) -> dict[str, object]:
