@@ -168,7 +168,7 @@ def main() -> None:
         write_text(truth_file, json.dumps(truth))
     truth = {int(row): kind for row, kind in json.loads(truth_file.read_text()).items()}
     start, busy = time.perf_counter(), time.process_time()
-    report = clean([folder], embed=embedding(options.embedder) if options.embedder else None)
+    report = clean([folder], again=True, embed=embedding(options.embedder) if options.embedder else None)
     spent = f"{time.perf_counter() - start:.0f} s, {time.process_time() - busy:.0f} s of processor time"
     faces = FaceSet.open(folder)
     print(f"{report.faces} faces, {len(truth)} faults planted; {spent}\n")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nenrin.domains.array import FaceArray
 from nenrin.domains.checks.faults import spoil
 from nenrin.domains.checks.features import Axes, Basis, Describer
-from nenrin.domains.checks.labels import log_odds, of_log, to_log
+from nenrin.domains.checks.labels import log_odds, of_log, pooled, to_log
 from nenrin.domains.checks.opinion import FAULTS, Opinion
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.ground import track
@@ -77,7 +77,7 @@ def examine(faces: FaceArray, *, embedded: Floats | None = None, seed: int = 0) 
     return Opinion(
         fault=fault,
         age=of_log(age),
-        gender=label(faces.gender, len(GENDERS)),
+        gender=pooled(label(faces.gender, len(GENDERS)), faces.identity),
         glasses=label(faces.glasses, len(GLASSES)),
         domain=label(faces.domain, len(faces.domains)),
     )
