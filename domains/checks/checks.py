@@ -15,6 +15,8 @@ from nenrin.domains.checks.opinion import FAULTS, Floats, Opinion
 from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.twice import Twice
 
+_FINE = 2.0  # times that a picture may be enlarged: nobody sees it
+
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Evidence:
@@ -147,4 +149,6 @@ def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tupl
     scores = rarity(statistic, groups)
     if isinstance(check, WrongLabel):
         scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual
+    if isinstance(check, TooSmall):
+        scores[~(evidence.enlarged > _FINE)] = 1  # nor is the smallest among large ones
     return scores, statistic
