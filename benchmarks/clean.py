@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.plant import KINDS, Planter, fits
+from nenrin.commands.clean import embedding
 from nenrin.domains.checks.checks import CHECKS
 from nenrin.domains.checks.verdicts import SUSPICION
 from nenrin.domains.clean import clean
@@ -151,6 +152,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="take every N-th face alone, and as few faults")
     parser.add_argument("--cleanvision", metavar="PYTHON")
+    parser.add_argument("--embedder", help="as of nenrin clean")
     options = parser.parse_args()
     folder, truth_file = options.out / "set", options.out / "truth.json"
     if not truth_file.is_file():
@@ -166,7 +168,7 @@ def main() -> None:
         write_text(truth_file, json.dumps(truth))
     truth = {int(row): kind for row, kind in json.loads(truth_file.read_text()).items()}
     start, busy = time.perf_counter(), time.process_time()
-    report = clean([folder])
+    report = clean([folder], again=True, embed=embedding(options.embedder) if options.embedder else None)
     spent = f"{time.perf_counter() - start:.0f} s, {time.process_time() - busy:.0f} s of processor time"
     faces = FaceSet.open(folder)
     print(f"{report.faces} faces, {len(truth)} faults planted; {spent}\n")

@@ -10,13 +10,14 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nenrin.domains.array import pack
+from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.checks.checks import CHECKS, Evidence, score
 from nenrin.domains.checks.examiner import examine
 from nenrin.domains.checks.features import SIZE
@@ -25,10 +26,15 @@ from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.resume import clear, workplace
 from nenrin.domains.rewrite import rewrite
-from nenrin.ground import UsageError
+from nenrin.ground import UsageError, track
 
-VERSION = 1  # of the checks: scores of another version are computed anew
+VERSION = 2  # of the checks: scores of another version are computed anew
+EMBEDDED = 128  # px of the aligned faces that an embedder is given
 _FOLDER = ".clean"
+_BATCH = 64
+_FEW = 300  # faces of a source: fewer do not say what is usual among them
+
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (N, 128, 128, 3) RGB to vectors (N, E)
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -46,11 +52,13 @@ def clean(
     *,
     thresholds: Thresholds | None = None,
     again: bool = False,
+    embed: Embed | None = None,
 ) -> CleanReport:
     """Score the faces of one or more sets and decide which a person should look at.
 
     Sets are best cleaned together: each domain is known by its difference from the others. What a build set
-    aside stays so. Scores that are there are used again, unless `again`: new thresholds cost seconds.
+    aside stays so. Scores that are there are used again, unless `again`: new thresholds cost seconds. Where
+    `embed` asks a net that tells people apart, labels are judged by that as well, and scores computed anew.
     Raises `UsageError` for a wrong call, `NenrinError` where writing fails.
     """
     if not paths:
@@ -61,13 +69,13 @@ def clean(
             raise UsageError(
                 f"{faces.path} is not complete: run the command that builds it again, it goes on"
             )
-    compute = again or any(faces.meta.cleaned != VERSION for faces in sets)
+    compute = again or embed is not None or any(faces.meta.cleaned != VERSION for faces in sets)
     rows = [faces.stored().to_pylist() for faces in sets]
     for row in (row for part in rows for row in part):
         row["scores"] = {entry["key"]: entry["value"] for entry in row["scores"] or ()}
     with workplace(sets[0].path, _fingerprint(rows), name=_FOLDER) as folder:
         if compute:
-            _score(sets, rows, folder)
+            _score(sets, rows, folder, embed)
         report = _decide(sets, rows, thresholds or Thresholds())
     clear(sets[0].path, name=_FOLDER)
     return dataclasses.replace(report, computed=compute)
@@ -83,7 +91,9 @@ def examined(row: Mapping[str, Any]) -> bool:
     return row["verdict"] != "drop" or SUSPICION in row["scores"]
 
 
-def _score(sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder: Path) -> None:
+def _score(
+    sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder: Path, embed: Embed | None
+) -> None:
     """Put the scores of all checks, and their statistics, into the `scores` of the rows."""
     flat = [row for part in rows for row in part]
     chosen = np.flatnonzero([examined(row) for row in flat])
@@ -93,14 +103,19 @@ def _score(sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder
     enlarged = np.array([flat[i]["scores"].get("enlarged", np.nan) for i in chosen], dtype=np.float32)
     owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])[chosen]
     domain = owner * len(faces.domains) + faces.domain
-    source = np.unique(
-        np.stack([domain, np.unique(faces.source, return_inverse=True)[1]]), axis=1, return_inverse=True
-    )[1]
+    source = np.unique(faces.source, return_inverse=True)[1]
+    groups = domain * (source.max() + 1) + source
+    few = np.bincount(groups)[groups] < _FEW
+    groups = np.where(few, -1 - domain, groups)
+    embedded = None
+    if embed is not None:
+        large = pack(sets, size=EMBEDDED, cache=folder / "arrays", every=True).select(chosen)
+        embedded = _embedded(large, embed)
     evidence = Evidence(
         faces=faces,
-        opinion=examine(faces),
+        opinion=examine(faces, embedded=embedded),
         enlarged=enlarged,
-        twice=find_twice(faces, enlarged, among=domain, groups=source),
+        twice=find_twice(faces, enlarged, among=domain, groups=groups),
     )
     starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])])
     seen = evidence.opinion.age
@@ -118,6 +133,11 @@ def _score(sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder
                 row["scores"][f"{check.name}.raw"] = float(statistic[i])
     for i, row in enumerate(flat[j] for j in chosen):
         row["scores"][SUSPICION] = float(worst[i])
+
+
+def _embedded(faces: FaceArray, embed: Embed) -> NDArray[np.float32]:
+    starts = track(range(0, len(faces), _BATCH), "embedding faces")
+    return np.concatenate([embed(faces.pixels[start : start + _BATCH]) for start in starts])
 
 
 def _decide(

@@ -80,29 +80,41 @@ class ONet(nn.Module):
         self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
         self.dense6_1, self.dense6_2, self.dense6_3 = nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What it decides from: where what is (B, 1152), and what there is (B, 256)."""
         x = self.pool1(self.prelu1(self.conv1(x)))
         x = self.pool2(self.prelu2(self.conv2(x)))
         x = self.pool3(self.prelu3(self.conv3(x)))
-        x = self.prelu4(self.conv4(x))
-        x = self.prelu5(self.dense5(x.permute(0, 3, 2, 1).flatten(1)))
+        x = self.prelu4(self.conv4(x)).permute(0, 3, 2, 1).flatten(1)
+        return x, self.prelu5(self.dense5(x))
+
+    def decide(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """From the second of `features` to the answers."""
         return self.dense6_1(x).softmax(1), self.dense6_2(x), self.dense6_3(x)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.decide(self.features(x)[1])
+
+
+def load(net: nn.Module, name: str) -> None:
+    """Give a net of MTCNN its weights: "pnet", "rnet" or "onet". Raises `NenrinError` where they are not."""
+    spec = importlib.util.find_spec("facenet_pytorch")
+    if spec is None or spec.origin is None:
+        raise NenrinError("facenet-pytorch is not installed: MTCNN's weights are in its package")
+    net.load_state_dict(torch.load(Path(spec.origin).parent / "data" / f"{name}.pt", weights_only=True))
+    net.eval()
 
 
 class Cascade:
     """The three nets, one after another, each on what the one before it left."""
 
     def __init__(self, device: str = "cpu") -> None:
-        spec = importlib.util.find_spec("facenet_pytorch")
-        if spec is None or spec.origin is None:
-            raise NenrinError("facenet-pytorch is not installed: MTCNN's weights are in its package")
-        folder = Path(spec.origin).parent / "data"
         self._device = torch.device(device)
         self._pnet, self._rnet, self._onet = PNet(), RNet(), ONet()
         for name, net in (("pnet", self._pnet), ("rnet", self._rnet), ("onet", self._onet)):
-            net.load_state_dict(torch.load(folder / f"{name}.pt", weights_only=True))
+            load(net, name)
             # Pools twice as fast. (torch takes the format alone too, its stubs do not.)
-            net.eval().to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, pictures: NDArray[np.uint8], smallest: float) -> list[tuple[Floats, Floats]]:

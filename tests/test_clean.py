@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.plant import Planter
 from nenrin.cli import main
 from nenrin.domains.array import pack
 from nenrin.domains.checks.checks import CHECKS
+from nenrin.domains.checks.labels import log_odds, pooled
 from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.clean import clean
@@ -76,6 +78,33 @@ def test_rarity_judges_each_group_by_itself() -> None:
     assert abs(scores[groups == 1].mean() - scores[groups == 0].mean()) < 0.05
 
 
+def test_the_tail_can_be_laid_where_many_copies_do_not_reach() -> None:
+    rng = np.random.default_rng(0)
+    nearness = np.concatenate([rng.normal(1.5, 0.3, 960), np.full(40, 4.5)])  # 4% copies
+    groups = np.zeros(1000, int)
+    assert rarity(nearness, groups, through=(0.80, 0.95))[-1] < 1e-4 < rarity(nearness, groups)[-1]
+
+
+def test_a_label_is_doubted_where_looks_are_worth_something() -> None:
+    rng = np.random.default_rng(0)
+    labels, age = rng.integers(0, 2, 4000), rng.uniform(1, 4.5, 4000).astype(np.float32)
+    sign = np.where(labels == 1, 1, -1) * (age > 2)  # of the youngest, nobody can tell
+    margin = (sign * 0.5 + rng.normal(0, 0.3, 4000)).astype(np.float32)
+    odds = log_odds(np.stack([-margin, margin], 1) / 2, labels, age)
+    doubt = np.where(labels == 1, odds[:, 0] - odds[:, 1], odds[:, 1] - odds[:, 0])
+    assert doubt[age > 3].mean() < -3
+    assert abs(doubt[age < 1.6]).mean() < 1.5
+    swapped = -doubt[age > 3]  # what wrong labels would get: more doubt than any child that looks the other
+    assert np.median(swapped) > np.quantile(doubt[age < 1.6], 0.99)
+
+
+def test_faces_of_a_person_are_asked_together() -> None:
+    odds = np.array([[3, -3], [-1, 1], [2, -2]], dtype=np.float32)
+    together = pooled(odds, np.array([0, 0, -1]))
+    np.testing.assert_allclose(together[:2], np.array([[2, -2]] * 2) / np.sqrt(2), rtol=1e-6)
+    assert together[2].tolist() == [2, -2]  # nobody knows who that is
+
+
 def _row(**low: float) -> dict[str, object]:
     scores = {check.name: 1.0 for check in CHECKS} | low | {"enlarged": 9.0, "age.seen": 61.0}
     return {
@@ -117,6 +146,33 @@ def test_planted_faults_are_among_the_worst(faulty: Path) -> None:
     found = planted & set(worst[:12].tolist())  # 0.3 of them by chance
     assert len(found) >= 2, [(int(r), faces[r].reason) for r in worst[:12]]
     assert _scores(faulty)[72][TWIN] == 71
+
+
+def test_an_embedder_is_asked_and_believed(tmp_path: Path) -> None:
+    people = sample_people(60, seed=2)
+    twins, _ = build_twins(
+        tmp_path / "photo", tmp_path / "manga", people=people, ages_per_person=1, size=128, seed=2, workers=0
+    )
+    faces = list(twins.faces())
+    genders = np.array([face.gender == "female" for face in faces])
+    wrong = faces[7]
+    wrong.gender = "male" if wrong.gender == "female" else "female"
+    with SetWriter(tmp_path / "set", name="embedded", size=128, domains=("photo",)) as writer:
+        for face in faces:
+            writer.add(face)
+    asked: list[tuple[int, ...]] = []
+
+    def embed(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        start = sum(shape[0] for shape in asked)
+        asked.append(pixels.shape)
+        sign = np.where(genders[start : start + len(pixels)], 1, -1)
+        return np.stack([sign, np.ones(len(pixels))], 1).astype(np.float32)
+
+    clean([tmp_path / "set"], embed=embed)
+    assert asked == [(len(faces), 128, 128, 3)]
+    doubt = [row.get("wrong_gender.raw", -np.inf) for row in _scores(tmp_path / "set")]
+    assert 7 in np.argsort(doubt)[-3:], doubt[7]  # of 60
+    assert doubt[7] > 0
 
 
 def test_scores_are_shares_and_keep_their_statistic(faulty: Path) -> None:

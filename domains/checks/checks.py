@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
+from nenrin.domains.checks.labels import to_log
 from nenrin.domains.checks.opinion import FAULTS, Floats, Opinion
 from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.twice import Twice
+
+_FINE = 2.0  # times that a picture may be enlarged: nobody sees it
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -83,22 +86,13 @@ class NearDuplicate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WrongAge:
-    """How far the labelled age is from how old the face looks, by what such looks are usually off."""
+    """How far the labelled age is from how old the face looks, on a scale where years count less with age."""
 
     name: str = "wrong_age"
 
     def statistic(self, evidence: Evidence) -> Floats:
-        age, looks = evidence.faces.age, evidence.opinion.age
-        off: Floats = np.abs(age - looks)
-        known = ~np.isnan(off)
-        if not known.any():
-            return off
-        # Old faces are misjudged by more years than children's.
-        order = np.argsort(looks[known])
-        usual = np.full(len(age), np.nan, dtype=np.float32)
-        for some in np.array_split(np.flatnonzero(known)[order], max(known.sum() // 300, 1)):
-            usual[some] = np.median(off[some])
-        return (off / np.maximum(usual, 1)).astype(np.float32)
+        off: Floats = np.abs(to_log(evidence.faces.age) - to_log(evidence.opinion.age))
+        return off
 
     def reason(self, row: Mapping[str, Any]) -> str:
         return f"wrong age: labelled {row['age']:g}, looks {max(row['scores']['age.seen'], 0):.0f}"
@@ -106,7 +100,7 @@ class WrongAge:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WrongLabel:
-    """How much more a face looks like another label's (margin: Northcutt, Jiang and Chuang 2021)."""
+    """How much likelier another label is than the given one (margin: Northcutt, Jiang and Chuang 2021)."""
 
     label: str
 
@@ -148,8 +142,13 @@ CHECKS: tuple[Check, ...] = (
 def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tuple[Floats, Floats]:
     """A check's scores (N,) in [0, 1], lower = worse, within each of `groups`, and its statistic (N,)."""
     statistic = check.statistic(evidence)
-    usual = evidence.twice.usual if isinstance(check, NearDuplicate) else None
-    scores = rarity(statistic, groups, usual)
+    if isinstance(check, NearDuplicate):
+        # Drawings by one program are more alike than photographs; and copies are more than a few per cent.
+        twice = evidence.twice
+        return rarity(statistic, twice.groups, twice.usual, through=(0.80, 0.95)), statistic
+    scores = rarity(statistic, groups)
     if isinstance(check, WrongLabel):
         scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual
+    if isinstance(check, TooSmall):
+        scores[~(evidence.enlarged > _FINE)] = 1  # nor is the smallest among large ones
     return scores, statistic

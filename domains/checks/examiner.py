@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
 from nenrin.domains.checks.faults import spoil
-from nenrin.domains.checks.features import Basis, describe
+from nenrin.domains.checks.features import Axes, Basis, Describer
+from nenrin.domains.checks.labels import log_odds, of_log, pooled, to_log
 from nenrin.domains.checks.opinion import FAULTS, Opinion
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.ground import track
@@ -26,7 +27,7 @@ _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
 _LEAST = 600  # spoilt faces, however small the set
 _BATCH = 60
-_STIFFNESS = 0.1  # of the ridge, as a share of the features' mean square
+_STIFFNESS = 0.05  # of the ridge, as a share of the features' mean square
 
 
 def folds_of(faces: FaceArray) -> NDArray[np.int64]:
@@ -40,36 +41,45 @@ def folds_of(faces: FaceArray) -> NDArray[np.int64]:
     )
 
 
-def examine(faces: FaceArray, *, seed: int = 0) -> Opinion:
-    """What the faces look like to who learned from the others."""
+def examine(faces: FaceArray, *, embedded: Floats | None = None, seed: int = 0) -> Opinion:
+    """What the faces look like to who learned from the others.
+
+    `embedded` (N, E) are vectors of a net that tells people apart; the labels are learned from them too.
+    """
     fold = folds_of(faces)
-    vectors = np.stack(
+    describer = Describer()
+    vectors = np.concatenate(
         [
-            describe(faces.pixels[row], faces.masks[row])
-            for row in track(range(len(faces)), "describing faces")
+            describer(faces.pixels[start : start + _BATCH], faces.masks[start : start + _BATCH])
+            for start in track(range(0, len(faces), _BATCH), "describing faces")
         ]
     )
-    made, kinds, origin = _spoil(faces, seed)
+    made, kinds, origin = _spoil(faces, describer, seed)
     basis = Basis(vectors)
     sound, spoilt = basis(vectors), basis(made)
-
-    def learn(target: Floats, known: NDArray[np.bool_]) -> Floats:
-        return crossfit(sound, target, known, fold)
-
-    every = np.ones(len(faces), dtype=bool)
     none = np.tile(np.eye(1, 1 + len(FAULTS), dtype=np.float32), (len(faces), 1))
+    every = np.ones(len(faces), dtype=bool)
+    fault = crossfit(
+        sound,
+        none,
+        every,
+        fold,
+        more=(spoilt, np.eye(1 + len(FAULTS), dtype=np.float32)[1 + kinds], fold[origin]),
+    )
+    if embedded is not None:
+        sound = np.concatenate([Axes(embedded, embedded.shape[1])(embedded) / 2, sound], 1)
+    age = crossfit(sound, to_log(np.nan_to_num(faces.age))[:, None], ~np.isnan(faces.age), fold)[:, 0]
+
+    def label(labels: NDArray[np.int64], classes: int) -> Floats:
+        target = np.eye(classes, dtype=np.float32)[np.maximum(labels, 0)]
+        return log_odds(crossfit(sound, target, labels >= 0, fold), labels, age)
+
     return Opinion(
-        fault=crossfit(
-            sound,
-            none,
-            every,
-            fold,
-            more=(spoilt, np.eye(1 + len(FAULTS), dtype=np.float32)[1 + kinds], fold[origin]),
-        ),
-        age=learn(np.nan_to_num(faces.age)[:, None], ~np.isnan(faces.age))[:, 0],
-        gender=learn(_one_hot(faces.gender, len(GENDERS)), faces.gender >= 0),
-        glasses=learn(_one_hot(faces.glasses, len(GLASSES)), faces.glasses >= 0),
-        domain=learn(_one_hot(faces.domain, len(faces.domains)), every),
+        fault=fault,
+        age=of_log(age),
+        gender=pooled(label(faces.gender, len(GENDERS)), faces.identity),
+        glasses=label(faces.glasses, len(GLASSES)),
+        domain=label(faces.domain, len(faces.domains)),
     )
 
 
@@ -105,11 +115,9 @@ def crossfit(
     return answer
 
 
-def _one_hot(labels: NDArray[np.int64], classes: int) -> Floats:
-    return np.eye(classes, dtype=np.float32)[np.maximum(labels, 0)]
-
-
-def _spoil(faces: FaceArray, seed: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+def _spoil(
+    faces: FaceArray, describer: Describer, seed: int
+) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.int64]]:
     """Vectors (M, D) of faces with a fault put in, which of FAULTS it is (M,), and whose face it was (M,)."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     count = -(-max(round(_SPOILT * len(faces)), _LEAST) // _BATCH) * _BATCH
@@ -123,5 +131,5 @@ def _spoil(faces: FaceArray, seed: int) -> tuple[Floats, NDArray[np.int64], NDAr
         spoilt, outlines = spoil(images * masks, masks, kind, generator)
         pixels = ((spoilt + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
         outside = (outlines[:, 0] * 255).to(torch.uint8).numpy()
-        vectors += [describe(np.ascontiguousarray(p), o) for p, o in zip(pixels, outside, strict=True)]
-    return np.stack(vectors), kinds, origin
+        vectors.append(describer(np.ascontiguousarray(pixels), outside))
+    return np.concatenate(vectors), kinds, origin

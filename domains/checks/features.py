@@ -1,10 +1,14 @@
-"""Faces as vectors: where which edges are, how strong and how fine they are, and rough colours."""
+"""Faces as vectors: where which edges are, how strong and how fine they are, rough colours, and what the last
+of MTCNN's nets sees in them."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from nenrin.domains.mtcnn import ONet, load
 
 SIZE = 64  # px of the faces that are described
 # What is looked at of them, brows to chin and cheek to cheek: rows and columns.
@@ -13,13 +17,34 @@ _SIDE = 48
 _HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (12, 12), (6, 6), (6, 6), 9)  # Dalal and Triggs 2005
 _GRID = 6  # energies are taken in so many rows and columns
 _COLOURS = 12
+_BLOCK_OF = 2000  # vectors at a time: a set's together take gigabytes
 _BLOCK = 36  # values of a block of the histograms: 2 x 2 cells, 9 directions
-_EDGES, _ENERGIES = _HOG.getDescriptorSize(), 3 * _GRID**2  # how many values of a vector are which
+# How many values of a vector are which: histograms, energies, colours and the mask; then the net's.
+_EDGES, _ENERGIES, _REST = _HOG.getDescriptorSize(), 3 * _GRID**2, 3 * _COLOURS**2 + _GRID**2
+_PLACES, _THINGS = 1152, 256
+_COMPONENTS = (600, 300, 150)  # that are kept of the own values, of the net's places and of its things
 
 
-def describe(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """One aligned face (64, 64, 3) RGB and where it has pixels (64, 64): (D,)."""
-    face, inside = pixels[WINDOW], mask[WINDOW]
+class Describer:
+    """Aligned faces (N, 64, 64, 3) RGB, and where they have pixels (N, 64, 64), to vectors (N, D) float16.
+
+    The net was trained to tell faces from all else and to mark their points, in 48 pixels as here.
+    """
+
+    def __init__(self) -> None:
+        self._net = ONet()
+        load(self._net, "onet")
+
+    def __call__(self, pixels: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.float16]:
+        own = np.stack([_own(face[WINDOW], mask[WINDOW]) for face, mask in zip(pixels, masks, strict=True)])
+        images = torch.from_numpy(np.ascontiguousarray(pixels[:, *WINDOW])).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            places, things = self._net.features((images.float() - 127.5) / 128)
+            answers = torch.cat(self._net.decide(things), 1)
+        return np.concatenate([own, places, things, answers], 1, dtype=np.float16)
+
+
+def _own(face: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.float32]:
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     # Histograms are normalised and forget how strong an edge is; blur and writing are told by just that.
     fine = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
@@ -41,33 +66,64 @@ def _reduce(image: NDArray[np.uint8] | NDArray[np.float32], side: int) -> NDArra
     return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-class Basis:
-    """What varies most among the faces of a set (principal components), and how badly the first few of them
-    explain each part of a face: what is not of faces, such as writing or a hand, cannot be made of them."""
+class Axes:
+    """The directions in which vectors vary most (principal components)."""
 
-    def __init__(self, vectors: NDArray[np.float32], *, components: int = 600, explaining: int = 60) -> None:
-        rng = np.random.default_rng(0)
-        sample = vectors[rng.choice(len(vectors), min(len(vectors), 8000), replace=False)]
-        self._mean, self._spread = sample.mean(0), sample.std(0) + 1e-3
+    def __init__(self, sample: NDArray[np.float32], components: int) -> None:
+        self._mean = sample.mean(0)
         centred = sample - self._mean
         values, axes = np.linalg.eigh(centred.T @ centred / len(centred))
         order = np.argsort(values)[::-1]
         kept = order[: min(components, len(sample) // 2)]
-        self._few = axes[:, order[:explaining]]
+        self.axes = axes[:, order]  # (D, D), the first explains most
         # Between the components as they are and all alike: the small ones tell people apart, and hold noise.
-        self._axes = axes[:, kept] / np.sqrt(values[kept].clip(0) + values[order[0]] * 0.01 + 1e-9)
-        unexplained = self._unexplained(sample)
-        self._level, self._range = unexplained.mean(0), unexplained.std(0) + 1e-3
+        self._scaled = axes[:, kept] / np.sqrt(values[kept].clip(0) + values[order[0]] * 0.01 + 1e-9)
+
+    def centred(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, D), the sample's mean taken off."""
+        moved: NDArray[np.float32] = vectors - self._mean
+        return moved
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) -> (N, F); the last is 1."""
-        inner = (vectors - self._mean) @ self._axes
-        rest = (self._unexplained(vectors) - self._level) / self._range
-        return np.concatenate([inner, rest, np.ones((len(inner), 1))], 1, dtype=np.float32)
+        """(N, D) -> (N, components)."""
+        inner: NDArray[np.float32] = self.centred(vectors) @ self._scaled
+        return inner
 
-    def _unexplained(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+
+class Basis:
+    """What varies most among the faces of a set, and how badly the first few directions explain each part of
+    a face: what is not of faces, such as writing or a hand, cannot be made of them."""
+
+    def __init__(self, vectors: NDArray[np.float16], *, explaining: int = 60) -> None:
+        rng = np.random.default_rng(0)
+        own, *net = _split(vectors[rng.choice(len(vectors), min(len(vectors), 8000), replace=False)])
+        *layers, answers = net
+        self._own, *self._layers = (
+            Axes(part, count) for part, count in zip((own, *layers), _COMPONENTS, strict=True)
+        )
+        self._few, self._spread = self._own.axes[:, :explaining], own.std(0) + 1e-3
+        self._answer, self._sway = answers.mean(0), answers.std(0) + 1e-3
+        unexplained = self._unexplained(own)
+        self._level, self._range = unexplained.mean(0), unexplained.std(0) + 1e-3
+
+    def __call__(self, vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+        """(N, D) -> (N, F); the last is 1."""
+        return np.concatenate(
+            [self._block(vectors[i : i + _BLOCK_OF]) for i in range(0, len(vectors), _BLOCK_OF)]
+        )
+
+    def _block(self, vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+        own, *layers, answers = _split(vectors)
+        rest = (self._unexplained(own) - self._level) / self._range
+        seen = [axes(layer) / 2 for axes, layer in zip(self._layers, layers, strict=True)]
+        said = ((answers - self._answer) / self._sway).clip(-6, 6) / 2
+        return np.concatenate(
+            [self._own(own), rest, *seen, said, np.ones((len(own), 1))], 1, dtype=np.float32
+        )
+
+    def _unexplained(self, own: NDArray[np.float32]) -> NDArray[np.float32]:
         """Log energies of what the first components leave over: of each part, and of the worst parts."""
-        centred = vectors - self._mean
+        centred = self._own.centred(own)
         rest = ((centred - (centred @ self._few) @ self._few.T) / self._spread) ** 2
         edges, energies, colours = np.split(rest, np.cumsum([_EDGES, _ENERGIES]), axis=1)
         by_block = edges.reshape(len(rest), -1, _BLOCK).mean(-1)
@@ -77,3 +133,10 @@ class Basis:
         by_colour = colours.mean((2, 4, 5)).reshape(len(rest), -1)
         worst = [np.sort(part, 1)[:, -8:] for part in (by_block, by_colour)]
         return np.log(np.concatenate([by_block, by_energy, by_colour, *worst], 1) + 0.05)
+
+
+def _split(vectors: NDArray[np.float16]) -> list[NDArray[np.float32]]:
+    """The parts of vectors: own values, the net's places, its things, its answers."""
+    return np.split(
+        vectors.astype(np.float32), np.cumsum([_EDGES + _ENERGIES + _REST, _PLACES, _THINGS]), axis=1
+    )

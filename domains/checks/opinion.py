@@ -14,10 +14,11 @@ FAULTS = ("not_a_face", "part", "turned", "text", "occluded", "blurred")
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Opinion:
-    """Of N faces, learned from others alone: how much each looks like every class, about 0 to 1."""
+    """Of N faces, learned from others alone."""
 
-    fault: Floats  # (N, 1 + len(FAULTS)); the first is "none"
+    fault: Floats  # (N, 1 + len(FAULTS)) how much each looks like every class, about 0 to 1; first "none"
     age: Floats  # (N,) years
+    # Logarithms of how much likelier each class is than not:
     gender: Floats  # (N, len(GENDERS))
     glasses: Floats  # (N, len(GLASSES))
     domain: Floats  # (N, number of domains)

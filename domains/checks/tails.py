@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_BODY, _SHOULDER = 0.90, 0.98  # quantiles that the tail is laid through
 _SMALLEST = 1e-30  # scores are stored as float32
 
 
@@ -13,15 +12,18 @@ def rarity(
     statistic: NDArray[np.floating],
     groups: NDArray[np.integer],
     usual: NDArray[np.floating] | None = None,
+    *,
+    through: tuple[float, float] = (0.90, 0.98),
 ) -> NDArray[np.float32]:
     """The share of sound faces of the same group that would look at least as bad: (N,) in [0, 1].
 
-    Up to the 90th percentile of a group this is the share seen. Beyond, an exponential tail is laid through
-    the 90th and the 98th: a few per cent of faults lie further out and hardly move it, and what is far from
-    all others gets the tiny score it deserves instead of one over N (peaks over threshold: Pickands 1975).
+    Up to the first quantile of `through` this is the share seen. Beyond, an exponential tail is laid through
+    both: a few per cent of faults lie further out and hardly move it, and what is far from all others gets
+    the tiny score it deserves instead of one over N (peaks over threshold: Pickands 1975).
     `usual` (N,) is the statistic of faces as they are, where it is not `statistic` itself. NaN, where a check
     does not apply, scores 1.
     """
+    first, second = through
     scores = np.ones(len(statistic), dtype=np.float32)
     usual = statistic if usual is None else usual
     for group in np.unique(groups):
@@ -31,9 +33,9 @@ def rarity(
             continue
         values = statistic[rows].astype(np.float64)
         seen = 1 - np.searchsorted(known, values, side="left") / len(known)
-        body, shoulder = np.quantile(known, [_BODY, _SHOULDER])
-        slope = (shoulder - body) / np.log((1 - _BODY) / (1 - _SHOULDER))
+        body, shoulder = np.quantile(known, [first, second])
+        slope = (shoulder - body) / np.log((1 - first) / (1 - second))
         if slope > 0:
-            seen = np.where(values > body, (1 - _BODY) * np.exp(-(values - body) / slope), seen)
+            seen = np.where(values > body, (1 - first) * np.exp(-(values - body) / slope), seen)
         scores[rows] = np.clip(seen, _SMALLEST, 1)
     return scores

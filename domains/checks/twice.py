@@ -17,6 +17,7 @@ _MANY = 50_000  # from here on a comparison of all with all takes minutes, and t
 _BLOCK = 512
 _NEIGHBOURS = 3
 _SLACK = 3  # pixels
+_ZOOMS = (0.95, 0.975, 1.0, 1.025, 1.05)
 _SAMPLE = 1000  # faces of a group whose nearest neighbours say how alike two different pictures are
 
 
@@ -27,6 +28,7 @@ class Twice:
     nearness: NDArray[np.float32]  # (N,) NaN: nobody is near, or this one is the better of the two
     twin: NDArray[np.int64]  # (N,) the other's row; -1 where nearness is NaN
     usual: NDArray[np.float32]  # (N,) of a sample of faces, duplicate or not; NaN for the others
+    groups: NDArray[np.integer]  # (N,) what is usual is asked within each
 
 
 def find_twice(
@@ -61,7 +63,7 @@ def find_twice(
             alike[np.arange(len(sample)), np.searchsorted(rows, sample)] = -1  # itself
             for row, other in zip(sample, rows[alike.argmax(1)], strict=True):
                 usual[row] = _nearness(faces, row, other) if row != other else np.nan
-    return Twice(nearness=nearness, twin=twin, usual=usual)
+    return Twice(nearness=nearness, twin=twin, usual=usual, groups=groups)
 
 
 def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> set[tuple[int, int]]:
@@ -79,12 +81,16 @@ def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> set[
 
 
 def _nearness(faces: FaceArray, one: int, two: int) -> float:
-    """-log(1 - correlation) of two faces' details, wherever the second lies within some pixels of the first:
-    a copy that was cut a little otherwise is aligned a little otherwise."""
+    """-log(1 - correlation) of two faces' details, wherever the second lies within some pixels of the first,
+    and a little larger or smaller: a copy that was cut a little otherwise is aligned a little otherwise."""
     a, b = (_details(faces.pixels[row]) for row in (one, two))
     inner = np.ascontiguousarray(a[_SLACK:-_SLACK, _SLACK:-_SLACK])
-    correlation = float(cv2.matchTemplate(b, inner, cv2.TM_CCOEFF_NORMED).max())
-    return float(-np.log(max(1 - correlation, 1e-3)))
+    best = -1.0
+    for zoom in _ZOOMS:
+        size = (round(b.shape[1] * zoom), round(b.shape[0] * zoom))
+        zoomed = cv2.resize(b, size, interpolation=cv2.INTER_LINEAR) if zoom != 1 else b
+        best = max(best, float(cv2.matchTemplate(zoomed, inner, cv2.TM_CCOEFF_NORMED).max()))
+    return float(-np.log(max(1 - best, 1e-3)))
 
 
 def _details(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

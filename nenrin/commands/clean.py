@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
 from nenrin.commands.words import split_overrides
 from nenrin.ground import UsageError
+
+if TYPE_CHECKING:
+    from nenrin.domains.clean import Embed
 
 
 def clean(
@@ -25,6 +28,9 @@ def clean(
     review: Annotated[float, typer.Option(help="Share of the faces to show a person, worst first.")] = 0.02,
     drop: Annotated[float, typer.Option(help="Leave out unasked what scores below this.")] = 1e-6,
     again: Annotated[bool, typer.Option("--again", help="Compute all scores anew.")] = False,
+    embedder: Annotated[
+        str | None, typer.Option(help="FILE.onnx of a face embedder, to judge labels by as well.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score every face, and mark those that a person should look at.
@@ -41,7 +47,8 @@ def clean(
     from nenrin.domains.clean import clean as clean_sets
 
     thresholds = Thresholds(review=review, drop=drop, limits=limits)
-    report = clean_sets(sets, thresholds=thresholds, again=again)
+    embed = None if embedder is None else embedding(embedder)
+    report = clean_sets(sets, thresholds=thresholds, again=again, embed=embed)
     kept, shown, dropped = (report.verdicts[verdict] for verdict in ("keep", "review", "drop"))
     row = {
         "sets": [str(path) for path in sets],
@@ -59,6 +66,19 @@ def clean(
         *(f"  {count:6d}  {reason}" for reason, count in report.reasons.most_common()),
         *(f"Look at them with: nenrin review {path}" for path in sets),
     )
+
+
+def embedding(spec: str) -> Embed:
+    """What `nenrin.domains.clean` asks an embedder by, from a word or file as `nenrin eval` takes it."""
+    import numpy as np
+    import torch
+
+    from nenrin.eval.identity import embedder
+
+    net = embedder(spec)
+    return lambda pixels: net.embed(
+        torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    ).numpy()
 
 
 def _limit(word: str) -> tuple[str, float]:

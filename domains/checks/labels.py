@@ -1,0 +1,66 @@
+"""From what was learned about a label to how sure one may be of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nenrin.domains.checks.opinion import Floats
+
+_GROWN = 3  # years added before the logarithm: 5 and 10 differ as much as 30 and 50, 0 and 1 by less
+_STEPS = 12  # of Newton's method; it has converged after six
+
+
+def to_log(age: Floats) -> Floats:
+    """Years to the scale on which ages look equally far apart."""
+    return np.log(age + _GROWN)
+
+
+def of_log(value: Floats) -> Floats:
+    """Back to years."""
+    return np.exp(value) - _GROWN
+
+
+def log_odds(looks: Floats, labels: NDArray[np.int64], age: Floats) -> Floats:
+    """How much likelier each label is than not, as a logarithm: (N, K) from looks (N, K) and labels (N,).
+
+    What the looks are worth depends on the age (N, log) that a face looks: of a baby nobody can tell whether
+    it is a girl, of a man of thirty everybody can. Eight numbers for each label say so, by logistic
+    regression on the faces whose label is known.
+    """
+    known = labels >= 0
+    answer = np.zeros_like(looks)
+    if not known.any():
+        return answer
+    spread = age[known].std()
+    old = ((age - age[known].mean()) / (spread if spread > 1e-3 else 1)).clip(-2.5, 2.5)
+    for label in range(looks.shape[1]):
+        others = np.delete(looks, label, axis=1).max(1) if looks.shape[1] > 1 else 0
+        margin = looks[:, label] - others
+        columns = [margin**i * old**j for i in (0, 1) for j in range(4)]
+        rows = np.stack(columns, 1).astype(np.float64)
+        weights = _logistic(rows[known], labels[known] == label)
+        answer[:, label] = rows @ weights
+    return answer
+
+
+def pooled(odds: Floats, identity: NDArray[np.int64]) -> Floats:
+    """What all faces of a person say together, (N, K): their sum, but for what they say twice."""
+    named = identity >= 0
+    count = np.bincount(identity[named], minlength=1)
+    total = np.zeros((len(count), odds.shape[1]))
+    np.add.at(total, identity[named], odds[named])
+    together = odds.copy()
+    together[named] = (total / np.sqrt(np.maximum(count, 1))[:, None])[identity[named]]
+    return together
+
+
+def _logistic(rows: NDArray[np.float64], given: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights of a logistic regression, kept from growing without end where labels are told apart fully."""
+    weights = np.zeros(rows.shape[1])
+    for _ in range(_STEPS):
+        sure = 1 / (1 + np.exp(-(rows @ weights).clip(-30, 30)))
+        slope = rows.T @ (given - sure) - weights
+        bend = (rows * (sure * (1 - sure))[:, None]).T @ rows + np.eye(rows.shape[1])
+        weights += np.linalg.solve(bend, slope)
+    return weights
