@@ -1,8 +1,8 @@
 """Train the finder's weights: python benchmarks/train_finder.py ../shared/data -o runs/finder
 
 DATA holds photo/{utkface,fgnet,celeba} and drawn/{anime,cartoonset,cartoonised-utkface,cartoonised-fgnet,
-illustrations}. One thread; interrupted, the same command goes on. The net is then copied to
-domains/finder/weights/finder.onnx.
+illustrations}. One thread; interrupted, the same command goes on. The nets, finder.onnx and close.onnx, are
+then copied to domains/finder/weights/.
 """
 
 from __future__ import annotations

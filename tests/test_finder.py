@@ -23,7 +23,7 @@ from nenrin.domains.build import build
 from nenrin.domains.find import Finder, Found
 from nenrin.domains.finder.both import combine
 from nenrin.domains.finder.boxes import BOX, box_of, overlap
-from nenrin.domains.finder.close import SIDE, crop, view
+from nenrin.domains.finder.close import SIDE, CloseEyes, crop, view
 from nenrin.domains.finder.close_net import close_loss, draw_close
 from nenrin.domains.finder.compose import Composer
 from nenrin.domains.finder.finder import NetFinder
@@ -385,6 +385,19 @@ def test_people_kept_out_of_training_are_found_as_photographs_and_as_drawings(
         ]
         assert len(errors) >= 0.9 * len(pictures)
         assert np.median(errors) < 0.15
+
+
+def test_the_second_look_sees_in_a_mirror_what_it_sees_without(finder: Finder) -> None:
+    whole, box = astronaut(), np.array([[180, 70, 268, 158], [20, 300, 120, 400]], np.float32)
+    mirrored = box.copy()
+    mirrored[:, [0, 2]] = 512 - box[:, [2, 0]]
+    seen = CloseEyes().look(Image.fromarray(whole), box)
+    turned = CloseEyes().look(Image.fromarray(whole[:, ::-1]), mirrored)
+    assert _error(seen.points[0], ASTRONAUT) < 0.15
+    assert seen.scores[0] > 0.9 > 0.5 > seen.scores[1]
+    np.testing.assert_allclose(turned.scores, seen.scores, atol=0.02)
+    back = turned.points[:, [1, 0, 2, 4, 3]] * [-1, 1] + [512, 0]
+    np.testing.assert_allclose(back[0], seen.points[0], atol=1)
 
 
 def test_small_faces_are_looked_for_only_where_asked(finder: Finder) -> None:

@@ -16,6 +16,7 @@ from nenrin.domains.finder.look import Eyes, Seen
 
 CLOSE = Path(__file__).parent / "weights" / "close.onnx"
 SIDE, BOX = 80, 44  # pixels of a view, and in it of the box that was found
+_SWAP = [1, 0, 2, 4, 3]  # left and right, in a mirror
 _GREY = (128, 128, 128)  # beyond the picture's edges, as at the first look
 
 
@@ -58,12 +59,26 @@ class CloseEyes:
             empty = np.zeros((0, 18), np.float32)
             return _seen(empty)
         matrices = [view(box) for box in boxes]
-        rows = self._eyes.answers(np.stack([crop(picture, matrix) for matrix in matrices]))[:, 0]
+        views = np.stack([crop(picture, matrix) for matrix in matrices])
+        told = self._eyes.answers(np.concatenate([views, views[:, :, ::-1]]))[:, 0]
+        # A face is one in the mirror too; its points are where both see them.
+        there, mirrored = told[: len(views)], _back(told[len(views) :])
+        rows = (there + mirrored) / 2
+        rows[:, 4] = np.sqrt(there[:, 4] * mirrored[:, 4])
         scale = np.array([matrix[0, 0] for matrix in matrices])[:, None]
         places = np.array([0, 1, 2, 3, *range(5, 15)])
         shift = np.stack([matrix[:, 2] for matrix in matrices])[:, np.arange(len(places)) % 2]
         rows[:, places] = (rows[:, places] - shift) / scale
         return _seen(rows)
+
+
+def _back(rows: Floats) -> Floats:
+    """What was seen in a mirrored view, as it lies in the view."""
+    turned = rows.copy()
+    turned[:, [0, 2]] = SIDE - rows[:, [2, 0]]
+    points = rows[:, 5:15].reshape(-1, 5, 2)[:, _SWAP]
+    turned[:, 5:15] = np.stack([SIDE - points[..., 0], points[..., 1]], -1).reshape(-1, 10)
+    return turned
 
 
 def _seen(rows: Floats) -> Seen:

@@ -101,14 +101,15 @@ def draw_close(composer: Composer, rng: Generator) -> Canvas:
     kind = rng.random()
     middle = SIDE / 2 + rng.normal(0, 0.07 * BOX, 2)
     side = BOX * float(np.exp(rng.normal(0, 0.12)))
-    canvas = composer.ground(rng)
-    if kind < 0.5:
+    # What shows a place of a whole picture needs no ground but its edges.
+    canvas = composer.plain(rng) if 0.42 <= kind < 0.83 else composer.ground(rng)
+    if kind < 0.42:
         composer.put(canvas, composer.face(rng), 0, middle, side, rng)
-    elif kind < 0.62 and (known := composer.known(rng)):
+    elif kind < 0.53 and (known := composer.known(rng)):
         composer.put(canvas, *known, middle, side, rng, shape="all")
-    elif kind < 0.87 and (trouble := composer.trouble(rng)):
+    elif kind < 0.83 and (trouble := composer.trouble(rng)):
         composer.lay(canvas, trouble.picture, trouble.box, middle, side, rng)
-    elif kind < 0.94:
+    elif kind < 0.92:
         far = middle + rng.choice([-1, 1], 2) * rng.uniform(0.4, 1.0, 2) * BOX
         composer.put(canvas, composer.face(rng), 0, far, side * float(np.exp(rng.uniform(-1, 0.5))), rng)
     if rng.random() < 0.35:  # a small face, enlarged

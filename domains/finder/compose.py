@@ -73,13 +73,7 @@ class Composer:
         """What lies behind: an illustration, with its faces; a picture without any; what was taken for one;
         pieces of faces, which are none; a pattern."""
         size = self._size
-        canvas = Canvas(
-            pixels=looks.pattern(size, rng),
-            boxes=np.zeros((0, 4), np.float32),
-            points=np.zeros((0, 5, 2), np.float32),
-            trust=np.zeros(0, np.float32),
-            domain=np.zeros(0, np.int64),
-        )
+        canvas = _empty(looks.pattern(size, rng))
         kind = rng.random()
         whole = "illustrations" if kind < 0.35 else "scenes"
         if kind < 0.55 and self._sources.get(whole):
@@ -105,6 +99,10 @@ class Composer:
             ).astype(np.uint8, copy=False)
             canvas.pixels = looks.tiles(piece, rng) if rng.random() < 0.5 else piece
         return canvas
+
+    def plain(self, rng: Generator) -> Canvas:
+        """A ground of one colour."""
+        return _empty(np.full((self._size, self._size, 3), rng.integers(0, 256, 3), np.uint8))
 
     def face(self, rng: Generator) -> Picture:
         """A picture of one face, of any source."""
@@ -228,6 +226,16 @@ class Composer:
         canvas.points = np.concatenate([canvas.points[keep], points[new]])
         canvas.trust = np.concatenate([canvas.trust[keep], trust[new]])
         canvas.domain = np.append(canvas.domain[keep], np.full(new.sum(), picture.domain))
+
+
+def _empty(pixels: Pixels) -> Canvas:
+    return Canvas(
+        pixels=pixels,
+        boxes=np.zeros((0, 4), np.float32),
+        points=np.zeros((0, 5, 2), np.float32),
+        trust=np.zeros(0, np.float32),
+        domain=np.zeros(0, np.int64),
+    )
 
 
 def _pick(pictures: Sequence[_T], rng: Generator) -> _T:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from nenrin.domains.find import Found
 from nenrin.domains.finder.boxes import Floats
-from nenrin.domains.finder.close import CloseEyes
+from nenrin.domains.finder.close import CLOSE, CloseEyes
 from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
 SURE = 0.65  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
@@ -39,7 +39,7 @@ class NetFinder:
         side: int = 512,
         sure: float = SURE,
         weights: Path = WEIGHTS,
-        close: Path | None = None,
+        close: Path | None = CLOSE,
     ) -> None:
         self._eyes = Eyes(weights)
         self._close = None if close is None else CloseEyes(close)
@@ -62,8 +62,13 @@ class NetFinder:
             return None
         off = np.abs((seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2 - side).max(1)
         near = int(off.argmin())
-        points: Floats = seen.points[near] + np.array([left, top], np.float32)
-        return points if off[near] < side / 3 else None
+        if off[near] >= side / 3:
+            return None
+        corner = np.array([left, top], np.float32)
+        if self._close is not None:
+            return self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
+        points: Floats = seen.points[near] + corner
+        return points
 
     def _find(self, picture: Image.Image) -> list[Found]:
         if self._close is None:
