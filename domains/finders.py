@@ -57,8 +57,11 @@ def open_finder(name: str = AUTO, *, smallest: float = 0.04, margin: float = 0.1
 
 def finder_digest(name: str) -> str:
     """Names what a finder finds, whatever its file is called: for a set's fingerprint."""
+    from nenrin.domains.finder.close import CLOSE
     from nenrin.domains.finder.look import WEIGHTS
 
-    path = WEIGHTS if name in (OURS, AUTO) else Path(name)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else name
+    paths = (WEIGHTS, CLOSE) if name in (OURS, AUTO) else (Path(name),)
+    digest = name
+    if all(path.is_file() for path in paths):
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
     return f"{AUTO} {digest}" if name == AUTO else digest

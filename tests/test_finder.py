@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -22,11 +23,16 @@ from nenrin.domains.build import build
 from nenrin.domains.find import Finder, Found
 from nenrin.domains.finder.both import combine
 from nenrin.domains.finder.boxes import BOX, box_of, overlap
+from nenrin.domains.finder.close import SIDE, CloseEyes, crop, view
+from nenrin.domains.finder.close_net import close_loss, draw_close
 from nenrin.domains.finder.compose import Composer
 from nenrin.domains.finder.finder import NetFinder
 from nenrin.domains.finder.look import WEIGHTS, Eyes, merge
+from nenrin.domains.finder.net import FinderNet, export
 from nenrin.domains.finder.sources import Picture, draw_twins, fgnet_pictures, kept_out
 from nenrin.domains.finder.train import Recipe, train
+from nenrin.domains.finder.trouble import mine, scenes
+from nenrin.domains.finder.unfold import unfold
 from nenrin.domains.finders import check_finder, finder_digest, open_finder
 from nenrin.ground import NenrinError, UsageError
 
@@ -185,19 +191,19 @@ def test_training_pictures_hold_faces_where_they_say() -> None:
 
 
 class _Stops(list[Picture]):
-    """Pictures of which the fourth that is asked for is Ctrl-C."""
+    """Pictures of which the eighth that is asked for is Ctrl-C."""
 
     asked = 0
 
     def __getitem__(self, index: int) -> Picture:  # type: ignore[override]
         self.asked += 1
-        if self.asked == 4:
+        if self.asked == 8:
             raise KeyboardInterrupt
         return super().__getitem__(index)
 
 
 def test_a_training_that_is_interrupted_goes_on_to_the_same_net(tmp_path: Path) -> None:
-    recipe = Recipe(size=64, batch=4, rounds=(16, 4), save_every=1)
+    recipe = Recipe(size=64, batch=4, rounds=(16, 4), views=64, save_every=1)
     path = train(_sources(), tmp_path / "a", recipe)
     stopped = _sources() | {"twins-manga": _Stops(_sources()["twins-manga"])}
     with pytest.raises(KeyboardInterrupt):
@@ -208,6 +214,97 @@ def test_a_training_that_is_interrupted_goes_on_to_the_same_net(tmp_path: Path) 
     answers = [np.concatenate(Eyes(net).look(pixels, 1e-6)) for net in (path, again)]
     assert answers[0].shape == (2 * 126, 18)
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-4)
+    views = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+    close = [Eyes(net.with_name("close.onnx")).answers(views) for net in (path, again)]
+    assert close[0].shape == (2, 1, 18)
+    np.testing.assert_allclose(close[0], close[1], atol=1e-4)
+
+
+def test_a_nets_file_unfolds_to_a_net_that_answers_alike(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = FinderNet()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.2)
+    pixels = torch.rand(4, 3, 64, 96) * 255
+    net.train()(pixels)  # statistics that are not those of the start
+    export(net, tmp_path / "net.onnx")
+    again = unfold(tmp_path / "net.onnx", torch.rand(4, 3, 64, 64) * 255)
+    with torch.no_grad():
+        known = net.eval()(pixels)
+        np.testing.assert_allclose(again.eval()(pixels), known, atol=1e-3)
+    norms = [module for module in again.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert not any(torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean)) for norm in norms)
+
+
+def test_what_a_finder_takes_for_a_face_is_trouble_but_not_a_known_face(tmp_path: Path) -> None:
+    rows = np.zeros((5, 50), np.float32)
+    rows[:, 0] = [80, 80, 60, 60, 0.9]  # the face
+    rows[:, 1] = [240, 200, 40, 40, 0.9]
+    easy = open_finder(_yolo(tmp_path / "yolo.onnx", rows[None]))
+    white = cv2.imencode(".png", np.full((320, 320, 3), 255, np.uint8))[1].tobytes()
+    face = np.array([[50, 50, 110, 110]], np.float32)
+    known = Picture(
+        encoded=white,
+        boxes=face,
+        points=np.zeros((1, 5, 2), np.float32),
+        trust=np.zeros(1, np.float32),
+        domain=2,
+    )
+    troubles = mine(easy, {"illustrations": [known]}, seed=0)
+    np.testing.assert_allclose(troubles[0].box, [220, 180, 260, 220], atol=1e-3)
+    assert len(troubles) > 3  # also in parts of the picture
+    assert all(overlap(trouble.box[None], face)[1][0, 0] <= 0.1 for trouble in troubles)
+
+
+def test_scenes_have_no_faces_and_a_tenth_is_kept_out(tmp_path: Path) -> None:
+    names = [f"{i}.png" for i in range(40)]
+    for name in names:
+        Image.new("RGB", (700, 30), "green").save(tmp_path / name)
+    train_part, test_part = scenes(tmp_path), scenes(tmp_path, test=True)
+    assert len(test_part) == sum(kept_out(name) for name in names) > 0
+    assert len(train_part) + len(test_part) == 40
+    assert _opened(train_part[0]).size == (512, 22)
+    assert not len(train_part[0].boxes)
+
+
+def test_the_second_look_tells_a_face_from_none_and_learns_its_points() -> None:
+    twins = draw_twins("photo", 6, seed=5, size=96)
+    composer = Composer({"twins-photo": twins}, SIDE)
+    rng = np.random.default_rng(1)
+    batch = [draw_close(composer, rng) for _ in range(60)]
+    told = torch.zeros(len(batch), 1, 18)
+    nominal = np.array([[18, 18, 62, 62]], np.float32)
+    faces = 0
+    for row, canvas in enumerate(batch):
+        shares = overlap(nominal, canvas.boxes)[0][0]
+        told[row, 0, 0] = -9
+        if len(shares) and shares.max() > 0.45:
+            face, faces = int(shares.argmax()), faces + 1
+            told[row, 0, 0] = 9
+            told[row, 0, 1:5] = torch.from_numpy(canvas.boxes[face])
+            told[row, 0, 5:15] = torch.from_numpy(canvas.points[face].ravel())
+    assert 20 < faces < 50
+    right = close_loss(told, batch)
+    assert max(float(right[name]) for name in ("score", "box", "points")) < 0.01
+    told[..., 0] *= -1
+    told[..., 5:15] += 4
+    wrong = close_loss(told, batch)
+    assert wrong["score"] > 5 and wrong["points"] > 0.3
+
+
+def test_a_view_is_the_picture_about_the_box() -> None:
+    y, x = np.mgrid[:300, :400]
+    ramp = np.stack([x / 2, y / 2, np.zeros_like(x)], -1).astype(np.uint8)
+    for box in ([100, 80, 144, 124], [40, 50, 200, 210], [120, 100, 142, 122]):
+        matrix = view(np.array(box, np.float32))
+        pixels = crop(Image.fromarray(ramp), matrix)
+        for goal in ((20, 20), (40, 40), (60, 30)):
+            place = (np.array(goal) + 0.5 - matrix[:, 2]) / matrix[0, 0] - 0.5
+            np.testing.assert_allclose(pixels[goal[1], goal[0], :2] * 2.0, place, atol=3)
+    beyond = crop(Image.fromarray(ramp), view(np.array([-400, 0, -350, 50], np.float32)))
+    assert (beyond == 128).all()
 
 
 def test_a_tenth_is_kept_out() -> None:
@@ -288,6 +385,19 @@ def test_people_kept_out_of_training_are_found_as_photographs_and_as_drawings(
         ]
         assert len(errors) >= 0.9 * len(pictures)
         assert np.median(errors) < 0.15
+
+
+def test_the_second_look_sees_in_a_mirror_what_it_sees_without(finder: Finder) -> None:
+    whole, box = astronaut(), np.array([[180, 70, 268, 158], [20, 300, 120, 400]], np.float32)
+    mirrored = box.copy()
+    mirrored[:, [0, 2]] = 512 - box[:, [2, 0]]
+    seen = CloseEyes().look(Image.fromarray(whole), box)
+    turned = CloseEyes().look(Image.fromarray(whole[:, ::-1]), mirrored)
+    assert _error(seen.points[0], ASTRONAUT) < 0.15
+    assert seen.scores[0] > 0.9 > 0.5 > seen.scores[1]
+    np.testing.assert_allclose(turned.scores, seen.scores, atol=0.02)
+    back = turned.points[:, [1, 0, 2, 4, 3]] * [-1, 1] + [512, 0]
+    np.testing.assert_allclose(back[0], seen.points[0], atol=1)
 
 
 def test_small_faces_are_looked_for_only_where_asked(finder: Finder) -> None:

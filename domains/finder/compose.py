@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from nenrin.domains.finder import looks
 from nenrin.domains.finder.boxes import Floats
 from nenrin.domains.finder.looks import Pixels
 from nenrin.domains.finder.sources import Picture
+from nenrin.domains.finder.trouble import Trouble
+
+_T = TypeVar("_T")
 
 # How often a pasted face comes from each source.
 MIX = {
@@ -39,8 +43,12 @@ class Canvas:
 class Composer:
     """Draws training pictures; the same generator draws the same ones."""
 
-    def __init__(self, sources: Mapping[str, Sequence[Picture]], size: int) -> None:
+    def __init__(
+        self, sources: Mapping[str, Sequence[Picture]], size: int, trouble: Sequence[Trouble] = ()
+    ) -> None:
         self._sources = sources
+        self._trouble = trouble
+        self._illustrated = [picture for picture in sources.get("illustrations", ()) if len(picture.boxes)]
         self._size = size
         self._most = min(_MOST * size, _LARGEST)
         self._decoded: dict[int, list[Pixels]] = {}
@@ -50,37 +58,37 @@ class Composer:
 
     def draw(self, rng: Generator) -> Canvas:
         """One training picture."""
-        canvas = self._ground(rng)
+        canvas = self.ground(rng)
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.3:
             self._paste_some(canvas, rng, 1, self._most)
-        elif kind < 0.65:
+        elif kind < 0.55:
             self._paste_some(canvas, rng, int(rng.integers(2, 5)), 0.45 * self._size)
-        elif kind < 0.85:
+        elif kind < 0.75:
             self._paste_some(canvas, rng, int(rng.integers(5, 9)), 0.25 * self._size)
         canvas.pixels = looks.weather(canvas.pixels, rng)
         return canvas
 
-    def _ground(self, rng: Generator) -> Canvas:
-        """What lies behind: an illustration, with its faces; pieces of faces, which are none; a pattern."""
+    def ground(self, rng: Generator) -> Canvas:
+        """What lies behind: an illustration, with its faces; a picture without any; what was taken for one;
+        pieces of faces, which are none; a pattern."""
         size = self._size
-        canvas = Canvas(
-            pixels=looks.pattern(size, rng),
-            boxes=np.zeros((0, 4), np.float32),
-            points=np.zeros((0, 5, 2), np.float32),
-            trust=np.zeros(0, np.float32),
-            domain=np.zeros(0, np.int64),
-        )
+        canvas = _empty(looks.pattern(size, rng))
         kind = rng.random()
-        if kind < 0.5 and self._sources.get("illustrations"):
-            picture = _pick(self._sources["illustrations"], rng)
+        whole = "illustrations" if kind < 0.35 else "scenes"
+        if kind < 0.55 and self._sources.get(whole):
+            picture = _pick(self._sources[whole], rng)
             height, width = self._levels(picture)[0].shape[:2]
             # From the whole of it down to a fourth.
             scale = size / max(height, width) * np.exp(rng.uniform(np.log(0.7), np.log(4)))
             middle = rng.random(2) * (width, height)
             self._stamp(canvas, picture, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng)
-        elif kind < 0.7:
-            picture = self._face(rng)
+        elif kind < 0.8 and self._trouble:
+            trouble = _pick(self._trouble, rng)
+            side = float(np.exp(rng.uniform(np.log(_LEAST), np.log(self._most))))
+            self.lay(canvas, trouble.picture, trouble.box, rng.uniform(0.1, 0.9, 2) * size, side, rng)
+        elif kind < 0.9:
+            picture = self.face(rng)
             side = float(np.ptp(picture.boxes[0, ::2]))
             # An eye or a mouth alone, larger than the canvas: a face is only what shows most of one.
             scale = size / side * rng.uniform(2.2, 5)
@@ -92,12 +100,17 @@ class Composer:
             canvas.pixels = looks.tiles(piece, rng) if rng.random() < 0.5 else piece
         return canvas
 
-    def _face(self, rng: Generator) -> Picture:
+    def plain(self, rng: Generator) -> Canvas:
+        """A ground of one colour."""
+        return _empty(np.full((self._size, self._size, 3), rng.integers(0, 256, 3), np.uint8))
+
+    def face(self, rng: Generator) -> Picture:
+        """A picture of one face, of any source."""
         return _pick(self._sources[self._names[int(rng.choice(len(self._names), p=self._share))]], rng)
 
     def _paste_some(self, canvas: Canvas, rng: Generator, count: int, most: float) -> None:
         for _ in range(count):
-            picture = self._face(rng)
+            picture = self.face(rng)
             side = float(np.exp(rng.uniform(np.log(_LEAST), np.log(most))))
             for _ in range(5):
                 # A large face may reach over the edge by a fifth.
@@ -108,11 +121,50 @@ class Composer:
                     break
             else:
                 continue
-            box = picture.boxes[0]
-            scale = side / float(np.ptp(box[::2]))
-            matrix = _matrix((box[:2] + box[2:]) / 2, goal, scale, rng)
+            self.put(canvas, picture, 0, goal, side, rng)
+
+    def put(
+        self,
+        canvas: Canvas,
+        picture: Picture,
+        face: int,
+        goal: NDArray[np.floating],
+        side: float,
+        rng: Generator,
+        *,
+        shape: str | None = None,
+    ) -> None:
+        """Lay a picture over the canvas, all of it or what lies about its face, so that the face's box has
+        its middle at `goal` and that side."""
+        if shape is None:
             shape = ("all", "square", "oval")[int(rng.choice(3, p=[0.4, 0.2, 0.4]))]
-            self._stamp(canvas, picture, matrix, shape, rng)
+        self.lay(canvas, picture, picture.boxes[face], goal, side, rng, shape=shape)
+
+    def lay(
+        self,
+        canvas: Canvas,
+        picture: Picture,
+        box: Floats,
+        goal: NDArray[np.floating],
+        side: float,
+        rng: Generator,
+        *,
+        shape: str = "all",
+    ) -> None:
+        """As `put`, for any box in the picture."""
+        matrix = _matrix((box[:2] + box[2:]) / 2, goal, side / float(np.ptp(box[::2])), rng)
+        self._stamp(canvas, picture, matrix, shape, rng)
+
+    def known(self, rng: Generator) -> tuple[Picture, int] | None:
+        """A face of a whole illustration; None if there is none."""
+        if not self._illustrated:
+            return None
+        picture = _pick(self._illustrated, rng)
+        return picture, int(rng.integers(len(picture.boxes)))
+
+    def trouble(self, rng: Generator) -> Trouble | None:
+        """A place that was taken for a face; None if there is none."""
+        return _pick(self._trouble, rng) if self._trouble else None
 
     def _levels(self, picture: Picture) -> list[Pixels]:
         """The picture, then the picture at half of each size before: decoded once, and quick to reduce."""
@@ -176,7 +228,17 @@ class Composer:
         canvas.domain = np.append(canvas.domain[keep], np.full(new.sum(), picture.domain))
 
 
-def _pick(pictures: Sequence[Picture], rng: Generator) -> Picture:
+def _empty(pixels: Pixels) -> Canvas:
+    return Canvas(
+        pixels=pixels,
+        boxes=np.zeros((0, 4), np.float32),
+        points=np.zeros((0, 5, 2), np.float32),
+        trust=np.zeros(0, np.float32),
+        domain=np.zeros(0, np.int64),
+    )
+
+
+def _pick(pictures: Sequence[_T], rng: Generator) -> _T:
     return pictures[int(rng.integers(len(pictures)))]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from nenrin.domains.find import Found
 from nenrin.domains.finder.boxes import Floats
+from nenrin.domains.finder.close import CLOSE, CloseEyes
 from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
 SURE = 0.65  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
+_MAYBE = 0.25  # the score from which a place is looked at again
 _ENOUGH = 40.0  # pixels of a face's box that the points need
 # A picture is looked at again and again, each time by this much smaller, until a face that fills it is of a
 # size that the net learned, which are those within 96 pixels.
@@ -29,9 +32,17 @@ class NetFinder:
     """
 
     def __init__(
-        self, *, smallest: float = 0.04, margin: float = 0.1, side: int = 512, sure: float = SURE
+        self,
+        *,
+        smallest: float = 0.04,
+        margin: float = 0.1,
+        side: int = 512,
+        sure: float = SURE,
+        weights: Path = WEIGHTS,
+        close: Path | None = CLOSE,
     ) -> None:
-        self._eyes = Eyes(WEIGHTS)
+        self._eyes = Eyes(weights)
+        self._close = None if close is None else CloseEyes(close)
         self._side = min(side, max(round(_ENOUGH / smallest), _LAST))
         self._smallest = smallest
         self._margin = margin
@@ -51,11 +62,19 @@ class NetFinder:
             return None
         off = np.abs((seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2 - side).max(1)
         near = int(off.argmin())
-        points: Floats = seen.points[near] + np.array([left, top], np.float32)
-        return points if off[near] < side / 3 else None
+        if off[near] >= side / 3:
+            return None
+        corner = np.array([left, top], np.float32)
+        if self._close is not None:
+            return self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
+        points: Floats = seen.points[near] + corner
+        return points
 
     def _find(self, picture: Image.Image) -> list[Found]:
-        seen = self._look(picture, self._side, self._sure)
+        if self._close is None:
+            seen = self._look(picture, self._side, self._sure)
+        else:
+            seen = self._again(self._close, picture, self._look(picture, self._side, _MAYBE))
         least = self._smallest * max(picture.size)
         return [
             Found(box=box, points=points, score=float(score), domain=DOMAINS[int(domains.argmax())])
@@ -64,6 +83,19 @@ class NetFinder:
             )
             if box[2] - box[0] >= least
         ]
+
+    def _again(self, close: CloseEyes, picture: Image.Image, first: Seen) -> Seen:
+        """Of what the first look saw, what the second sees too: with its points, and a score of both."""
+        second = close.look(picture, first.boxes)
+        scores = np.sqrt(first.scores * second.scores)
+        sure = np.argsort(-scores, kind="stable")
+        sure = sure[scores[sure] >= self._sure]
+        return Seen(
+            boxes=first.boxes[sure],
+            points=second.points[sure],
+            scores=scores[sure],
+            domains=first.domains[sure],
+        )
 
     def _look(self, picture: Image.Image, side: int, least: float) -> Seen:
         """What is seen in a picture, in its pixels, searched at `side` pixels and smaller."""

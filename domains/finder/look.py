@@ -63,6 +63,11 @@ class Eyes:
         logit = np.log(least / (1 - least))
         return [_candidates(answer[answer[:, 0] >= logit]) for answer in answers]
 
+    def answers(self, pixels: NDArray[np.uint8]) -> Floats:
+        """All N candidates of each picture, (B, N, 18), in the order of `look`."""
+        (answers,) = self._session.run(None, {"pixels": pixels})
+        return np.stack([_candidates(answer) for answer in answers])
+
 
 def _candidates(rows: Floats) -> Floats:
     """The net's rows (M, 18) in the order of `Eyes.look`, logits as probabilities."""

@@ -21,7 +21,7 @@ from nenrin.ground import atomic_path
 
 STRIDES = (8, 16, 32)  # pixels between the cells of each level
 # Where a mean face has its points: x, y in sides of its box from the box's middle.
-_MEAN = torch.from_numpy(((TEMPLATE - (BOX[:2] + BOX[2:]) / 2) / (BOX[2:] - BOX[:2])).ravel())
+MEAN = torch.from_numpy(((TEMPLATE - (BOX[:2] + BOX[2:]) / 2) / (BOX[2:] - BOX[:2])).ravel())
 _WIDTH = 64  # channels of the pyramid and of the head
 
 
@@ -107,14 +107,14 @@ class FinderNet(nn.Module):
         box = torch.cat([cell - reach[..., :2], cell + reach[..., 2:]], dim=-1)
         # The points are told from where a mean face of that box would have them.
         middle, side = (box[..., :2] + box[..., 2:]) / 2, reach.sum(-1, keepdim=True) / 2
-        points = middle.repeat(1, 1, 5) + side * (_MEAN.to(raw.device) + raw[..., 5:15] / 4)
+        points = middle.repeat(1, 1, 5) + side * (MEAN.to(raw.device) + raw[..., 5:15] / 4)
         return torch.cat([raw[..., :1], box, points, raw[..., 15:]], dim=-1)
 
 
 class Shipped(nn.Module):
     """The net as a file runs it: from (B, H, W, 3) uint8 pixels."""
 
-    def __init__(self, net: FinderNet) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
@@ -124,13 +124,13 @@ class Shipped(nn.Module):
         return answer
 
 
-def export(net: FinderNet, path: Path) -> None:
-    """Write the net as ONNX, for any number of pictures of any size."""
+def export(net: nn.Module, path: Path, *, size: tuple[int, int] = (64, 96)) -> None:
+    """Write the net as ONNX, for any number of pictures; it is tried on one of that size."""
     with atomic_path(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of what it traces, and of itself
         torch.onnx.export(
             Shipped(net).eval(),
-            (torch.zeros(1, 64, 96, 3, dtype=torch.uint8),),
+            (torch.zeros(1, *size, 3, dtype=torch.uint8),),
             str(part),
             input_names=["pixels"],
             output_names=["answer"],

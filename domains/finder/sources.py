@@ -125,7 +125,7 @@ def draw_twins(domain: TwinDomain, count: int, *, seed: int, size: int = 112) ->
         for image, points in zip(drawing.images, drawing.points, strict=True):
             pictures.append(
                 Picture(
-                    encoded=_jpeg(image),
+                    encoded=encode(image),
                     boxes=box_of(points[None]),
                     points=points[None],
                     trust=np.ones(1, np.float32),
@@ -150,7 +150,7 @@ def illustrations(folder: Path, boxes: Path, *, part: str, longest: int = 480) -
         small = picture.resize((round(picture.width * scale), round(picture.height * scale)))
         pictures.append(
             Picture(
-                encoded=_jpeg(np.asarray(small)),
+                encoded=encode(np.asarray(small)),
                 boxes=np.array(found, np.float32).reshape(-1, 4) * np.float32(scale),
                 points=np.zeros((len(found), 5, 2), np.float32),
                 trust=np.zeros(len(found), np.float32),
@@ -160,7 +160,8 @@ def illustrations(folder: Path, boxes: Path, *, part: str, longest: int = 480) -
     return pictures
 
 
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+def encode(pixels: NDArray[np.uint8]) -> bytes:
+    """RGB as JPEG, nearly without loss."""
     return cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 

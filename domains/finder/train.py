@@ -1,19 +1,16 @@
-"""Train the finder: twice over, with the points of anime learned by itself in between.
+"""Train the finder: round after round, with what it learns from itself in between.
 
 The first round learns boxes everywhere and points where they are known. Then the net marks the points of the
 crops and illustrations that have none; where it agrees with itself, seen mirrored and at other sizes, they
-are learned from in the second round, and crops in which it sees no face are left out (`relabel`).
+are learned from in the next round, and crops in which it sees no face are left out (`relabel`). And what it
+takes for a face where none is, it is shown again (`trouble`).
 """
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +19,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from nenrin.domains.finder.close_net import train_close
 from nenrin.domains.finder.compose import Canvas, Composer
+from nenrin.domains.finder.finder import NetFinder
 from nenrin.domains.finder.look import Eyes
+from nenrin.domains.finder.loop import Plan, fit
 from nenrin.domains.finder.net import FinderNet, cells, export
 from nenrin.domains.finder.relabel import relabel
 from nenrin.domains.finder.sources import Picture
-from nenrin.ground import seed_everything, track, write_text
+from nenrin.domains.finder.trouble import Trouble, mine
+from nenrin.domains.finder.unfold import unfold
+from nenrin.ground import seed_everything, write_text
 
 # A level of stride s finds faces whose box has a side within these, in pixels; near the borders both do.
 SPANS = {8: (0.0, 36.0), 16: (28.0, 72.0), 32: (56.0, 1e9)}
@@ -39,30 +41,67 @@ class Recipe:
 
     size: int = 160  # pixels of a training picture's side
     batch: int = 16
-    rounds: tuple[int, int] = (40_000, 120_000)  # pictures seen in each round
-    rate: float = 2e-3  # AdamW's, warmed up, then lowered to nothing along a cosine in each round
-    decay: float = 0.995  # of the weights' running average, which is what is kept
+    rounds: tuple[int, ...] = (40_000, 60_000, 100_000)  # pictures seen in each round
+    views: int = 200_000  # seen by the net of the second look
+    rate: float = 2e-3  # AdamW's, warmed up, then lowered to nothing along a cosine over all rounds
+    doubt: float = 0.2  # the score of a face that is none from which the next round is shown it again
+    decay: float = 0.998  # of the weights' running average, which is what is kept
     seed: int = 0
     save_every: int = 100  # steps
 
 
-def train(sources: dict[str, list[Picture]], out: Path, recipe: Recipe) -> Path:
-    """Train by the recipe; goes on from the newest state in `out`. Returns the net's file."""
+def train(
+    sources: dict[str, list[Picture]], out: Path, recipe: Recipe, *, before: Path | None = None
+) -> Path:
+    """Train by the recipe, from random weights or from the net's file `before`; goes on from the newest state
+    in `out`. Returns the net's file, beside which is that of the second look, `close.onnx`."""
     out.mkdir(parents=True, exist_ok=True)
-    final = out / "finder.onnx"
-    previous: Path | None = None
-    for number, pictures in enumerate(recipe.rounds):
-        if number:
-            assert previous is not None
-            export(_net(previous), out / f"round{number - 1}.onnx")
-            sources = relabel(Eyes(out / f"round{number - 1}.onnx"), sources)
+    previous = None if before is None else _unfolded(before, sources, out, recipe)
+    for number in range(len(recipe.rounds)):
         done = out / f"round{number}.safetensors"
         if not done.is_file():
-            _round(sources, out, number, pictures, previous, recipe)
+            shown, trouble = _learned(previous, sources, recipe.seed + number, recipe.doubt)
+            _round(shown, trouble, out, number, previous, recipe)
         previous = done
-    assert previous is not None
-    export(_net(previous), final)
-    return final
+    assert previous is not None, "there is a round"
+    if recipe.views:
+        shown, trouble = _learned(previous, sources, recipe.seed + 99, recipe.doubt)
+        train_close(
+            _net(previous),
+            shown,
+            trouble,
+            out,
+            views=recipe.views,
+            rate=recipe.rate,
+            decay=recipe.decay,
+            seed=recipe.seed,
+            save_every=recipe.save_every,
+        )
+    export(_net(previous), out / "finder.onnx")
+    return out / "finder.onnx"
+
+
+def _learned(
+    previous: Path | None, sources: dict[str, list[Picture]], seed: int, doubt: float
+) -> tuple[dict[str, list[Picture]], list[Trouble]]:
+    """The sources, with what the net before makes of those whose points are unknown, and its mistakes."""
+    if previous is None:
+        return sources, []
+    file = previous.with_suffix(".onnx")
+    export(_net(previous), file)
+    shown = relabel(Eyes(file), sources)
+    return shown, mine(NetFinder(weights=file, close=None, sure=doubt, smallest=0.03), shown, seed)
+
+
+def _unfolded(before: Path, sources: dict[str, list[Picture]], out: Path, recipe: Recipe) -> Path:
+    """The net of a file, as the rounds keep theirs."""
+    path = out / "before.safetensors"
+    if not path.is_file():
+        composer, rng = Composer(sources, recipe.size), np.random.default_rng(recipe.seed)
+        pixels = np.stack([composer.draw(rng).pixels for _ in range(64)])
+        net = unfold(before, torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+        save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path)
+    return path
 
 
 def _net(path: Path) -> FinderNet:
@@ -73,89 +112,36 @@ def _net(path: Path) -> FinderNet:
 
 def _round(
     sources: Mapping[str, Sequence[Picture]],
+    trouble: Sequence[Trouble],
     out: Path,
     number: int,
-    pictures: int,
     previous: Path | None,
     recipe: Recipe,
 ) -> None:
     seed_everything(recipe.seed + number)
-    net = FinderNet() if previous is None else _net(previous)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(net)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=0.01, fused=True)
-    steps = pictures // recipe.batch
-    state = out / f"round{number}.state.pt"
-    start = 0
-    if state.is_file():
-        saved = torch.load(state, weights_only=True)
-        net.load_state_dict(saved["net"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        start = int(saved["step"])
+    lengths = [pictures // recipe.batch for pictures in recipe.rounds]
     middles, strides = cells(recipe.size, recipe.size)
-    composer = Composer(sources, recipe.size)
-    net.train()
-    began = time.perf_counter()
-    sums: dict[str, float] = {}
-    count = 0
-    batches = _batches(composer, recipe, number, start, steps)
-    for step, batch in zip(track(range(start, steps), f"round {number + 1}"), batches, strict=True):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * min((step + 1) / 100, 0.5 + 0.5 * math.cos(math.pi * step / steps))
-        pixels = torch.from_numpy(np.stack([canvas.pixels for canvas in batch]))
-        losses = loss(net(pixels.permute(0, 3, 1, 2).float()), batch, middles, strides)
-        optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        _blend(average, net, min(recipe.decay, step / (step + 10)) if number == 0 else recipe.decay)
-        count += 1
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + value.item()
-        if (step + 1) % recipe.save_every == 0 or step + 1 == steps:
-            row = {name: round(value / count, 4) for name, value in sums.items()}
-            row |= {"round": number, "step": step + 1, "seconds": round(time.perf_counter() - began, 1)}
-            with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(row) + "\n")
-            sums, count = {}, 0
-            part = state.with_suffix(".part")
-            torch.save(
-                {
-                    "net": net.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step + 1,
-                },
-                part,
-            )
-            part.replace(state)
+    plan = Plan(
+        name=f"round{number}",
+        steps=lengths[number],
+        batch=recipe.batch,
+        seed=(recipe.seed, number),
+        rate=recipe.rate,
+        along=(sum(lengths[:number]), sum(lengths)),
+        fresh=previous is None,
+        decay=recipe.decay,
+        save_every=recipe.save_every,
+    )
+    average = fit(
+        FinderNet() if previous is None else _net(previous),
+        lambda answer, batch: loss(answer, batch, middles, strides),
+        Composer(sources, recipe.size, trouble).draw,
+        out,
+        plan,
+    )
     weights = {name: value.contiguous() for name, value in average.state_dict().items()}
     save_file(weights, out / f"round{number}.safetensors")
     write_text(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=1))
-
-
-def _batches(
-    composer: Composer, recipe: Recipe, number: int, start: int, steps: int
-) -> Iterator[list[Canvas]]:
-    """The training pictures of each step, which depend on nothing but the seed and the step."""
-
-    def batch(step: int) -> list[Canvas]:
-        rng = np.random.default_rng([recipe.seed, number, step])
-        return [composer.draw(rng) for _ in range(recipe.batch)]
-
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(batch, start)
-        for step in range(start, steps):
-            ready, coming = coming, pool.submit(batch, step + 1)
-            yield ready.result()
-
-
-@torch.no_grad()
-def _blend(average: FinderNet, net: FinderNet, decay: float) -> None:
-    for mean, value in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
 
 
 def loss(answer: Tensor, batch: Sequence[Canvas], middles: Tensor, strides: Tensor) -> dict[str, Tensor]:
