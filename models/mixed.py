@@ -73,6 +73,7 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
     prototypes: float = 0.0  # how often the difference of mean faces is applied before it
+    elsewhere: float = 1.0  # share of that in domains with fewer ages: a drawn person is sooner another
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
@@ -204,7 +205,8 @@ class MixedAger(AgerModel):
         own = torch.where(source.age.isnan(), target.age, source.age)
         asked = torch.where(target.age.isnan(), own, target.age)
         change = means.difference(own, asked, target.domain, target.gender, tint=False)
-        return change.times(self.config.prototypes)
+        at_home = (target.domain == means.main) | (target.domain == UNKNOWN)
+        return change.times(self.config.prototypes * torch.where(at_home, 1.0, self.config.elsewhere))
 
     def _losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         partner, count = batch.partner, len(batch.images)
@@ -253,8 +255,9 @@ class MixedAger(AgerModel):
         off = (seen.years() - before.years().detach() - years).abs() / 10
         known = scale.knows(source)
         sure = torch.where(known, self.config.ages, self.config.ageless)
-        # Of faces such as it has seen no labels of, it takes large eyes for glasses.
-        asked = known & (target.glasses != source.glasses)
+        # Of faces such as it has seen no labels of, it takes large eyes for glasses. Worn ones must be held fast,
+        # as mean faces wear none.
+        asked = known & ((target.glasses != source.glasses) | (target.glasses > 0))
         told = target.replace(glasses=torch.where(asked, target.glasses, UNKNOWN))
         # What nobody asked to change must not be denied; to ask for more of it would paint over the face.
         same = target.replace(glasses=torch.where(asked, UNKNOWN, target.glasses))
