@@ -255,8 +255,8 @@ class MixedAger(AgerModel):
         off = (seen.years() - before.years().detach() - years).abs() / 10
         known = scale.knows(source)
         sure = torch.where(known, self.config.ages, self.config.ageless)
-        # Of faces such as it has seen no labels of, it takes large eyes for glasses. Worn ones must be held fast,
-        # as mean faces wear none.
+        # Of faces such as it has seen no labels of, it takes large eyes for glasses. Worn ones must be held
+        # fast, as mean faces wear none.
         asked = known & ((target.glasses != source.glasses) | (target.glasses > 0))
         told = target.replace(glasses=torch.where(asked, target.glasses, UNKNOWN))
         # What nobody asked to change must not be denied; to ask for more of it would paint over the face.
