@@ -70,7 +70,10 @@ def train_variant(name: str, options: argparse.Namespace) -> Path:
         "batch": options.batch,
         "threads": options.threads,
         "guide": str(options.guide),
-        "glasses": 3.0,  # few pictures are seen: what the label buys must show all the same
+        # Nothing but the guide ages here. Few pictures are seen: what it buys must show all the same.
+        "ages": 1.0,
+        "ageless": 0.3,
+        "glasses": 3.0,
         "checkpoint_every": 500,
         "seed": options.seed,
     }

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -34,17 +33,16 @@ from nenrin.ground import UsageError
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
 from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
-from nenrin.models.data import Batch, Faces
+from nenrin.models.data import Batch
 from nenrin.models.guide import Scale, take_over
+from nenrin.models.leading import led, other_labels
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
 from nenrin.models.prototypes import MeanFaces
-from nenrin.models.reader import reading, reading_loss
 from nenrin.models.reading import (
     READER_EVERY,
     advance,
     masked_mean,
     new_reader,
-    other_views,
     read,
     reader_optimizer,
     slow_down,
@@ -57,7 +55,6 @@ from nenrin.models.run import open_nets
 BEND = 0.2
 FLOW_SCALE = 0.2  # of the net's answer, which is around 1, to the grid's units: growth moves little
 _GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
-_KINDS = (0.5, 0.3, 0.2)  # chances of no, clear and dark glasses where others are asked for
 UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 
 
@@ -85,11 +82,9 @@ class MixedConfig(ModelConfig):
         str, ...
     ] = ()  # runs of --model guide: in each step one of their readers leads half the batch
     guided: float = 0.01  # weight of what the guide says
-    ages: float = 1.0  # how much the ages weigh in it ...
-    glasses: float = 1.0  # ... and the glasses
-    ageless: float = (
-        0.3  # how much its ages weigh in domains of which it was told none: it is less sure there
-    )
+    glasses: float = 2.0  # how much the glasses weigh in it ...
+    ages: float = 0.15  # ... and the ages: asked for more, it paints holes for eyes
+    ageless: float = 0.0  # the same in domains of which it was told no age
 
 
 class ChangeGenerator(nn.Module):
@@ -153,8 +148,8 @@ class MixedAger(AgerModel):
             if not source:
                 raise UsageError("prototypes need mean faces: name a run, as in means=runs/00000-prototypes")
             open_nets(Path(source), self.nets, ["means"], domains)
-        for path, guide in zip(self.config.guide, self._guides(), strict=True):
-            take_over(Path(path), guide, domains)
+        for place, path in enumerate(self.config.guide):
+            take_over(Path(path), self.nets["guide"][place], domains)  # type: ignore[index, arg-type]
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
@@ -213,7 +208,7 @@ class MixedAger(AgerModel):
         target, paired = partner.condition, torch.ones(count, dtype=torch.bool, device=batch.images.device)
         if self.config.guide:
             paired[count // 2 :] = False
-            target = target.where(paired, _other_labels(batch.condition, self.config.told))
+            target = target.where(paired, other_labels(batch.condition, self.config.told))
         source = batch.condition.withheld(self.config.unknown)
         known = batch.condition
         if self.config.prototypes and known.age.isnan().any():
@@ -231,53 +226,15 @@ class MixedAger(AgerModel):
         }
         if self.config.guide:
             weight = self.config.guided * min(progress / _GUIDED_FROM, 1.0)
-            led = self._led(batch[~paired], result[~paired], target[~paired])
-            losses |= {f"guide_{name}": weight * loss for name, loss in led.items()}
+            guides = list(self.nets["guide"].children())
+            weights = {
+                "age": self.config.ages,
+                "ageless": self.config.ageless,
+                "glasses": self.config.glasses,
+            }
+            said = led(guides, batch[~paired], result[~paired], target[~paired], **weights)
+            losses |= {f"guide_{name}": weight * loss for name, loss in said.items()}
         return losses
-
-    def _guides(self) -> list[nn.ModuleDict]:
-        guides = self.nets["guide"].children() if self.config.guide else ()
-        return [guide for guide in guides if isinstance(guide, nn.ModuleDict)]
-
-    def _led(self, faces: Faces, result: Tensor, target: Condition) -> dict[str, Tensor]:
-        """What the guide thinks of outcomes: do they read as `target` where the faces read as they are?"""
-        # What deceives one of them need not deceive the next: holes that one takes for old eyes, say.
-        guides = self._guides()
-        guide = guides[int(torch.randint(len(guides), ()))]
-        reader, scale = guide["reader"].eval(), guide["scale"]
-        assert isinstance(scale, Scale)
-        # A face before and after, each in a light and place of its own.
-        before, seen = (
-            reading(logits) for logits in reader(other_views(torch.cat([faces.images, result]))).chunk(2)
-        )
-        source = faces.condition
-        years = scale.expected(target) - scale.expected(source)  # that real faces of those ages differ by
-        off = (seen.years() - before.years().detach() - years).abs() / 10
-        known = scale.knows(source)
-        sure = torch.where(known, self.config.ages, self.config.ageless)
-        # Of faces such as it has seen no labels of, it takes large eyes for glasses. Worn ones must be held
-        # fast, as mean faces wear none.
-        asked = known & ((target.glasses != source.glasses) | (target.glasses > 0))
-        told = target.replace(glasses=torch.where(asked, target.glasses, UNKNOWN))
-        # What nobody asked to change must not be denied; to ask for more of it would paint over the face.
-        same = target.replace(glasses=torch.where(asked, UNKNOWN, target.glasses))
-        was, now = reading_loss(before, same), reading_loss(seen, same)
-        denied = [F.relu(now[name] - was[name].detach()) for name in ("glasses", "gender", "domain")]
-        return {
-            "age": (off.nan_to_num(0) * sure).mean(),
-            "glasses": self.config.glasses * reading_loss(seen, told)["glasses"],
-            "rest": 0.3 * torch.stack(denied).sum(),
-        }
-
-
-def _other_labels(source: Condition, told: Sequence[str]) -> Condition:
-    """Any age, and every second time any glasses, if they are told; the rest as it is."""
-    count, device = len(source), source.age.device
-    kinds = torch.multinomial(torch.tensor(_KINDS).expand(count, -1), 1)[:, 0].to(device)
-    other = (torch.rand(count) < (0.5 if "glasses" in told else 0.0)).to(device)
-    return source.replace(
-        age=(torch.rand(count) * MAX_AGE).to(device), glasses=torch.where(other, kinds, source.glasses)
-    )
 
 
 def _asked(source: Condition, target: Condition) -> Tensor:

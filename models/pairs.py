@@ -1,5 +1,7 @@
 """Pairs of pictures that differ in age and glasses alone, made by an ager where nobody has taken them.
 
+Of an ager that only reads, a guide, come pairs that differ in glasses alone.
+
 A set in, a set out: every face, and beside it the same face as the ager sees it at other ages, marked as made
 and as the same view. The mixed ager learns from such pairs (see `models/mixed.py`).
 """
@@ -80,7 +82,9 @@ def make_pairs(
             raise UsageError(f"{ager.name} has not learned {', '.join(strange)}, which {faces.path} holds")
     read = ager.estimate(torch.zeros(1, 3, ager.size, ager.size))
     if read.age.isnan().any() or (read.glasses == UNKNOWN).any() or (read.gender == UNKNOWN).any():
-        raise UsageError(f"{ager.name} does not read faces: pairs need one that does, such as caae-change")
+        raise UsageError(
+            f"{ager.name} does not read faces: pairs need one that does, such as guide or caae-change"
+        )
     out = Path(out)
     chosen = [_chosen(faces, limit, seed) for faces in sets]
     fingerprint = _fingerprint(ager, sets, each, limit, seed)

@@ -19,6 +19,7 @@ from nenrin.models.config import build, from_table, resolve
 from nenrin.models.data import Batch, Faces
 from nenrin.models.export import compact
 from nenrin.models.guide import Guide, Scale
+from nenrin.models.leading import led
 from nenrin.models.mixed import MixedAger
 from nenrin.models.reader import Reader, reading, reading_loss, worst_noise
 from nenrin.models.run import Run
@@ -91,7 +92,7 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
     assert old - young > 25
 
     table = {"model": "mixed", "size": 32, "width": 8, "guide": "none is opened", "ema": 0.9}
-    ager = build(from_table(table | {"guided": 0.1, "learning_rate": 4e-3}))
+    ager = build(from_table(table | {"guided": 0.1, "ages": 1.0, "glasses": 1.0, "learning_rate": 4e-3}))
     assert isinstance(ager, MixedAger) and "guide" not in ager.optimizers()
     (led_by,) = ager.nets["guide"].children()
     led_by.load_state_dict(guide.nets.state_dict())
@@ -143,7 +144,8 @@ def test_two_guides_lead_in_turn(guide_run: Path, tiny_set: Path, tmp_path: Path
     assert isinstance(ager, MixedAger) and len(list(ager.nets["guide"].children())) == 2
     assert ager.config.guide == (str(guide_run), str(guide_run))
     # One of them is blind now: what it says pulls nowhere, and what the other says does.
-    blind, _ = ager.nets["guide"].children()
+    guides = list(ager.nets["guide"].children())
+    blind = guides[0]
     with torch.no_grad():
         for weight in blind.reader.head.parameters():
             weight.zero_()
@@ -153,7 +155,7 @@ def test_two_guides_lead_in_turn(guide_run: Path, tiny_set: Path, tmp_path: Path
     pulls = []
     for _ in range(12):
         result = torch.zeros(2, 3, 32, 32, requires_grad=True)
-        sum(ager._led(faces, result, old).values()).backward()
+        sum(led(guides, faces, result, old, age=1.0, ageless=1.0, glasses=1.0).values()).backward()
         pulls.append(bool(result.grad.abs().sum() > 0))
     assert 2 < sum(pulls) < 10
 

@@ -30,7 +30,7 @@ def pairs(
 
     Each face of the training split, and beside it what RUN makes of it, marked as made.
 
-    Example: nenrin pairs runs/00003-caae-change data/sets/photo data/sets/drawn -o data/sets/pairs
+    Example: nenrin pairs runs/00001-guide data/sets/photo data/sets/drawn -o data/sets/pairs
     """
     from nenrin.domains.faceset import FaceSet
     from nenrin.models.ager import Ager
