@@ -149,7 +149,7 @@ class MixedAger(AgerModel):
                 raise UsageError("prototypes need mean faces: name a run, as in means=runs/00000-prototypes")
             open_nets(Path(source), self.nets, ["means"], domains)
         for place, path in enumerate(self.config.guide):
-            take_over(Path(path), self.nets["guide"][place], domains)  # type: ignore[index, arg-type]
+            take_over(Path(path), self.nets["guide"][place], domains)  # type: ignore[index]
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate

@@ -82,9 +82,7 @@ def make_pairs(
             raise UsageError(f"{ager.name} has not learned {', '.join(strange)}, which {faces.path} holds")
     read = ager.estimate(torch.zeros(1, 3, ager.size, ager.size))
     if read.age.isnan().any() or (read.glasses == UNKNOWN).any() or (read.gender == UNKNOWN).any():
-        raise UsageError(
-            f"{ager.name} does not read faces: pairs need one that does, such as guide or caae-change"
-        )
+        raise UsageError(f"{ager.name} does not read faces: pairs need a guide, caae-change or mixed")
     out = Path(out)
     chosen = [_chosen(faces, limit, seed) for faces in sets]
     fingerprint = _fingerprint(ager, sets, each, limit, seed)
