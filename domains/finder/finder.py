@@ -65,9 +65,9 @@ class NetFinder:
         if off[near] >= side / 3:
             return None
         corner = np.array([left, top], np.float32)
-        if self._close is not None:
-            return self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
         points: Floats = seen.points[near] + corner
+        if self._close is not None:
+            points = self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
         return points
 
     def _find(self, picture: Image.Image) -> list[Found]:
