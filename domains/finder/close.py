@@ -65,11 +65,11 @@ class CloseEyes:
         there, mirrored = told[: len(views)], _back(told[len(views) :])
         rows = (there + mirrored) / 2
         rows[:, 4] = np.sqrt(there[:, 4] * mirrored[:, 4])
-        scale = np.array([matrix[0, 0] for matrix in matrices])[:, None]
+        scale = np.array([matrix[0, 0] for matrix in matrices], np.float32)[:, None]
         places = np.array([0, 1, 2, 3, *range(5, 15)])
         shift = np.stack([matrix[:, 2] for matrix in matrices])[:, np.arange(len(places)) % 2]
         rows[:, places] = (rows[:, places] - shift) / scale
-        return _seen(rows)
+        return _seen(rows.astype(np.float32))
 
 
 def _back(rows: Floats) -> Floats:

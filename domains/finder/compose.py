@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nenrin.domains.finder import looks
 from nenrin.domains.finder.boxes import Floats
 from nenrin.domains.finder.looks import Pixels
+from nenrin.domains.finder.placing import by_centres, hidden, moved, share_within, turned
 from nenrin.domains.finder.sources import Picture
 from nenrin.domains.finder.trouble import Trouble
 
@@ -26,7 +27,6 @@ MIX = {
     "cartoonset": 0.05, "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
 }  # fmt: skip
 _LEAST, _LARGEST, _MOST = 9.0, 100.0, 0.95  # sides of a face's box: pixels, and a share of the canvas
-_SWAP = np.array([1, 0, 2, 4, 3])  # left and right, in a mirror
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -82,7 +82,7 @@ class Composer:
             # From the whole of it down to a fourth.
             scale = size / max(height, width) * np.exp(rng.uniform(np.log(0.7), np.log(4)))
             middle = rng.random(2) * (width, height)
-            self._stamp(canvas, picture, _matrix(middle, rng.random(2) * size, scale, rng), "all", rng)
+            self._stamp(canvas, picture, turned(middle, rng.random(2) * size, scale, rng), "all", rng)
         elif kind < 0.8 and self._trouble:
             trouble = _pick(self._trouble, rng)
             side = float(np.exp(rng.uniform(np.log(_LEAST), np.log(self._most))))
@@ -93,9 +93,9 @@ class Composer:
             # An eye or a mouth alone, larger than the canvas: a face is only what shows most of one.
             scale = size / side * rng.uniform(2.2, 5)
             middle = picture.boxes[0, :2] + rng.random(2) * side
-            matrix = _matrix(middle, np.full(2, size / 2), scale, rng)
+            matrix = turned(middle, np.full(2, size / 2), scale, rng)
             piece: Pixels = cv2.warpAffine(
-                self._levels(picture)[0], _by_centres(matrix), (size, size), borderMode=cv2.BORDER_REFLECT_101
+                self._levels(picture)[0], by_centres(matrix), (size, size), borderMode=cv2.BORDER_REFLECT_101
             ).astype(np.uint8, copy=False)
             canvas.pixels = looks.tiles(piece, rng) if rng.random() < 0.5 else piece
         return canvas
@@ -117,7 +117,7 @@ class Composer:
                 low = min(0.3 * side, self._size / 2)
                 goal = rng.uniform(low, self._size - low, 2)
                 new = np.concatenate([goal - side * 0.7, goal + side * 0.7])
-                if not (_share_within(canvas.boxes, new) > 0.05).any():
+                if not (share_within(canvas.boxes, new) > 0.05).any():
                     break
             else:
                 continue
@@ -152,7 +152,7 @@ class Composer:
         shape: str = "all",
     ) -> None:
         """As `put`, for any box in the picture."""
-        matrix = _matrix((box[:2] + box[2:]) / 2, goal, side / float(np.ptp(box[::2])), rng)
+        matrix = turned((box[:2] + box[2:]) / 2, goal, side / float(np.ptp(box[::2])), rng)
         self._stamp(canvas, picture, matrix, shape, rng)
 
     def known(self, rng: Generator) -> tuple[Picture, int] | None:
@@ -200,11 +200,11 @@ class Composer:
         if shape != "all":
             mask[:] = 0
             looks.outline(mask, picture.boxes[0] * np.tile(shrunk, 2).astype(np.float32), shape, rng)
-        moved = matrix - np.array([[0, 0, left], [0, 0, top]])
-        moved = _by_centres(moved @ np.diag([*(1 / shrunk), 1.0]))
+        inside = matrix - np.array([[0, 0, left], [0, 0, top]])
+        inside = by_centres(inside @ np.diag([*(1 / shrunk), 1.0]))
         size = (int(right - left), int(bottom - top))
-        over = cv2.warpAffine(pixels, moved, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.warpAffine(mask, moved, size, flags=cv2.INTER_LINEAR)
+        over = cv2.warpAffine(pixels, inside, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.warpAffine(mask, inside, size, flags=cv2.INTER_LINEAR)
         if shape != "all":
             alpha = cv2.GaussianBlur(alpha, (0, 0), 0.5 + rng.random() * 0.04 * self._size * min(scale, 1))
         there = (slice(top, bottom), slice(left, right))
@@ -213,12 +213,12 @@ class Composer:
         )
         covered = np.zeros((self._size, self._size), np.uint8)
         covered[there] = alpha
-        kept = np.array([_hidden(covered, box) for box in canvas.boxes]).reshape(-1)
+        kept = np.array([hidden(covered, box) for box in canvas.boxes]).reshape(-1)
         canvas.trust[kept > 0.2] = -1
         keep = kept < 0.7
-        boxes, points = _move(picture, matrix)
+        boxes, points = moved(picture, matrix)
         trust = picture.trust.copy()
-        seen = _share_within(np.array([[0, 0, self._size, self._size]], np.float32), boxes)
+        seen = share_within(np.array([[0, 0, self._size, self._size]], np.float32), boxes)
         side = boxes[:, 2] - boxes[:, 0]
         trust[(seen < 0.6) | (side < 0.8 * _LEAST) | (side > 1.15 * self._most)] = -1
         new = seen > 0.15
@@ -240,47 +240,3 @@ def _empty(pixels: Pixels) -> Canvas:
 
 def _pick(pictures: Sequence[_T], rng: Generator) -> _T:
     return pictures[int(rng.integers(len(pictures)))]
-
-
-def _by_centres(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A (2, 3) matrix of ours as OpenCV wants it, which counts from pixel centres."""
-    shifted = matrix.astype(np.float64)
-    shifted[:, 2] += shifted[:, :2].sum(1) * 0.5 - 0.5
-    return shifted
-
-
-def _matrix(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: float, rng: Generator) -> Floats:
-    """(2, 3): turned by some degrees, stretched a little, mirrored or not, about a point that comes to
-    `goal`."""
-    angle = np.deg2rad(np.clip(rng.normal(0, 13), -40, 40))
-    stretch = np.exp(rng.normal(0, 0.06))
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = scale * turn @ np.diag([mirror * stretch, 1 / stretch])
-    return np.column_stack([linear, goal - linear @ middle]).astype(np.float32)
-
-
-def _move(picture: Picture, matrix: Floats) -> tuple[Floats, Floats]:
-    """The picture's boxes and points after a (2, 3) matrix. A box follows its middle, and stays upright."""
-    points = picture.points @ matrix[:, :2].T + matrix[:, 2]
-    if np.linalg.det(matrix[:, :2]) < 0:
-        points = points[:, _SWAP]
-    middle = (picture.boxes[:, :2] + picture.boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
-    half = (picture.boxes[:, 2:] - picture.boxes[:, :2]) / 2 * np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    return np.concatenate([middle - half, middle + half], 1).astype(np.float32), points.astype(np.float32)
-
-
-def _share_within(frames: Floats, boxes: NDArray[np.floating]) -> Floats:
-    """The share of each box that lies within a frame; one of the two may be a single row."""
-    boxes = np.atleast_2d(boxes)
-    across = np.minimum(frames[:, 2], boxes[:, 2]) - np.maximum(frames[:, 0], boxes[:, 0])
-    down = np.minimum(frames[:, 3], boxes[:, 3]) - np.maximum(frames[:, 1], boxes[:, 1])
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    share: Floats = (across.clip(0) * down.clip(0) / np.maximum(area, 1e-6)).astype(np.float32)
-    return share
-
-
-def _hidden(alpha: NDArray[np.uint8], box: Floats) -> float:
-    left, top, right, bottom = np.clip(box, 0, alpha.shape[0]).astype(int)
-    part = alpha[top:bottom, left:right]
-    return float(part.mean()) / 255 if part.size else 1.0

@@ -14,7 +14,7 @@ from nenrin.domains.finder.close import CLOSE, CloseEyes
 from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
 SURE = 0.65  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
-_MAYBE = 0.25  # the score from which a place is looked at again
+_MAYBE = 0.25  # the score from which what the first look sees says where a face is
 _ENOUGH = 40.0  # pixels of a face's box that the points need
 # A picture is looked at again and again, each time by this much smaller, until a face that fills it is of a
 # size that the net learned, which are those within 96 pixels.
@@ -65,9 +65,9 @@ class NetFinder:
         if off[near] >= side / 3:
             return None
         corner = np.array([left, top], np.float32)
-        if self._close is not None:
-            return self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
         points: Floats = seen.points[near] + corner
+        if self._close is not None:
+            points = self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
         return points
 
     def _find(self, picture: Image.Image) -> list[Found]:
@@ -86,6 +86,14 @@ class NetFinder:
 
     def _again(self, close: CloseEyes, picture: Image.Image, first: Seen) -> Seen:
         """Of what the first look saw, what the second sees too: with its points, and a score of both."""
+        # What is less sure than this is none, whatever the second look says.
+        maybe = first.scores >= self._sure**2
+        first = Seen(
+            boxes=first.boxes[maybe],
+            points=first.points[maybe],
+            scores=first.scores[maybe],
+            domains=first.domains[maybe],
+        )
         second = close.look(picture, first.boxes)
         scores = np.sqrt(first.scores * second.scores)
         sure = np.argsort(-scores, kind="stable")

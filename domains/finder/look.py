@@ -46,6 +46,8 @@ class Eyes:
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1 if multiprocessing.parent_process() else 0
+        # A thread that waits does not spin: two nets take turns, and cores are often shared.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
