@@ -126,6 +126,11 @@ def _weights() -> Iterator[Finding]:
 
         return WEIGHTS
 
+    def second_look() -> Path:
+        from nenrin.domains.finder.close import CLOSE
+
+        return CLOSE
+
     def mtcnn() -> Path:
         spec = importlib.util.find_spec("facenet_pytorch")
         return Path(str(spec.origin if spec else "")).parent / "data" / "onet.pt"
@@ -146,6 +151,7 @@ def _weights() -> Iterator[Finding]:
 
     yield found("the shipped ager", shipped, "bad", "nenrin age without --checkpoint")
     yield found("finder nenrin", ours, "absent", "faces in every domain, --finder nenrin")
+    yield found("its second look", second_look, "absent", "fewer false faces, better points")
     yield found("finder mtcnn", mtcnn, "bad", "faces in photographs, --finder mtcnn")
     yield found("LPIPS's AlexNet", alexnet, "absent", "nenrin eval, fetched when LPIPS is asked for by name")
     yield found("facenet", facenet, "absent", "nenrin eval, fetched when it is asked for")
