@@ -15,7 +15,7 @@ from nenrin.models.reader import reading, reading_loss
 from nenrin.models.reading import other_views
 
 _KINDS = (0.5, 0.3, 0.2)  # chances of no, clear and dark glasses where others are asked for
-_UNASKED = 0.3  # weight of what nobody asked to change
+_UNASKED = 0.3  # weight of gender and domain, which nobody asked to change
 
 
 def other_labels(source: Condition, told: Sequence[str]) -> Condition:
@@ -54,16 +54,24 @@ def led(
     years = scale.expected(target) - scale.expected(source)  # that real faces of those ages differ by
     off = (seen.years() - before.years().detach() - years).abs() / 10
     known = scale.knows(source)
-    # Of faces such as it has seen no labels of, it takes large eyes for glasses. Worn ones must be held fast,
-    # as mean faces wear none.
-    asked = known & ((target.glasses != source.glasses) | (target.glasses > 0))
+    # Of faces such as it has seen no labels of, it takes large eyes for glasses.
+    asked = known & (target.glasses != source.glasses)
     told = target.replace(glasses=torch.where(asked, target.glasses, UNKNOWN))
     # What nobody asked to change must not be denied; to ask for more of it would paint over the face.
-    same = target.replace(glasses=torch.where(asked, UNKNOWN, target.glasses))
-    was, now = reading_loss(before, same), reading_loss(seen, same)
-    denied = [F.relu(now[name] - was[name].detach()) for name in ("glasses", "gender", "domain")]
+    worn = _denied(before.glasses, seen.glasses, torch.where(asked, UNKNOWN, target.glasses))
+    rest = _denied(before.gender, seen.gender, target.gender)
+    rest = rest + _denied(before.domain, seen.domain, target.domain)
     return {
         "age": (off.nan_to_num(0) * torch.where(known, age, ageless)).mean(),
-        "glasses": glasses * reading_loss(seen, told)["glasses"],
-        "rest": _UNASKED * torch.stack(denied).sum(),
+        "glasses": glasses * (reading_loss(seen, told)["glasses"] + worn),
+        "rest": _UNASKED * rest,
     }
+
+
+def _denied(before: Tensor, seen: Tensor, labels: Tensor) -> Tensor:
+    """By how much more (B, C) logits deny the labels (B,) than those before did, on average; never less."""
+    was, now = (
+        F.cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="none")
+        for logits in (before.detach(), seen)
+    )
+    return F.relu(now - was).sum() / (labels != UNKNOWN).sum().clamp(min=1)

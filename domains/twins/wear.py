@@ -23,8 +23,8 @@ _FRONTAL = 0.5
 # Photographed rims may be as thin as a wire.
 _WIRE = dataclasses.replace(SHADED, rim=0.05, wire=1.3)
 _STYLES: tuple[tuple[Proportions, Look], ...] = ((LIFE, SHADED), (LIFE, _WIRE), (MANGA, INKED))
-_THIN = 0.5  # share of wires among photographed rims
-_FAINTEST = 0.55  # light, skin and the camera let rims through: how much of clear ones is left, at least
+_THIN = 0.25  # share of wires among photographed rims
+_FAINTEST = 0.8  # light, skin and the camera let rims through: how much of clear ones is left, at least
 _AGE = 30.0  # years: by then a head is grown
 
 
