@@ -152,7 +152,8 @@ def test_support_vector_judge_is_scikit_learns(judge_faces: FaceArray) -> None:
     judge = SVRJudge.train(judge_faces, "SVR", "k", embedder=PixelEmbedder())
     a = judge.tensors()
     images = nets.to_tensor(np.asarray(judge_faces.pixels))
-    z = (_features(images, PixelEmbedder()) - a["mean"]) / a["scale"] @ a["axes"]
+    vectors = PixelEmbedder().embed(images).numpy()
+    z = (_features(images, vectors) - a["mean"]) / a["scale"] @ a["axes"]
     machine = SVR(C=30, epsilon=2, gamma=float(a["gamma"][0])).fit(z, judge_faces.age)
     expected = machine.predict(z).clip(0, 100)
     np.testing.assert_allclose(judge.judge(images).numpy(), expected, atol=0.01)

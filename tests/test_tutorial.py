@@ -45,7 +45,7 @@ def _prepare(folder: Path) -> None:
     Image.fromarray(np.asarray(_drawn("photo", 160)[20])).save(folder / "conan.png")
 
 
-WIDTHS = {"caae-change": ["width=0.1"], "mixed": ["width=8"]}  # of the nets
+WIDTHS = {"mixed": ["width=8"]}  # of the nets
 
 
 def test_the_tutorial_can_be_followed(
@@ -68,9 +68,8 @@ def test_the_tutorial_can_be_followed(
         "build",
         "clean",
         "train",
+        "train",
         "pairs",
-        "train",
-        "train",
         "train",
         "age",
         "eval",
