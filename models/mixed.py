@@ -4,8 +4,8 @@ An encoder with skips looks at the face; a generator, told age, domain, glasses 
 they shall be, answers with a `Change`: what moves, what changes its colour, and where details grow or fade.
 What age does not touch stays as it was, at any resolution.
 
-What the mean faces of two ages differ by (`models/prototypes.py`) may come first: it is safe, and the
-generator need only find what it lacks.
+What the mean faces of two ages differ by (`models/prototypes.py`) may come first, or be all that ages: it is
+safe, and the generator need only find what it lacks, glasses above all.
 
 It learns by regression (as FRAN, Zoss et al. 2022) from pairs of pictures that differ in age and glasses
 alone, the same *view* of a person. Twins come in such pairs; of real faces nobody has them, and a teacher
@@ -70,6 +70,7 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
     prototypes: float = 0.0  # how often the difference of mean faces is applied before it
+    net_ages: bool = True  # else ages are left to the mean faces, and the generator changes glasses alone
     elsewhere: float = 1.0  # share of that in domains with fewer ages: a drawn person is sooner another
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
@@ -188,8 +189,10 @@ class MixedAger(AgerModel):
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
         first = self._first(source, target)
         seen = images if first is None else first.apply(images)
-        change: Change = self.nets["average"](seen, source, target).times(self.config.strength)
-        return dataclasses.replace(change, first=first).times(_asked(source, target))
+        if not self.config.net_ages:
+            source = source.replace(age=target.age)  # as old as the mean faces have made it
+        change: Change = self.nets["average"](seen, source, target)
+        return dataclasses.replace(change.times(self.config.strength * _asked(source, target)), first=first)
 
     def _first(self, source: Condition, target: Condition) -> Change | None:
         """What comes before the generator's change; nothing for faces of unknown age."""
@@ -215,6 +218,8 @@ class MixedAger(AgerModel):
             known = known.filled(self.estimate(batch.images))
         first = self._first(known, target)
         images = batch.images if first is None else first.apply(batch.images).clamp(-1, 1)
+        if not self.config.net_ages:
+            source = source.replace(age=target.age)
         change: Change = self.nets["generator"](images, source, target)
         result = change.apply(images)
         off = F.smooth_l1_loss(result, partner.images, reduction="none", beta=BEND)
@@ -228,8 +233,8 @@ class MixedAger(AgerModel):
             weight = self.config.guided * min(progress / _GUIDED_FROM, 1.0)
             guides = list(self.nets["guide"].children())
             weights = {
-                "age": self.config.ages,
-                "ageless": self.config.ageless,
+                "age": self.config.ages if self.config.net_ages else 0.0,
+                "ageless": self.config.ageless if self.config.net_ages else 0.0,
                 "glasses": self.config.glasses,
             }
             said = led(guides, batch[~paired], result[~paired], target[~paired], **weights)

@@ -172,6 +172,20 @@ def test_the_mixed_ager_begins_with_their_change(
     torch.testing.assert_close(aged, expected.apply(images).clamp(-1, 1), atol=1e-2, rtol=0)
     assert (aged - images).abs().mean() > 0.01
 
+    # A net that has learned anything whatever: left to the mean faces, ages are theirs, and glasses are its own.
+    with torch.no_grad():
+        for weight in ager.nets["average"].parameters():
+            weight.normal_(0, 0.05)
+    ager.config.net_ages = False
+    torch.testing.assert_close(
+        ager.transform(images, source, target), expected.apply(images).clamp(-1, 1), atol=1e-5, rtol=0
+    )
+    worn = target.replace(glasses=torch.full_like(source.glasses, 2))
+    bare = source.replace(glasses=torch.zeros_like(source.glasses))
+    assert (ager.transform(images, bare, worn) - expected.apply(images).clamp(-1, 1)).abs().mean() > 0.01
+    ager.config.net_ages = True
+    assert (ager.transform(images, source, target) - expected.apply(images).clamp(-1, 1)).abs().mean() > 0.01
+
 
 def test_faces_without_any_age_are_refused(sets: tuple[FaceSet, FaceSet]) -> None:
     faces = pack(sets[:1], size=SIZE, splits=["train"])
