@@ -172,7 +172,7 @@ def test_the_mixed_ager_begins_with_their_change(
     torch.testing.assert_close(aged, expected.apply(images).clamp(-1, 1), atol=1e-2, rtol=0)
     assert (aged - images).abs().mean() > 0.01
 
-    # A net that has learned anything whatever: left to the mean faces, ages are theirs, and glasses are its own.
+    # Whatever a net has learned: ages that are left to the mean faces are theirs, and glasses are its own.
     with torch.no_grad():
         for weight in ager.nets["average"].parameters():
             weight.normal_(0, 0.05)
