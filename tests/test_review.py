@@ -221,7 +221,7 @@ def test_a_person_decides_with_one_key_each(
         page.keyboard.press("m")
         page.keyboard.press("2")
         playwright.expect(page.locator("#done")).to_be_visible()
-        page.wait_for_function("waiting === 0")
+        page.locator("body[data-waiting='0']").wait_for()
         browser.close()
     process.terminate()
     process.communicate()
