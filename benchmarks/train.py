@@ -143,6 +143,7 @@ def synthetic(pixels: NDArray[np.uint8], masks: NDArray[np.uint8]) -> FaceArray:
         gender=zeros,
         identity=zeros,
         identities=("nobody",),
+        view=np.full(count, -1),
         split=words,
         source=words,
         source_id=words,
