@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import threading
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -151,7 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**always, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who has closed the page waits for no answer
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a line for each picture would hide what the command says."""
