@@ -151,8 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
         }
         for name, value in {**always, **(headers or {})}.items():
             self.send_header(name, value)
-        self.end_headers()
         with suppress(ConnectionError):  # who has closed the page waits for no answer
+            self.end_headers()
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
