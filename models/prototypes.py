@@ -104,9 +104,8 @@ class MeanFaces(nn.Module):
         super().__init__()
         self.pictures = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 3, size, size, dtype=torch.float16))
         self.shapes = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 2, FIELD, FIELD))
-        self.details = nn.Buffer(
-            torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD)
-        )  # log of their strength
+        # The log of `strength_of_details`.
+        self.details = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD))
         self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few

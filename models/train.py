@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import sys
 import threading
@@ -47,12 +48,17 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
     config.model_config.domains = faces.domains
     name = "-".join(part for part in (config.model, config.label) if part)
     run = Run(world.share(Run.create(runs, name=name).path if world.first else runs))
-    if world.first:
-        where = [str(s.path.resolve()) for s in sets]
-        run.describe(config.as_table(), where, faces.ids, _origins(config, faces, sets))
-    if issubclass(MODELS[config.model][0], FittedModel):
-        return _fit(config, faces, sets, run)
-    return _loop(config, faces, sets, run, world, start=None)
+    try:
+        if world.first:
+            where = [str(s.path.resolve()) for s in sets]
+            run.describe(config.as_table(), where, faces.ids, _origins(config, faces, sets))
+        if issubclass(MODELS[config.model][0], FittedModel):
+            return _fit(config, faces, sets, run)
+        return _loop(config, faces, sets, run, world, start=None)
+    except UsageError:  # before the first step: nothing was trained that is worth a folder
+        if world.first:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def resume(path: Path) -> Path:

@@ -179,6 +179,7 @@ def test_a_wrong_guide_is_one_line(
     with pytest.raises(UsageError, match=message) as error:
         train(resolve("mixed", None, words), [FaceSet.open(tiny_set)], tmp_path / "runs")
     assert "\n" not in str(error.value)
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def _told(folder: Path, old: str, new: str) -> None:
