@@ -44,6 +44,17 @@ class Change:
         )
 
 
+def no_change(images: Tensor, like: Change | None = None) -> Change:
+    """Of (B, 3, H, W) faces, with fields as large as those of another change."""
+    field = (GRID, GRID) if like is None else like.flow.shape[-2:]
+    count = len(images)
+    return Change(
+        flow=images.new_zeros(count, 2, *field),
+        shade=images.new_zeros(images.shape),
+        detail=images.new_zeros(count, 1, *field),
+    )
+
+
 def shift(images: Tensor, flow: Tensor) -> Tensor:
     """Fetch each pixel of (B, C, H, W) from where (B, 2, h, w) says."""
     size = images.shape[-2:]

@@ -124,10 +124,19 @@ def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
 
 
 def _partners(faces: FaceArray) -> dict[int, NDArray[np.int64]]:
-    """Row -> the other rows of the same view in the same domain, of known age; only rows that have any."""
+    """Row -> the other rows of the same view in the same domain; only rows that have any.
+
+    All are of known age. Where somebody in a view wears glasses that nobody names, who would not know what to
+    draw, such rows are nobody's partner.
+    """
     known = np.flatnonzero((faces.view != UNKNOWN) & ~np.isnan(faces.age))
     order = known[np.lexsort((faces.domain[known], faces.view[known]))]
     key = np.stack([faces.view[order], faces.domain[order]])
     starts = np.flatnonzero(np.any(np.diff(key, axis=1) != 0, axis=0)) + 1
     groups = np.split(order, starts)
-    return {int(row): group[group != row] for group in groups if len(group) > 1 for row in group}
+    found: dict[int, NDArray[np.int64]] = {}
+    for group in groups:
+        named = group[faces.glasses[group] != UNKNOWN]
+        partners = named if len(named) else group
+        found |= {int(row): partners[partners != row] for row in group if (partners != row).any()}
+    return found

@@ -30,10 +30,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from nenrin.ground import UsageError
+from nenrin.models import dressing
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
 from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
 from nenrin.models.data import Batch
+from nenrin.models.dressing import dressed
 from nenrin.models.guide import Scale, take_over
 from nenrin.models.leading import led, other_labels
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
@@ -70,6 +72,7 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
     prototypes: float = 0.0  # how often the difference of mean faces is applied before it
+    shapes: float = 1.0  # share of that in the shape: warped, a person is sooner taken for another
     net_ages: bool = True  # else ages are left to the mean faces, and the generator changes glasses alone
     elsewhere: float = 1.0  # share of that in domains with fewer ages: a drawn person is sooner another
 
@@ -161,7 +164,7 @@ class MixedAger(AgerModel):
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
     ) -> dict[str, Tensor]:
         logs: dict[str, Tensor] = {}
-        if torch.rand(()) < 1 / READER_EVERY:
+        if torch.rand(()) < 1 / READER_EVERY and self._learns_to_read:
             logs |= train_reader(self.nets["reader"], batch, optimizers["reader"], backward, progress)
         slow_down(optimizers["generator"], self.config.learning_rate, progress)
         losses = self._losses(batch, progress)
@@ -170,6 +173,11 @@ class MixedAger(AgerModel):
         steps = int(optimizers["generator"].state_dict()["state"][0]["step"])
         update_average(self.nets["average"], self.nets["generator"], self.config.ema, steps)
         return logs | {f"generator/{name}": loss.detach() for name, loss in losses.items()}
+
+    @property
+    def _learns_to_read(self) -> bool:
+        """Pairs for glasses alone teach no reader more than it knows."""
+        return self.config.net_ages or not (self.config.reader or self.config.start)
 
     @torch.no_grad()
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
@@ -188,11 +196,16 @@ class MixedAger(AgerModel):
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
         first = self._first(source, target)
-        seen = images if first is None else first.apply(images)
         if not self.config.net_ages:
-            source = source.replace(age=target.age)  # as old as the mean faces have made it
+            return dressed(images, source, target, first, self._glasses)
+        seen = images if first is None else first.apply(images)
         change: Change = self.nets["average"](seen, source, target)
         return dataclasses.replace(change.times(self.config.strength * _asked(source, target)), first=first)
+
+    def _glasses(self, images: Tensor, source: Condition, target: Condition) -> Change:
+        """The generator's change of glasses alone."""
+        change: Change = self.nets["average"](images, source, target)
+        return change.times(self.config.strength)
 
     def _first(self, source: Condition, target: Condition) -> Change | None:
         """What comes before the generator's change; nothing for faces of unknown age."""
@@ -204,7 +217,18 @@ class MixedAger(AgerModel):
         asked = torch.where(target.age.isnan(), own, target.age)
         change = means.difference(own, asked, target.domain, target.gender, tint=False)
         at_home = (target.domain == means.main) | (target.domain == UNKNOWN)
+        change.flow = change.flow * self.config.shapes
         return change.times(self.config.prototypes * torch.where(at_home, 1.0, self.config.elsewhere))
+
+    def _aged_first(self, batch: Batch, target: Condition) -> Tensor:
+        """What the generator sees: faces as the mean faces leave them, if it is to age them further."""
+        if not (self.config.prototypes and self.config.net_ages):
+            return batch.images
+        known = batch.condition
+        if known.age.isnan().any():
+            known = known.filled(self.estimate(batch.images))
+        first = self._first(known, target)
+        return batch.images if first is None else first.apply(batch.images).clamp(-1, 1)
 
     def _losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         partner, count = batch.partner, len(batch.images)
@@ -213,19 +237,17 @@ class MixedAger(AgerModel):
             paired[count // 2 :] = False
             target = target.where(paired, other_labels(batch.condition, self.config.told))
         source = batch.condition.withheld(self.config.unknown)
-        known = batch.condition
-        if self.config.prototypes and known.age.isnan().any():
-            known = known.filled(self.estimate(batch.images))
-        first = self._first(known, target)
-        images = batch.images if first is None else first.apply(batch.images).clamp(-1, 1)
-        if not self.config.net_ages:
-            source = source.replace(age=target.age)
+        images = self._aged_first(batch, target)
         change: Change = self.nets["generator"](images, source, target)
         result = change.apply(images)
-        off = F.smooth_l1_loss(result, partner.images, reduction="none", beta=BEND)
         seen = batch.masks * partner.masks * (batch.has_partner & paired)[:, None, None, None]
+        if self.config.net_ages:
+            off = F.smooth_l1_loss(result, partner.images, reduction="none", beta=BEND)
+            pair = masked_mean(off, seen)
+        else:
+            pair = dressing.loss(result, images, partner.images, seen, bend=BEND)
         losses = {
-            "pair": masked_mean(off, seen),
+            "pair": pair,
             "shade": self.config.shade * change.shade.abs().mean(),
             "smooth": self.config.smooth * roughness(change.flow),
         }

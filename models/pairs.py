@@ -1,30 +1,24 @@
-"""Pairs of pictures that differ in age and glasses alone, made by an ager where nobody has taken them.
+"""Pairs of pictures that differ in age and glasses alone, made where nobody has taken them.
 
-Of an ager that only reads, a guide, come pairs that differ in glasses alone.
-
-A set in, a set out: every face, and beside it the same face as the ager sees it at other ages, marked as made
-and as the same view. The mixed ager learns from such pairs (see `models/mixed.py`).
+A set in, a set out: every face, and beside it the same face as an ager sees it at other ages, marked as made
+and as the same view; or, for glasses alone, every bare face and beside it the same with glasses on. The mixed
+ager learns from such pairs (see `models/mixed.py`). Of an ager that only reads, a guide, come pairs without
+another age.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
-from nenrin.domains.align import OUTSIDE, frame_mask
-from nenrin.domains.array import decode
-from nenrin.domains.face import GENDERS, GLASSES, Face, face_id
+from nenrin.domains.face import GLASSES, Face
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet, SetWriter
 from nenrin.domains.resume import clear, finished, gather, process, workplace
 from nenrin.domains.storage import STORED, load_row, store_row
@@ -32,14 +26,15 @@ from nenrin.domains.twins import wear
 from nenrin.domains.workers import Job, write_rows
 from nenrin.ground import UsageError
 from nenrin.models.ager import Ager
-from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
-from nenrin.models.samples import to_pixels, to_tensor
+from nenrin.models.condition import MAX_AGE, UNKNOWN
+from nenrin.models.made import MADE, Originals
+from nenrin.models.samples import to_pixels
+from nenrin.models.wearers import NONE, Cutouts, cut_out, reads_bare, worn
 
-MADE = "made"  # the attribute that tells a made face from a picture
 STRONGEST = 1.2  # the ager's change is applied with any strength up to this
 WORN, KINDS = 0.5, (0.7, 0.3)  # share of the bare faces that glasses are drawn on; of clear and of dark ones
 _BATCH = 64  # faces at a time
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -52,27 +47,50 @@ class _Sheet:
     rows: list[int]
     each: int
     seed: int
+    glasses: bool
+    cutouts: Cutouts | None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def run(self) -> None:
-        """Age the faces and write them."""
+        """Make the faces and write them."""
         faces = _rows(self.faces, self.rows)
         rng = np.random.default_rng([self.seed, 4, *(int(face.id[:8], 16) for face in faces[:1])])
-        write_rows(self.path, [store_row(face) for face in _paired(self.ager, faces, self.each, rng)], STORED)
+        if self.glasses:  # pictures of one view may differ in age, which these pairs shall not
+            faces = [dataclasses.replace(face, view=None) for face in faces]
+        before = Originals(self.ager, faces)
+        if self.glasses:
+            made = worn(before, reads_bare(self.ager, before), self.cutouts, self.each, rng)
+        else:
+            made = _aged(self.ager, before, self.each, rng)
+        write_rows(self.path, [store_row(face) for face in made], STORED)
 
 
 def make_pairs(
-    ager: Ager, sets: Sequence[FaceSet], out: str | Path, *, each: int = 1, limit: int = 0, seed: int = 0
+    ager: Ager,
+    sets: Sequence[FaceSet],
+    out: str | Path,
+    *,
+    each: int = 1,
+    limit: int = 0,
+    seed: int = 0,
+    glasses: bool = False,
+    cut: bool = False,
 ) -> FaceSet:
     """Write every kept face of the split `train` beside `each` others made of it, at the ager's size.
 
     The ages asked for are drawn evenly from 0 to `MAX_AGE` years, the strength up to `STRONGEST`; a made face
     is labelled as old as the ager reads it. On some of the faces that wear none, glasses are drawn. Labels
     that a face lacks are those that the ager reads, and are marked as estimated. With a `limit`, so many
-    faces of each set are drawn at random. Interrupted, the same call goes on. Raises `UsageError` where
-    another set is, and for an ager that does not read labels off faces.
+    faces of each set are drawn at random.
+
+    With `glasses` no age is changed: each face that wears none comes with a pair as twins wear them, and with
+    `each` others of any kind, which the labels do not name; every second of these is cut out of a picture of
+    somebody who wears them, by means of the ager, with `cut`.
+
+    Interrupted, the same call goes on. Raises `UsageError` where another set is, and for an ager that does
+    not read labels off faces.
     """
     if each < 1:
         raise UsageError(f"{each} made faces for each: ask for at least 1")
@@ -85,9 +103,10 @@ def make_pairs(
         raise UsageError(f"{ager.name} does not read faces: pairs need a guide, caae-change or mixed")
     out = Path(out)
     chosen = [_chosen(faces, limit, seed) for faces in sets]
-    fingerprint = _fingerprint(ager, sets, each, limit, seed)
+    fingerprint = _fingerprint(ager, sets, (each, limit, seed, glasses, cut))
     done = finished(out, fingerprint)
     if done is None:
+        cutouts = _cutouts(ager, sets) if glasses and cut else None
         with workplace(out, fingerprint) as folder:
 
             def sheets() -> Iterator[Job]:
@@ -100,12 +119,25 @@ def make_pairs(
                             rows=rows[start : start + _BATCH],
                             each=each,
                             seed=seed,
+                            glasses=glasses,
+                            cutouts=cutouts,
                         )
 
             process(sheets, sum(map(len, chosen)), workers=0, label="making pairs")
             done = _assemble(folder, out, ager, fingerprint)
     clear(out)
     return done
+
+
+def _cutouts(ager: Ager, sets: Sequence[FaceSet]) -> Cutouts:
+    """The glasses of everybody in the split `train` who is said to wear some."""
+    wearers = []
+    for faces in sets:
+        glasses = faces.table(["glasses"])["glasses"].to_pylist()
+        wearers += _rows(faces, [i for i in _chosen(faces, 0, 0) if glasses[i] in GLASSES[1:]])
+    if not wearers:
+        raise UsageError("nobody in these sets is said to wear glasses that could be cut out")
+    return cut_out(ager, Originals(ager, wearers))
 
 
 def _chosen(faces: FaceSet, limit: int, seed: int) -> list[int]:
@@ -132,21 +164,12 @@ def _rows(faces: FaceSet, rows: Sequence[int]) -> list[Face]:
     return found
 
 
-def _paired(ager: Ager, faces: Sequence[Face], each: int, rng: np.random.Generator) -> Iterator[Face]:
-    """Each face, as the ager would get it, and what was made of it."""
-    pixels = np.stack([decode(face, ager.size) for face in faces])
-    images, count = to_tensor(pixels), len(faces)
-    read = ager.estimate(images)
-    source = _labels(faces, ager.domains).filled(read)
-    shown = [_shown(face, ager.size)[..., None] > 0 for face in faces]
-    before = [
-        _labelled(face, pixels[i], source, i, face.age_source or "estimated", {})
-        for i, face in enumerate(faces)
-    ]
-    yield from before
-    seen = torch.from_numpy(np.stack(shown)).movedim(3, 1).float()
+def _aged(ager: Ager, faces: Originals, each: int, rng: np.random.Generator) -> Iterator[Face]:
+    """The faces, and what the ager makes of them."""
+    yield from (faces.row(i) for i in range(len(faces)))
+    source, images, count = faces.labels, faces.images, len(faces)
+    seen = torch.from_numpy(faces.shown)[:, None].float()
     area = seen.sum((2, 3), keepdim=True).clamp(min=1)
-    manga = np.array([face.domain == "manga" for face in faces])
     for _ in range(each):
         ages = torch.from_numpy(rng.uniform(0, MAX_AGE, count).astype(np.float32))
         change = ager.transform(images, source, source.replace(age=ages)) - images
@@ -155,70 +178,18 @@ def _paired(ager: Ager, faces: Sequence[Face], each: int, rng: np.random.Generat
         strength = torch.from_numpy(rng.uniform(0, STRONGEST, count).astype(np.float32))
         aged = (images + strength[:, None, None, None] * change).clamp(-1, 1)
         # A made face is as old as it looks: what is asked of the ager is not always what it gives.
-        years = (source.age + ager.estimate(aged).age - read.age).clamp(min=0)
-        bare = source.glasses.numpy() == GLASSES.index("none")
-        worn = np.where(bare & (rng.random(count) < WORN), rng.choice([1, 2], size=count, p=KINDS), 0)
-        made = wear(to_pixels(aged), worn, manga=manga, seed=int(rng.integers(2**31)))
-        glasses = torch.where(torch.from_numpy(worn > 0), torch.from_numpy(worn), source.glasses)
+        years = (source.age + ager.estimate(aged).age - faces.read.age).clamp(min=0)
+        bare = source.glasses.numpy() == NONE
+        kinds = np.where(bare & (rng.random(count) < WORN), rng.choice([1, 2], size=count, p=KINDS), 0)
+        made = wear(to_pixels(aged), kinds, manga=faces.manga, seed=int(rng.integers(2**31)))
+        glasses = torch.where(torch.from_numpy(kinds > 0), torch.from_numpy(kinds), source.glasses)
         target = source.replace(age=torch.where(years.isnan(), ages, years), glasses=glasses)
-        for i, face in enumerate(before):
-            drawn = np.where(shown[i], made[i], np.uint8(OUTSIDE))
-            yield _labelled(face, drawn, target, i, "estimated", {MADE: True})
+        yield from (faces.made(i, made[i], target) for i in range(count))
 
 
-def _labels(faces: Sequence[Face], domains: Sequence[str]) -> Condition:
-    """What the faces' rows say, (B,)."""
-
-    def index(words: Sequence[str | None], vocabulary: Sequence[str]) -> torch.Tensor:
-        return torch.tensor([vocabulary.index(word) if word in vocabulary else UNKNOWN for word in words])
-
-    return Condition(
-        age=torch.tensor([float("nan") if face.age is None else face.age for face in faces]),
-        domain=index([face.domain for face in faces], domains),
-        glasses=index([face.glasses for face in faces], GLASSES),
-        gender=index([face.gender for face in faces], GENDERS),
-    )
-
-
-def _shown(face: Face, size: int) -> NDArray[np.uint8]:
-    """(size, size) 255 where the source picture has pixels."""
-    if face.frame is None:
-        return np.full((size, size), 255, np.uint8)
-    mask: NDArray[np.uint8] = frame_mask(_frame(face, size)[None], size)[0]
-    return mask
-
-
-def _frame(face: Face, size: int) -> NDArray[np.float32]:
-    assert face.frame is not None
-    with Image.open(io.BytesIO(face.image)) as picture:
-        return face.frame * np.float32(size / picture.width)
-
-
-def _labelled(
-    face: Face,
-    pixels: NDArray[np.uint8],
-    labels: Condition,
-    row: int,
-    age_source: str,
-    attributes: dict[str, bool],
-) -> Face:
-    return dataclasses.replace(
-        face,
-        id=face_id(pixels),
-        image=cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))[1].tobytes(),
-        age=float(labels.age[row]),
-        age_source=age_source,
-        glasses=GLASSES[int(labels.glasses[row])],
-        gender=GENDERS[int(labels.gender[row])],
-        attributes=face.attributes | attributes,
-        view=face.view or face.id,
-        frame=None if face.frame is None else _frame(face, len(pixels)),
-    )
-
-
-def _fingerprint(ager: Ager, sets: Sequence[FaceSet], each: int, limit: int, seed: int) -> str:
+def _fingerprint(ager: Ager, sets: Sequence[FaceSet], options: tuple[int, ...]) -> str:
     """Names all that decides the outcome: the ager's weights, the faces and their labels, the options."""
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ager.size, each, limit, seed]).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ager.size, *options]).encode())
     for name, weight in sorted(ager.model.nets.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.float().contiguous().numpy().tobytes())
@@ -229,8 +200,8 @@ def _fingerprint(ager: Ager, sets: Sequence[FaceSet], each: int, limit: int, see
 
 def _assemble(folder: Path, out: Path, ager: Ager, fingerprint: str) -> FaceSet:
     note = (
-        f"Pairs for training: pictures, and what {ager.name} made of them at other ages (attribute {MADE}). "
-        "Made faces are nobody's pictures, and are labelled as old as the ager reads them."
+        f"Pairs for training: pictures, and what {ager.name} made of them (attribute {MADE}), at other ages "
+        "or with glasses on. Made faces are nobody's pictures, and are as old as the ager reads them."
     )
     with SetWriter(
         out, name=out.name, size=ager.size, domains=ager.domains, note=note, build=fingerprint, replace=True

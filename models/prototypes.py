@@ -9,7 +9,7 @@ It fits in seconds, works at any resolution and frightens nobody: the other end 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -50,6 +50,7 @@ class PrototypesConfig(ModelConfig):
     strength: float = 1.0  # how often the difference is applied
     bandwidth: float = 2.0  # years: the kernel's deviation at birth ...
     widening: float = 0.08  # ... and what it grows by with each year, as faces change faster in childhood
+    bare: str = ""  # a run that takes off glasses first: more of the old wear some, which is no ageing
 
 
 class Prototypes(FittedModel):
@@ -68,8 +69,9 @@ class Prototypes(FittedModel):
         known = int((~np.isnan(faces.age)).sum())
         if known < 2:
             raise UsageError("prototypes need faces of known age, and these sets have none")
+        undress = _undresser(self.config)
         error = self.nets["reader"].fit((images, labels) for images, _, labels in _chunks(faces, "reading"))  # type: ignore[operator]
-        self.nets["means"].fill(*_mean_faces(faces, self.config))  # type: ignore[operator]
+        self.nets["means"].fill(*_mean_faces(faces, self.config, undress))  # type: ignore[operator]
         return {"known_ages": known, "reader/age_error": error}
 
     @torch.no_grad()
@@ -186,13 +188,39 @@ def _chunks(faces: FaceArray, label: str) -> Iterator[tuple[Tensor, Tensor, Cond
         yield images, masks, conditions(faces, rows)
 
 
-def _mean_faces(faces: FaceArray, config: PrototypesConfig) -> tuple[Tensor, int, Tensor, Tensor]:
+def _undresser(config: PrototypesConfig) -> Callable[[Tensor, Condition], Tensor]:
+    """What takes their glasses off faces that are said, or read by `config.bare`, to wear some."""
+    if not config.bare:
+        return lambda images, labels: images
+    from nenrin.models.ager import Ager  # which can hold prototypes itself
+
+    ager = Ager.load(config.bare)
+    if (ager.size, ager.domains) != (config.size, config.domains):
+        raise UsageError(f"{config.bare} is not of {config.size} px and {', '.join(config.domains)}")
+
+    def undress(images: Tensor, labels: Condition) -> Tensor:
+        read = ager.estimate(images)
+        worn = torch.where(labels.glasses == UNKNOWN, read.glasses, labels.glasses) > 0
+        if worn.any():
+            source = labels.filled(read)[worn]
+            images[worn] = ager.transform(
+                images[worn], source, source.replace(glasses=torch.zeros_like(source.glasses))
+            )
+        return images
+
+    return undress
+
+
+def _mean_faces(
+    faces: FaceArray, config: PrototypesConfig, undress: Callable[[Tensor, Condition], Tensor]
+) -> tuple[Tensor, int, Tensor, Tensor]:
     """Mean faces (D, GROUPS, KNOTS, 4, S, S), colours and details, the domain with most faces of known age,
     which share of these have a pixel (S, S), and which domains have faces enough of known age (D,).
     """
     domains, size = len(config.domains), config.size
     sums = torch.zeros(domains, GROUPS, BINS, 5, size, size)  # colours and details, times mask, and mask
-    for images, masks, labels in _chunks(faces, "averaging"):
+    for pictures, masks, labels in _chunks(faces, "averaging"):
+        images = undress(pictures, labels)
         known = ~labels.age.isnan()
         where = (labels.age.nan_to_num(0.0).clamp(0.0, OLDEST) / BIN).round().long()
         group = torch.where(labels.gender == UNKNOWN, len(GENDERS), labels.gender)

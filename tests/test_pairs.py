@@ -18,7 +18,8 @@ from nenrin.ground import UsageError
 from nenrin.models.ager import Ager
 from nenrin.models.config import build, from_table
 from nenrin.models.data import Sampler
-from nenrin.models.pairs import MADE, make_pairs
+from nenrin.models.made import MADE
+from nenrin.models.pairs import make_pairs
 
 
 @pytest.fixture

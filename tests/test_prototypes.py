@@ -177,11 +177,14 @@ def test_the_mixed_ager_begins_with_their_change(
         for weight in ager.nets["average"].parameters():
             weight.normal_(0, 0.05)
     ager.config.net_ages = False
+    bare = source.replace(glasses=torch.zeros_like(source.glasses))
     torch.testing.assert_close(
-        ager.transform(images, source, target), expected.apply(images).clamp(-1, 1), atol=1e-5, rtol=0
+        ager.transform(images, bare, target.replace(glasses=bare.glasses)),
+        expected.apply(images).clamp(-1, 1),
+        atol=1e-5,
+        rtol=0,
     )
     worn = target.replace(glasses=torch.full_like(source.glasses, 2))
-    bare = source.replace(glasses=torch.zeros_like(source.glasses))
     assert (ager.transform(images, bare, worn) - expected.apply(images).clamp(-1, 1)).abs().mean() > 0.01
     # Less of it in the domain with fewer ages, as much as ever in the other.
     main = int(means.main)
@@ -193,7 +196,12 @@ def test_the_mixed_ager_begins_with_their_change(
             assert first is not None
             flows.append(first.flow)
         torch.testing.assert_close(flows[1], share * flows[0])
-    ager.config.net_ages = True
+    ager.config.elsewhere, ager.config.shapes = 1.0, 0.25  # a quarter of the flow, all of the colours
+    first = ager.change(images, source, target).first
+    assert first is not None
+    torch.testing.assert_close(first.flow, 0.25 * expected.flow)
+    torch.testing.assert_close(first.detail, expected.detail)
+    ager.config.net_ages, ager.config.shapes = True, 1.0
     assert (ager.transform(images, source, target) - expected.apply(images).clamp(-1, 1)).abs().mean() > 0.01
 
 
@@ -204,3 +212,31 @@ def test_faces_without_any_age_are_refused(sets: tuple[FaceSet, FaceSet]) -> Non
     assert isinstance(model, Prototypes)
     with pytest.raises(UsageError, match="known age"):
         model.fit(nameless)
+
+
+def test_glasses_are_no_part_of_age(sets: tuple[FaceSet, FaceSet], tmp_path: Path) -> None:
+    faces = pack(sets[:1], size=SIZE, splits=["train"])
+    old_wear = dataclasses.replace(faces, glasses=(faces.age > 50).astype(np.int64))
+    table = {"model": "mixed", "size": SIZE, "domains": list(faces.domains), "net_ages": False}
+    pen = build(from_table(table))
+    with torch.no_grad():  # a net that takes off glasses by painting everything red
+        for weight in pen.nets["average"].parameters():
+            weight.zero_()
+        pen.nets["average"].net.head[-1].bias[:4] = 1.0
+    run = tmp_path / "pen"
+    compact(Ager(pen, name="pen"), run)
+    plain, bare = (
+        build(from_table({"model": "prototypes", "size": SIZE, "domains": list(faces.domains), "bare": path}))
+        for path in ("", str(run))
+    )
+    for model in (plain, bare):
+        assert isinstance(model, Prototypes)
+        model.fit(old_wear)
+    pictures = [model.nets["means"].pictures[0, -1].float() for model in (plain, bare)]
+    young, old = (pictures[1] - pictures[0])[[2, 14]]  # at 10 and at 70
+    assert young.abs().max() < 0.05
+    assert old[0].mean() > 0.2  # red
+    other = build(from_table({"model": "prototypes", "size": 16, "domains": ["photo"], "bare": str(run)}))
+    assert isinstance(other, Prototypes)
+    with pytest.raises(UsageError, match="is not of 16 px"):
+        other.fit(pack(sets[:1], size=16, splits=["train"]))

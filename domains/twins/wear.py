@@ -29,14 +29,20 @@ _AGE = 30.0  # years: by then a head is grown
 
 
 def wear(
-    images: NDArray[np.uint8], glasses: NDArray[np.integer], *, manga: NDArray[np.bool_], seed: int
+    images: NDArray[np.uint8],
+    glasses: NDArray[np.integer],
+    *,
+    manga: NDArray[np.bool_],
+    seed: int,
+    alike: bool = False,
 ) -> NDArray[np.uint8]:
     """Faces (N, S, S, 3), aligned to the template, with `glasses` (N,), indices into GLASSES, drawn on them.
 
-    Rims, lenses and gleam are those of N twins drawn from the seed, with manga proportions where `manga` (N,)
-    says so. A face that is to wear none stays as it is.
+    Rims, lenses and gleam are those of N twins drawn from the seed, or all those of one of them (`alike`),
+    with manga proportions where `manga` (N,) says so. A face that is to wear none stays as it is.
     """
-    count, size = images.shape[:2]
+    size = images.shape[1]
+    count = 1 if alike else len(images)
     people, views = sample_people(count, seed=seed), sample_views(count, seed=seed)
     level = np.zeros(count, np.float32)
     people = dataclasses.replace(people, eye_spacing=level, eye_height=level)  # the template's eyes
@@ -45,13 +51,14 @@ def wear(
     rims = colours(people.rim_colour)
     pairs = [Glasses(Head(people, age, views, style), 2 * size, look, colour=rims) for style, look in _STYLES]
     rng = np.random.default_rng([seed, 1])
-    style = np.where(manga, 2, rng.random(count) < _THIN)
-    shown = np.where(manga | (glasses == DARK), 1.0, rng.uniform(_FAINTEST, 1, count)).astype(np.float32)
+    style = np.where(manga, 2, (rng.random(count) < _THIN) & (not alike))
+    faint = np.ones(1) if alike else rng.uniform(_FAINTEST, 1, count)
+    shown = np.where(manga | (glasses == DARK), 1.0, faint).astype(np.float32)
     worn = images.copy()
     for i in np.flatnonzero(glasses):
         large = cv2.resize(images[i], (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR)
         canvas = large.copy()
-        pairs[int(style[i])].paint(int(i), canvas, int(glasses[i]), temples=True)
+        pairs[int(style[i])].paint(0 if alike else int(i), canvas, int(glasses[i]), temples=True)
         canvas = cv2.addWeighted(canvas, float(shown[i]), large, 1 - float(shown[i]), 0)
         shrink(canvas, worn[i])
         # Enlarging and shrinking softens a picture a little: all but the glasses is put back.

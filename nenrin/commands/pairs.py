@@ -24,20 +24,38 @@ def pairs(
     each: Annotated[int, typer.Option(min=1, help="Made faces for each face.")] = 1,
     limit: Annotated[int, typer.Option(min=0, help="Faces of each set, drawn at random; 0 takes all.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Draws ages, strengths and glasses.")] = 0,
+    glasses: Annotated[
+        bool, typer.Option("--glasses", help="Change no age: put glasses of all kinds on bare faces.")
+    ] = False,
+    cut: Annotated[
+        bool, typer.Option("--cut", help="Take every second pair from those who wear some, as RUN sees them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the pairs of faces that the mixed ager learns from.
 
-    Each face of the training split, and beside it what RUN makes of it, marked as made.
+    Each face of the training split, and beside it what RUN makes of it, marked as made; with --glasses
+    the same face with glasses on.
 
     Example: nenrin pairs runs/00001-guide data/sets/photo data/sets/drawn -o data/sets/pairs
     """
     from nenrin.domains.faceset import FaceSet
+    from nenrin.ground import UsageError
     from nenrin.models.ager import Ager
     from nenrin.models.pairs import make_pairs
 
+    if cut and not glasses:
+        raise UsageError("--cut is of glasses: say --glasses too")
     faces = make_pairs(
-        Ager.load(run), [FaceSet.open(path) for path in sets], out, each=each, limit=limit, seed=seed
+        Ager.load(run),
+        [FaceSet.open(path) for path in sets],
+        out,
+        each=each,
+        limit=limit,
+        seed=seed,
+        glasses=glasses,
+        cut=cut,
     )
+    made = each + glasses
     row = {"set": str(faces.path), "faces": len(faces)}
-    tell(as_json, [row], f"{len(faces)} faces, {each} of {each + 1} made, in {faces.path}")
+    tell(as_json, [row], f"{len(faces)} faces, {made} of {made + 1} made, in {faces.path}")

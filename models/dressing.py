@@ -1,0 +1,93 @@
+"""Ageing by mean faces and glasses by a net, one after the other: what is asked of each, and in which order.
+
+Glasses come off before a face ages, as mean faces wear none, and are put on afterwards. They come off in two
+goes: what the first leaves of a dark lens or a coloured rim is itself the look of glasses. Those that stay
+are spared by the ageing: it would fade them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nenrin.domains.face import GLASSES
+from nenrin.models.change import Change, no_change
+from nenrin.models.condition import UNKNOWN, Condition
+
+Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
+
+_NONE = GLASSES.index("none")
+_COVERED = (
+    0.25  # where a net would take away so much, of the range of 2 from black to white, glasses cover all
+)
+_SPARED = 5  # pixels about each, at the net's resolution
+_DIFFERENT = 0.03  # of that range: what differs by more is where the glasses are ...
+_WEIGHT = 4.0  # ... and counts so often
+_EDGES = 0.17  # weight of the edges: squares and medians alone leave them soft
+
+
+def dressed(images: Tensor, source: Condition, target: Condition, age: Change | None, net: Glasses) -> Change:
+    """The change of (B, 3, S, S) faces whose ageing is `age`; of `target` no label is unknown."""
+    wears, shall, same = source.glasses > _NONE, target.glasses > _NONE, source.glasses == target.glasses
+    bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
+    untold = target.replace(glasses=torch.full_like(target.glasses, UNKNOWN))  # whatever is there comes off
+    off = _only(wears, net, images, untold, bare)
+    gone = off.times((wears & ~same).float())
+    again = _only(wears & ~same, net, _applied(gone, images, wears & ~same), untold, bare)
+    again.first, gone = gone, again
+    if age is not None:
+        age = _sparing(age, off, wears & same)
+        age.first = gone
+        gone = age
+    on = shall & ~same
+    change = _only(on, net, _applied(gone, images, on), bare, target)
+    change.first = gone
+    return change
+
+
+def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor, *, bend: float) -> Tensor:
+    """How far results are from what they shall be, above all where it differs from what was before.
+
+    All (B, 3, S, S); `seen` (B, 1, S, S) is a weight.
+    """
+    differs = ((after - before).abs().amax(1, keepdim=True) > _DIFFERENT).float()
+    seen = seen * (1 + (_WEIGHT - 1) * F.max_pool2d(differs, _SPARED, 1, _SPARED // 2))
+    off = F.smooth_l1_loss(result, after, reduction="none", beta=bend)
+    edges = [(result.diff(dim=d) - after.diff(dim=d)).abs() for d in (2, 3)]
+    return _mean(off, seen) + _EDGES * (_mean(edges[0], seen[:, :, 1:]) + _mean(edges[1], seen[..., 1:]))
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted so that weight 1 everywhere gives the mean."""
+    return (values * weight).sum() / ((weight > 0).sum() * values.shape[1]).clamp(min=1)
+
+
+def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target: Condition) -> Change:
+    """What the net answers for some rows (B,) bool, and no change of the others."""
+    if torch.compiler.is_compiling():  # an exported ager has no branches
+        return net(images, source, target).times(rows.float())
+    if not rows.any():
+        return no_change(images)
+    answer = net(images[rows], source[rows], target[rows])
+    change = no_change(images, answer)
+    change.flow[rows], change.shade[rows], change.detail[rows] = answer.flow, answer.shade, answer.detail
+    return change
+
+
+def _applied(change: Change, images: Tensor, rows: Tensor) -> Tensor:
+    """The faces changed, if any of these rows is looked at."""
+    needed = torch.compiler.is_compiling() or bool(rows.any())
+    return change.apply(images).clamp(-1, 1) if needed else images
+
+
+def _sparing(age: Change, off: Change, rows: Tensor) -> Change:
+    """A change that leaves the glasses of some rows as they are, wherever a net would take them `off`."""
+    cover = F.max_pool2d(off.shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
+    cover = (F.avg_pool2d(cover, 3, 1, 1) / _COVERED).clamp(max=1) * rows[:, None, None, None]
+    coarse = F.interpolate(cover, age.detail.shape[-2:], mode="area")
+    return Change(
+        flow=age.flow, shade=age.shade * (1 - cover), detail=age.detail * (1 - coarse), first=age.first
+    )

@@ -1,0 +1,201 @@
+"""Glasses: any are drawn, cut out and put on others, and what comes off, stays on or is put on is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nenrin.domains.array import pack
+from nenrin.domains.eyewear import put_on_any, sample
+from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.twins import build_twins, sample_people
+from nenrin.ground import UsageError
+from nenrin.models import dressing
+from nenrin.models.ager import Ager
+from nenrin.models.change import Change, no_change
+from nenrin.models.condition import UNKNOWN, Condition
+from nenrin.models.config import build, from_table
+from nenrin.models.data import Sampler
+from nenrin.models.made import MADE, Originals
+from nenrin.models.mixed import MixedAger
+from nenrin.models.pairs import make_pairs
+from nenrin.models.wearers import cut_out
+
+SIZE = 64
+NONE, CLEAR, DARK = 0, 1, 2
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+    folder = tmp_path_factory.mktemp("twins")
+    return build_twins(
+        folder / "photo",
+        folder / "manga",
+        people=sample_people(24, seed=3),
+        ages_per_person=2,
+        size=32,
+        seed=0,
+        workers=0,
+    )[0]
+
+
+@pytest.fixture
+def reader(twins: FaceSet) -> Ager:
+    torch.manual_seed(0)
+    domains = list(twins.meta.domains)
+    return Ager(build(from_table({"model": "mixed", "size": 32, "domains": domains})), name="reader")
+
+
+def test_any_glasses_lie_on_the_eyes_and_nowhere_else() -> None:
+    faces = np.full((40, SIZE, SIZE, 3), 150, np.uint8)
+    kinds = np.arange(40) % 3
+    worn = put_on_any(faces, kinds, np.random.default_rng(0))
+    changed = (worn != faces).any(axis=3)
+    assert not changed[kinds == NONE].any()
+    assert changed[kinds != NONE].any(axis=(1, 2)).all()
+    assert not changed[:, : SIZE // 7].any()  # the forehead
+    assert not changed[:, -SIZE // 4 :].any()  # mouth and chin
+    eyes = worn[:, 23:30, 18:26].astype(float).mean(axis=(1, 2, 3))
+    assert eyes[kinds == DARK].mean() < eyes[kinds == CLEAR].mean() - 20
+    again = put_on_any(faces, kinds, np.random.default_rng(0))
+    assert np.array_equal(worn, again)
+    assert len({tuple(sample(np.random.default_rng(i), dark=False).colour) for i in range(5)}) == 5
+
+
+def test_pairs_of_glasses_change_no_age_and_name_only_what_may_be_drawn(
+    reader: Ager, twins: FaceSet, tmp_path: Path
+) -> None:
+    pairs = make_pairs(reader, [twins], tmp_path / "pairs", each=3, glasses=True)
+    rows = list(pairs.faces())
+    views: dict[str | None, list[str | None]] = {}
+    for face in rows:
+        views.setdefault(face.view, []).append(face.glasses)
+    assert views
+    for worn in views.values():
+        assert worn.count("none") == 1
+        assert worn.count(None) == 3
+        assert len(worn) == 5
+    assert sum(MADE in face.attributes for face in rows) == 4 * len(views)
+    ages = {view: {face.age for face in rows if face.view == view} for view in views}
+    assert all(len(found) == 1 for found in ages.values())
+
+    sampler = Sampler(pack([pairs], size=32), batch=64, seed=0)
+    batch = sampler.at(0)
+    assert batch.has_partner.all()
+    assert (batch.partner.condition.glasses != UNKNOWN).all()
+    assert (batch.condition.glasses == UNKNOWN).any()
+
+
+def test_glasses_are_cut_out_of_who_wears_them(reader: Ager, twins: FaceSet, tmp_path: Path) -> None:
+    wearers = [face for face in twins.faces() if face.glasses == "dark"]
+    before = Originals(reader, wearers)
+
+    def taken_off(images: Tensor, source: Condition, target: Condition) -> Tensor:
+        assert (target.glasses == NONE).all()
+        light = images.clone()
+        light[:, :, 12:16, 8:24] = 1.0
+        return light
+
+    reader.transform = taken_off  # type: ignore[method-assign]
+    found = cut_out(reader, before)
+    assert found.cover[:, :10].max() == 0
+    assert found.cover[:, 13:15, 10:22].mean() > 0.5
+    face = np.full((32, 32, 3), 200, np.uint8)
+    worn = found.put_on(face, np.random.default_rng(0), drawn=True)
+    assert (worn[:8] == 200).all()
+    assert (worn != face).any()
+
+
+def test_where_nobody_wears_any_nothing_can_be_cut_out(reader: Ager, twins: FaceSet, tmp_path: Path) -> None:
+    with SetWriter(tmp_path / "bare", name="bare", size=32, domains=twins.meta.domains) as writer:
+        for face in twins.faces():
+            if face.glasses == "none":
+                writer.add(face)
+    bare = FaceSet.open(tmp_path / "bare")
+    with pytest.raises(UsageError, match="said to wear"):
+        make_pairs(reader, [bare], tmp_path / "out", glasses=True, cut=True)
+
+
+class Pen:
+    """Stands for the net: makes the eyes' row white where glasses come off, black where they go on."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[int], list[int]]] = []
+
+    def __call__(self, images: Tensor, source: Condition, target: Condition) -> Change:
+        self.asked.append((source.glasses.tolist(), target.glasses.tolist()))
+        change = no_change(images)
+        change.shade[:, :, 28] = torch.where(target.glasses == NONE, 0.5, -0.5)[:, None, None]
+        return change
+
+
+def _labels(*glasses: int) -> Condition:
+    count = len(glasses)
+    zero = torch.zeros(count, dtype=torch.int64)
+    return Condition(age=torch.full((count,), 30.0), domain=zero, glasses=torch.tensor(glasses), gender=zero)
+
+
+def _ageing(images: Tensor) -> Change:
+    change = no_change(images)
+    change.shade[:] = 0.2
+    return change
+
+
+def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it() -> None:
+    pen, images = Pen(), torch.zeros(5, 3, SIZE, SIZE)
+    source, target = _labels(NONE, NONE, CLEAR, CLEAR, DARK), _labels(NONE, CLEAR, CLEAR, NONE, CLEAR)
+    aged = dressing.dressed(images, source, target, _ageing(images), pen).apply(images)
+    # Whoever wears some is looked at without, twice where they go; then two get some, of whom one had others.
+    assert pen.asked == [
+        ([UNKNOWN] * 3, [NONE] * 3),
+        ([UNKNOWN] * 2, [NONE] * 2),
+        ([NONE] * 2, [CLEAR] * 2),
+    ]
+    eyes, chin = aged[:, 0, 28, 30], aged[:, 0, 55, 30]
+    torch.testing.assert_close(chin, torch.full((5,), 0.2))
+    torch.testing.assert_close(eyes, torch.tensor([0.2, -0.3, 0.0, 1.2, 0.7]))
+
+
+def test_who_is_asked_nothing_about_glasses_costs_no_net() -> None:
+    pen, images = Pen(), torch.zeros(3, 3, SIZE, SIZE)
+    bare = _labels(NONE, NONE, NONE)
+    dressing.dressed(images, bare, bare, None, pen)
+    assert pen.asked == []
+
+
+def test_what_differs_counts_most() -> None:
+    before = torch.zeros(1, 3, SIZE, SIZE)
+    after = before.clone()
+    after[:, :, 20:30, 20:40] = 0.5
+    seen = torch.ones(1, 1, SIZE, SIZE)
+    wrong_here, wrong_there = after.clone(), after.clone()
+    wrong_here[:, :, 24, 30] += 0.3
+    wrong_there[:, :, 50, 30] += 0.3
+    here, there = (dressing.loss(x, before, after, seen, bend=0.2) for x in (wrong_here, wrong_there))
+    assert dressing.loss(after, before, after, seen, bend=0.2) == 0
+    assert here == pytest.approx(4 * float(there), rel=1e-4)
+    hidden = seen.clone()
+    hidden[:, :, 40:] = 0
+    assert dressing.loss(wrong_there, before, after, hidden, bend=0.2) == 0
+
+
+def test_a_mixed_ager_learns_to_take_glasses_off(reader: Ager, twins: FaceSet, tmp_path: Path) -> None:
+    pairs = make_pairs(reader, [twins], tmp_path / "pairs", each=2, glasses=True)
+    table = {
+        "model": "mixed", "size": 32, "width": 16, "domains": list(reader.domains), "net_ages": False,
+        "told": ["domain", "glasses"],
+    }  # fmt: skip
+    torch.manual_seed(0)
+    ager = build(from_table(table))
+    assert isinstance(ager, MixedAger)
+    optimizers = ager.optimizers()
+    sampler = Sampler(pack([pairs], size=32), batch=16, seed=0)
+    losses = []
+    for step in range(60):
+        logs = ager.step(sampler.at(step), optimizers, lambda loss: loss.backward(), step / 60)
+        losses.append(float(logs["generator/pair"]))
+    assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:10])
