@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nenrin.domains.find import Found
-from nenrin.domains.finder.boxes import Floats
+from nenrin.domains.finder.boxes import Floats, box_of
 from nenrin.domains.finder.close import CLOSE, CloseEyes
 from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
@@ -69,6 +69,13 @@ class NetFinder:
         if self._close is not None:
             points = self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
         return points
+
+    def looked_at(self, picture: Image.Image, points: Sequence[Floats]) -> list[float]:
+        """The second look's scores of the faces that another finder has by their points (5, 2); 1 where there
+        is no second look."""
+        if self._close is None or not points:
+            return [1.0] * len(points)
+        return [float(score) for score in self._close.look(picture, box_of(np.stack(points))).scores]
 
     def _find(self, picture: Image.Image) -> list[Found]:
         if self._close is None:
