@@ -358,7 +358,9 @@ def test_of_two_finders_ours_denies_what_the_other_alone_takes_for_a_face(tmp_pa
     net = NetFinder()
     middle, side = ASTRONAUT.mean(0), 90
     rows = np.zeros((30, 20), np.float32)
-    for row, places in enumerate((ASTRONAUT, ASTRONAUT + [-150, 260])):  # the face, and a place on the suit
+    for row, places in enumerate(
+        (ASTRONAUT, ASTRONAUT + np.array([-150, 260]))
+    ):  # the face, and a place on the suit
         x, y = middle + places.mean(0) - ASTRONAUT.mean(0)
         marks = np.column_stack([places * 320 / 512, np.ones(5)]).ravel()
         box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2]) * 320 / 512
