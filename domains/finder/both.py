@@ -12,7 +12,7 @@ from nenrin.domains.finder.boxes import Floats, overlap
 from nenrin.domains.finder.finder import NetFinder
 
 _ONE_FACE = 0.3  # boxes that share more of their union are one face
-_DENIED = 0.1  # the score of our net's second look below which what MTCNN found is no face
+_DENIED = 0.25  # the score of our net's second look below which what MTCNN found is no face
 _INSIDE = 0.6  # and so are boxes of which one holds that much of the other: MTCNN's are longer than ours
 
 
