@@ -66,7 +66,7 @@ class CloseEyes:
         (rows,) = self._views(picture, boxes, _WAYS[:1])
         worth = np.flatnonzero(rows[:, 4] >= least)
         if len(worth):
-            again = self._views(picture, [boxes[i] for i in worth], _WAYS[1:])
+            again = self._views(picture, [boxes[int(i)] for i in worth], _WAYS[1:])
             told = np.concatenate([rows[None, worth], again])
             rows[worth] = told.mean(0)
             rows[worth, 4] = np.exp(np.log(np.maximum(told[:, :, 4], 1e-9)).mean(0))
