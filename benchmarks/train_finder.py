@@ -28,7 +28,9 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, nargs="+", default=Recipe().rounds, help="pictures in each round"
     )
-    parser.add_argument("--views", type=int, default=Recipe().views, help="views of the second look")
+    parser.add_argument(
+        "--views", type=int, nargs="*", default=Recipe().views, help="views of the second look in each round"
+    )
     parser.add_argument("--rate", type=float, default=Recipe().rate)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -40,7 +42,12 @@ def main() -> None:
     if options.scenes:
         sources["scenes"] = scenes(options.scenes)
     print({name: len(pictures) for name, pictures in sources.items()})
-    recipe = Recipe(rounds=tuple(options.rounds), views=options.views, rate=options.rate, seed=options.seed)
+    recipe = Recipe(
+        rounds=tuple(options.rounds),
+        views=tuple(options.views),
+        rate=options.rate,
+        seed=options.seed,
+    )
     print(train(sources, options.out, recipe, before=options.before))
 
 

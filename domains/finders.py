@@ -47,7 +47,7 @@ def open_finder(name: str = AUTO, *, smallest: float = 0.04, margin: float = 0.1
 
         return BothFinders(
             open_finder(MTCNN, smallest=smallest, margin=margin),
-            open_finder(OURS, smallest=smallest, margin=margin),
+            NetFinder(smallest=smallest, margin=margin),
         )
     from nenrin.domains.external import CascadeFinder, OnnxFinder
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nenrin.domains.align import OUTSIDE
 from nenrin.domains.array import FaceArray
+from nenrin.domains.finders import AUTO
 from nenrin.eval import stats
 from nenrin.eval.features import FeatureStore
 from nenrin.eval.identity import Embedder
@@ -53,6 +54,7 @@ class CanonOptions:
 
     pictures: Path | None = None  # the user's folder, a folder in it for each pair
     manifests: Sequence[Path] = ()  # instead of those that come with nenrin
+    finder: str = AUTO  # finds their faces: a name of `finders.FINDERS`, or a file
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -51,7 +51,7 @@ def from_manifests(bench: Bench, notes: list[str]) -> list[Role]:
             f"{len({p.series for p in pairs})} works are known, {', '.join(p.name for p in pairs[:3])} ..."
         )
         return []
-    album = Album(bench.canon.pictures, bench.size)
+    album = Album(bench.canon.pictures, bench.size, bench.canon.finder)
     cast = []
     for pair in pairs:
         portraits = album.open(pair)

@@ -19,7 +19,8 @@ from PIL import Image
 from nenrin.domains.align import align, frame_mask
 from nenrin.domains.duplicates import HASH_BYTES, difference_hash, near_duplicates
 from nenrin.domains.face import GENDERS, GLASSES
-from nenrin.domains.find import Finder, MTCNNFinder, main_face, open_picture
+from nenrin.domains.find import Finder, main_face, open_picture
+from nenrin.domains.finders import AUTO, open_finder
 from nenrin.domains.importers.base import POINT_COLUMNS, Points, points_of, read_table
 from nenrin.eval.characters import Pair, Side
 from nenrin.eval.subjects import Batch
@@ -49,14 +50,18 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 class Album:
-    """A folder of pictures of characters. Raises `UsageError` if it is none or its points are malformed."""
+    """A folder of pictures of characters; `finder`, a name or a file, finds their faces.
 
-    def __init__(self, folder: Path, size: int, finder: Finder | None = None) -> None:
+    Raises `UsageError` if it is none or its points are malformed.
+    """
+
+    def __init__(self, folder: Path, size: int, finder: str = AUTO) -> None:
         if not folder.is_dir():
             raise UsageError(
                 f"{folder} does not exist: --pictures takes a folder with a folder for each pair"
             )
-        self._folder, self._size, self._finder = folder, size, finder
+        self._folder, self._size, self._name = folder, size, finder
+        self._finder: Finder | None = None  # opened where points are not given
         self._points: dict[str, Points] = {}
         table = folder / POINTS_FILE
         if table.is_file():
@@ -108,7 +113,7 @@ class Album:
         if name in self._points:
             return np.array(self._points[name], dtype=np.float32)
         if self._finder is None:
-            self._finder = MTCNNFinder()
+            self._finder = open_finder(self._name)
         found = self._finder.find([picture])[0]
         if not found:
             raise NenrinError(f"no face was found in {name}: give its five points in {POINTS_FILE}")

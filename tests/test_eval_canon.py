@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -433,6 +434,29 @@ def test_a_face_on_both_sides_is_taken_from_neither(folder: Path, tmp_path: Path
     assert (len(first.start), len(first.goal)) == (PICTURES - 1, PICTURES)
     assert (len(second.start), len(second.goal)) == (PICTURES, PICTURES - 1)
     assert (len(third.start), len(third.goal), third.notes) == (PICTURES, PICTURES, [])
+
+
+def test_drawn_characters_are_found_where_no_points_are_given(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "found")
+    (tmp_path / "found" / POINTS_FILE).unlink()
+    pairs = read_manifest(folder / MANIFEST)
+    told = [Album(folder, SIZE).open(pair).start for pair in pairs]
+    found = {
+        name: [Album(tmp_path / "found", SIZE, name).open(pair).start for pair in pairs]
+        for name in ("auto", "mtcnn")
+    }
+    drawn = sum(map(len, told))
+    assert sum(map(len, found["auto"])) >= 0.9 * drawn
+    # They were drawn, and MTCNN, which knows photographs, passes some of them over.
+    assert sum(map(len, found["mtcnn"])) < sum(map(len, found["auto"]))
+    # Aligned by the points that were found, a face looks as it does by those it was drawn with.
+    for true, seen in zip(told, found["auto"], strict=True):
+        there = np.isin(true.picture, seen.picture)
+        off = np.abs(true.pixels[there].astype(float) - seen.pixels).mean((1, 2, 3))
+        apart = np.abs(true.pixels[there].astype(float) - np.roll(true.pixels[there], 6, axis=1)).mean(
+            (1, 2, 3)
+        )
+        assert np.median(off) < 0.6 * np.median(apart)
 
 
 def test_wrong_points_are_one_line(folder: Path, tmp_path: Path) -> None:

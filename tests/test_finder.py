@@ -21,7 +21,7 @@ from nenrin.cli import main
 from nenrin.domains.align import TEMPLATE
 from nenrin.domains.build import build
 from nenrin.domains.find import Finder, Found
-from nenrin.domains.finder.both import combine
+from nenrin.domains.finder.both import BothFinders, combine
 from nenrin.domains.finder.boxes import BOX, box_of, overlap
 from nenrin.domains.finder.close import SIDE, CloseEyes, crop, view
 from nenrin.domains.finder.close_net import close_loss, draw_close
@@ -31,7 +31,7 @@ from nenrin.domains.finder.look import WEIGHTS, Eyes, merge
 from nenrin.domains.finder.net import FinderNet, export
 from nenrin.domains.finder.sources import Picture, draw_twins, fgnet_pictures, kept_out
 from nenrin.domains.finder.train import Recipe, train
-from nenrin.domains.finder.trouble import mine, scenes
+from nenrin.domains.finder.trouble import Trouble, mine, scenes, worse
 from nenrin.domains.finder.unfold import unfold
 from nenrin.domains.finders import check_finder, finder_digest, open_finder
 from nenrin.ground import NenrinError, UsageError
@@ -203,7 +203,7 @@ class _Stops(list[Picture]):
 
 
 def test_a_training_that_is_interrupted_goes_on_to_the_same_net(tmp_path: Path) -> None:
-    recipe = Recipe(size=64, batch=4, rounds=(16, 4), views=64, save_every=1)
+    recipe = Recipe(size=64, batch=4, rounds=(16, 4), views=(64, 32), save_every=1)
     path = train(_sources(), tmp_path / "a", recipe)
     stopped = _sources() | {"twins-manga": _Stops(_sources()["twins-manga"])}
     with pytest.raises(KeyboardInterrupt):
@@ -256,6 +256,22 @@ def test_what_a_finder_takes_for_a_face_is_trouble_but_not_a_known_face(tmp_path
     np.testing.assert_allclose(troubles[0].box, [220, 180, 260, 220], atol=1e-3)
     assert len(troubles) > 3  # also in parts of the picture
     assert all(overlap(trouble.box[None], face)[1][0, 0] <= 0.1 for trouble in troubles)
+
+
+def test_the_second_look_is_shown_its_own_mistakes_more_often(finder: Finder) -> None:
+    face = finder.find([Image.fromarray(astronaut())])[0][0]
+    picture = Picture(
+        encoded=cv2.imencode(".png", astronaut()[..., ::-1])[1].tobytes(),
+        boxes=face.box[None],
+        points=face.points[None],
+        trust=np.ones(1, np.float32),
+        domain=0,
+    )
+    taken = Trouble(picture=picture, box=face.box)  # the face stands for what both looks take for one
+    plain = [Trouble(picture=picture, box=np.array([x, 440, x + 60, 500], np.float32)) for x in range(40)]
+    shown = worse(CloseEyes(), [taken, *plain], seed=0)
+    assert sum(one is taken for one in shown) == 8
+    assert 0 < sum(one is not taken for one in shown) < 30
 
 
 def test_scenes_have_no_faces_and_a_tenth_is_kept_out(tmp_path: Path) -> None:
@@ -336,6 +352,26 @@ def test_a_yolo_file_gives_its_boxes_and_our_points(tmp_path: Path) -> None:
     assert face.score == pytest.approx(0.9)
     np.testing.assert_allclose(face.box, [*(middle - side / 2), *(middle + side / 2)], atol=1e-3)
     assert _error(face.points, ASTRONAUT) < NEAR
+
+
+def test_of_two_finders_ours_denies_what_the_other_alone_takes_for_a_face(tmp_path: Path) -> None:
+    net = NetFinder()
+    middle, side = ASTRONAUT.mean(0), 90
+    rows = np.zeros((30, 20), np.float32)
+    for row, places in enumerate(
+        (ASTRONAUT, ASTRONAUT + np.array([-150, 260]))
+    ):  # the face, and a place on the suit
+        x, y = middle + places.mean(0) - ASTRONAUT.mean(0)
+        marks = np.column_stack([places * 320 / 512, np.ones(5)]).ravel()
+        box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2]) * 320 / 512
+        rows[row] = [*((box[:2] + box[2:]) / 2), *(box[2:] - box[:2]), 0.9, *marks]
+    other = open_finder(_yolo(tmp_path / "yolo.onnx", rows[None].transpose(0, 2, 1)))
+    picture = Image.fromarray(astronaut())
+    assert len(other.find([picture])[0]) == 2
+    ((face,),) = BothFinders(other, net).find([picture])
+    assert _error(face.points, ASTRONAUT) < NEAR
+    # Without a second look nothing is denied.
+    assert len(BothFinders(other, NetFinder(close=None)).find([picture])[0]) == 2
 
 
 def test_a_yolo_file_with_points_gives_its_own(tmp_path: Path) -> None:

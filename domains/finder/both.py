@@ -9,26 +9,35 @@ from PIL import Image
 
 from nenrin.domains.find import Finder, Found
 from nenrin.domains.finder.boxes import Floats, overlap
+from nenrin.domains.finder.finder import NetFinder
 
 _ONE_FACE = 0.3  # boxes that share more of their union are one face
+_DENIED = 0.25  # the score of our net's second look below which what MTCNN found is no face
 _INSIDE = 0.6  # and so are boxes of which one holds that much of the other: MTCNN's are longer than ours
 
 
 class BothFinders:
     """What MTCNN and our net find together. Of a face that both find, MTCNN's points are kept, which are the
     more exact ones, unless our net takes it for manga. Faces that our net alone finds count where MTCNN finds
-    none, and where it takes them and the surest face of the picture for drawn: a photograph holds none."""
+    none, and where it takes them and the surest face of the picture for drawn: a photograph holds none. Faces
+    that MTCNN alone finds count unless our net, looking there, is sure that they are none."""
 
-    def __init__(self, mtcnn: Finder, net: Finder) -> None:
+    def __init__(self, mtcnn: Finder, net: NetFinder) -> None:
         self._mtcnn = mtcnn
         self._net = net
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]:
         """Faces of each RGB picture, surest first."""
         return [
-            combine(theirs, ours)
-            for theirs, ours in zip(self._mtcnn.find(pictures), self._net.find(pictures), strict=True)
+            combine(self._granted(picture, theirs), ours)
+            for picture, theirs, ours in zip(
+                pictures, self._mtcnn.find(pictures), self._net.find(pictures), strict=True
+            )
         ]
+
+    def _granted(self, picture: Image.Image, faces: Sequence[Found]) -> list[Found]:
+        scores = self._net.looked_at(picture, [face.points for face in faces])
+        return [face for face, score in zip(faces, scores, strict=True) if score >= _DENIED]
 
 
 def combine(mtcnn: Sequence[Found], net: Sequence[Found]) -> list[Found]:

@@ -61,38 +61,38 @@ class CloseNet(nn.Module):
 
 
 def train_close(
-    finder: FinderNet,
+    net: CloseNet,
     sources: Mapping[str, Sequence[Picture]],
     trouble: Sequence[Trouble],
     out: Path,
     *,
+    number: int,
     views: int,
     rate: float,
     decay: float,
     seed: int,
     save_every: int = 100,
     batch: int = 32,
-) -> Path:
-    """Train the net of the second look on that many views; goes on from the newest state in `out`. Returns
-    its file."""
+) -> CloseNet:
+    """A round of training for the net of the second look, on that many views; goes on from the newest state
+    in `out`. The outcome is there as `close.onnx`."""
     seed_everything(seed)
     composer = Composer(sources, SIDE, trouble)
     steps = views // batch
     plan = Plan(
-        name="close",
+        name=f"close{number}",
         steps=steps,
         batch=batch,
-        seed=(seed, 99),
+        seed=(seed, 99 + number),
         rate=rate,
         along=(0, steps),
-        fresh=True,
+        fresh=number == 0,
         decay=decay,
         save_every=save_every,
     )
-    net = fit(CloseNet(finder), close_loss, lambda rng: draw_close(composer, rng), out, plan)
-    final = out / "close.onnx"
-    export(net, final, size=(SIDE, SIDE))
-    return final
+    net = fit(net, close_loss, lambda rng: draw_close(composer, rng), out, plan)
+    export(net, out / "close.onnx", size=(SIDE, SIDE))
+    return net
 
 
 def draw_close(composer: Composer, rng: Generator) -> Canvas:
@@ -102,14 +102,14 @@ def draw_close(composer: Composer, rng: Generator) -> Canvas:
     middle = SIDE / 2 + rng.normal(0, 0.07 * BOX, 2)
     side = BOX * float(np.exp(rng.normal(0, 0.12)))
     # What shows a place of a whole picture needs no ground but its edges.
-    canvas = composer.plain(rng) if 0.42 <= kind < 0.83 else composer.ground(rng)
+    canvas = composer.plain(rng) if 0.42 <= kind < 0.88 else composer.ground(rng)
     if kind < 0.42:
         composer.put(canvas, composer.face(rng), 0, middle, side, rng)
     elif kind < 0.53 and (known := composer.known(rng)):
         composer.put(canvas, *known, middle, side, rng, shape="all")
-    elif kind < 0.83 and (trouble := composer.trouble(rng)):
+    elif kind < 0.88 and (trouble := composer.trouble(rng)):
         composer.lay(canvas, trouble.picture, trouble.box, middle, side, rng)
-    elif kind < 0.92:
+    elif kind < 0.95:
         far = middle + rng.choice([-1, 1], 2) * rng.uniform(0.4, 1.0, 2) * BOX
         composer.put(canvas, composer.face(rng), 0, far, side * float(np.exp(rng.uniform(-1, 0.5))), rng)
     if rng.random() < 0.35:  # a small face, enlarged

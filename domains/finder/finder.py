@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from nenrin.domains.find import Found
-from nenrin.domains.finder.boxes import Floats
+from nenrin.domains.finder.boxes import Floats, box_of
 from nenrin.domains.finder.close import CLOSE, CloseEyes
 from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
-SURE = 0.65  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
+SURE = 0.6  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
+_FIRST = 0.4  # the weight of the first look's score in the geometric mean of both; chosen there too
 _MAYBE = 0.25  # the score from which what the first look sees says where a face is
 _ENOUGH = 40.0  # pixels of a face's box that the points need
 # A picture is looked at again and again, each time by this much smaller, until a face that fills it is of a
@@ -70,6 +71,13 @@ class NetFinder:
             points = self._close.look(picture, seen.boxes[near : near + 1] + np.tile(corner, 2)).points[0]
         return points
 
+    def looked_at(self, picture: Image.Image, points: Sequence[Floats]) -> list[float]:
+        """The second look's scores of the faces that another finder has by their points (5, 2); 1 where there
+        is no second look."""
+        if self._close is None or not points:
+            return [1.0] * len(points)
+        return [float(score) for score in self._close.look(picture, box_of(np.stack(points))).scores]
+
     def _find(self, picture: Image.Image) -> list[Found]:
         if self._close is None:
             seen = self._look(picture, self._side, self._sure)
@@ -87,20 +95,25 @@ class NetFinder:
     def _again(self, close: CloseEyes, picture: Image.Image, first: Seen) -> Seen:
         """Of what the first look saw, what the second sees too: with its points, and a score of both."""
         # What is less sure than this is none, whatever the second look says.
-        maybe = first.scores >= self._sure**2
+        maybe = first.scores >= self._sure ** (1 / _FIRST)
         first = Seen(
             boxes=first.boxes[maybe],
             points=first.points[maybe],
             scores=first.scores[maybe],
             domains=first.domains[maybe],
         )
-        second = close.look(picture, first.boxes)
-        scores = np.sqrt(first.scores * second.scores)
+        # Nor what the first of the second look's four views leaves no hope for.
+        least = (self._sure / first.scores**_FIRST) ** (4 / (1 - _FIRST))
+        second = close.look(picture, first.boxes, least)
+        scores = first.scores**_FIRST * second.scores ** (1 - _FIRST)
         sure = np.argsort(-scores, kind="stable")
         sure = sure[scores[sure] >= self._sure]
+        points = second.points[sure]
+        if len(sure):  # nearer to a face's middle than the first look came, its points are more exact
+            points = close.look(picture, box_of(points)).points
         return Seen(
             boxes=first.boxes[sure],
-            points=second.points[sure],
+            points=points,
             scores=scores[sure],
             domains=first.domains[sure],
         )

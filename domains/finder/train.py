@@ -3,7 +3,8 @@
 The first round learns boxes everywhere and points where they are known. Then the net marks the points of the
 crops and illustrations that have none; where it agrees with itself, seen mirrored and at other sizes, they
 are learned from in the next round, and crops in which it sees no face are left out (`relabel`). And what it
-takes for a face where none is, it is shown again (`trouble`).
+takes for a face where none is, it is shown again (`trouble`). The net of the second look learns from the last
+one's mistakes, and in its next rounds most from those that it makes too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from nenrin.domains.finder.close_net import train_close
+from nenrin.domains.finder.close import CloseEyes
+from nenrin.domains.finder.close_net import CloseNet, train_close
 from nenrin.domains.finder.compose import Canvas, Composer
 from nenrin.domains.finder.finder import NetFinder
 from nenrin.domains.finder.look import Eyes
@@ -27,7 +29,7 @@ from nenrin.domains.finder.loop import Plan, fit
 from nenrin.domains.finder.net import FinderNet, cells, export
 from nenrin.domains.finder.relabel import relabel
 from nenrin.domains.finder.sources import Picture
-from nenrin.domains.finder.trouble import Trouble, mine
+from nenrin.domains.finder.trouble import Trouble, mine, worse
 from nenrin.domains.finder.unfold import unfold
 from nenrin.ground import seed_everything, write_text
 
@@ -42,7 +44,7 @@ class Recipe:
     size: int = 160  # pixels of a training picture's side
     batch: int = 16
     rounds: tuple[int, ...] = (40_000, 60_000, 100_000)  # pictures seen in each round
-    views: int = 200_000  # seen by the net of the second look
+    views: tuple[int, ...] = (200_000, 400_000)  # seen by the net of the second look, in each round
     rate: float = 2e-3  # AdamW's, warmed up, then lowered to nothing along a cosine over all rounds
     doubt: float = 0.2  # the score of a face that is none from which the next round is shown it again
     decay: float = 0.998  # of the weights' running average, which is what is kept
@@ -66,17 +68,20 @@ def train(
     assert previous is not None, "there is a round"
     if recipe.views:
         shown, trouble = _learned(previous, sources, recipe.seed + 99, recipe.doubt)
-        train_close(
-            _net(previous),
-            shown,
-            trouble,
-            out,
-            views=recipe.views,
-            rate=recipe.rate,
-            decay=recipe.decay,
-            seed=recipe.seed,
-            save_every=recipe.save_every,
-        )
+        net = CloseNet(_net(previous))
+        for number, views in enumerate(recipe.views):
+            net = train_close(
+                net,
+                shown,
+                worse(CloseEyes(out / "close.onnx"), trouble, recipe.seed) if number else trouble,
+                out,
+                number=number,
+                views=views,
+                rate=recipe.rate,
+                decay=recipe.decay,
+                seed=recipe.seed,
+                save_every=recipe.save_every,
+            )
     export(_net(previous), out / "finder.onnx")
     return out / "finder.onnx"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nenrin.commands import complete
-from nenrin.commands.options import AsJson
+from nenrin.commands.options import AsJson, Finder
 from nenrin.commands.rows import tell
 from nenrin.commands.words import choose_many
 from nenrin.ground import NenrinError, UsageError, waiting
@@ -63,6 +63,7 @@ def evaluate(
     ] = "auto",
     pictures: Annotated[Path | None, typer.Option(help="Of characters, for canon.")] = None,
     manifest: Annotated[list[Path] | None, typer.Option(help="Your own characters (TOML).")] = None,
+    finder: Finder = "auto",
     people: Annotated[int, typer.Option(min=2, help="How many people of each domain.")] = 160,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     as_json: AsJson = False,
@@ -74,6 +75,7 @@ def evaluate(
     Example: nenrin eval runs/00001-mixed --set data/sets/photo --protocol ages,longitudinal -o reports/first
     """
     from nenrin.domains.faceset import FaceSet
+    from nenrin.domains.finders import check_finder
     from nenrin.eval.bench import CanonOptions
     from nenrin.eval.suite import ALL, PROTOCOLS
     from nenrin.eval.suite import evaluate as score
@@ -81,6 +83,7 @@ def evaluate(
     asked = choose_many(protocol, [*PROTOCOLS, ALL], "--protocol")
     if not asked:
         raise UsageError(f"--protocol names no question; known: {', '.join(PROTOCOLS)}, {ALL}")
+    check_finder(finder)
     faces = [FaceSet.open(path) for path in sets]
 
     from nenrin.models.run import seen_by
@@ -96,7 +99,7 @@ def evaluate(
         embedders=embedder or (),
         perceptual=perceptual,
         features=features,
-        canon=CanonOptions(pictures=pictures, manifests=manifest or ()),
+        canon=CanonOptions(pictures=pictures, manifests=manifest or (), finder=finder),
         people=people,
         seed=seed,
         trained_on={name: seen_by(path) for name, path in homes.items()},
