@@ -7,6 +7,7 @@ are spared by the ageing: it would fade them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -35,17 +36,15 @@ def dressed(images: Tensor, source: Condition, target: Condition, age: Change | 
     bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
     untold = target.replace(glasses=torch.full_like(target.glasses, UNKNOWN))  # whatever is there comes off
     off = _only(wears, net, images, untold, bare)
-    gone = off.times((wears & ~same).float())
-    again = _only(wears & ~same, net, _applied(gone, images, wears & ~same), untold, bare)
-    again.first, gone = gone, again
-    if age is not None:
-        age = _sparing(age, off, wears & same)
-        age.first = gone
-        gone = age
+    change, leave = None, wears & ~same
+    if off is not None:
+        change = off.times(leave.float())
+        change = _after(change, _only(leave, net, _applied(change, images, leave), untold, bare))
+        age = None if age is None else _sparing(age, off, wears & same)
+    change = _after(change, age)
     on = shall & ~same
-    change = _only(on, net, _applied(gone, images, on), bare, target)
-    change.first = gone
-    return change
+    change = _after(change, _only(on, net, _applied(change, images, on), bare, target))
+    return no_change(images) if change is None else change
 
 
 def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor, *, bend: float) -> Tensor:
@@ -65,22 +64,27 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / ((weight > 0).sum() * values.shape[1]).clamp(min=1)
 
 
-def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target: Condition) -> Change:
-    """What the net answers for some rows (B,) bool, and no change of the others."""
+def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target: Condition) -> Change | None:
+    """What the net answers for some rows (B,) bool, and no change of the others; None for no rows."""
     if torch.compiler.is_compiling():  # an exported ager has no branches
         return net(images, source, target).times(rows.float())
     if not rows.any():
-        return no_change(images)
+        return None
     answer = net(images[rows], source[rows], target[rows])
     change = no_change(images, answer)
     change.flow[rows], change.shade[rows], change.detail[rows] = answer.flow, answer.shade, answer.detail
     return change
 
 
-def _applied(change: Change, images: Tensor, rows: Tensor) -> Tensor:
+def _applied(change: Change | None, images: Tensor, rows: Tensor) -> Tensor:
     """The faces changed, if any of these rows is looked at."""
     needed = torch.compiler.is_compiling() or bool(rows.any())
-    return change.apply(images).clamp(-1, 1) if needed else images
+    return images if change is None or not needed else change.apply(images).clamp(-1, 1)
+
+
+def _after(first: Change | None, change: Change | None) -> Change | None:
+    """One change and then the other."""
+    return first if change is None else dataclasses.replace(change, first=first)
 
 
 def _sparing(age: Change, off: Change, rows: Tensor) -> Change:
@@ -88,6 +92,4 @@ def _sparing(age: Change, off: Change, rows: Tensor) -> Change:
     cover = F.max_pool2d(off.shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
     cover = (F.avg_pool2d(cover, 3, 1, 1) / _COVERED).clamp(max=1) * rows[:, None, None, None]
     coarse = F.interpolate(cover, age.detail.shape[-2:], mode="area")
-    return Change(
-        flow=age.flow, shade=age.shade * (1 - cover), detail=age.detail * (1 - coarse), first=age.first
-    )
+    return Change(flow=age.flow, shade=age.shade * (1 - cover), detail=age.detail * (1 - coarse))
