@@ -51,7 +51,9 @@ class Files(Dataset[tuple[Tensor, int]]):
 def plain(faces: FaceArray, folder: Path, options: argparse.Namespace) -> Callable[[int], None]:
     """Train some steps in the plain way."""
     model = build(resolve("caae", None, settings(options)))
-    optimizers = model.optimizers()
+    optimizers: dict[str, torch.optim.Optimizer] = {
+        name: torch.optim.Adam(net.parameters(), 2e-4, betas=(0.5, 0.999)) for name, net in model.nets.items()
+    }
     files = Files(folder, len(faces))
     loader = DataLoader(files, options.batch, shuffle=True, num_workers=options.workers, drop_last=True)
 

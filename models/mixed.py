@@ -154,7 +154,7 @@ class MixedAger(AgerModel):
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
-        generator = AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99))
+        generator = AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99), fused=True)
         return {"generator": generator, "reader": reader_optimizer(self.nets["reader"])}
 
     def step(

@@ -26,7 +26,7 @@ def new_reader(domains: int) -> Reader:
 
 def reader_optimizer(reader: nn.Module) -> Optimizer:
     """AdamW for `train_reader`."""
-    return AdamW(reader.parameters(), RATE, weight_decay=0.05)
+    return AdamW(reader.parameters(), RATE, weight_decay=0.05, fused=True)
 
 
 def train_reader(
