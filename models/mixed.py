@@ -191,8 +191,11 @@ class MixedAger(AgerModel):
         seen = images if first is None else first.apply(images)
         if not self.config.net_ages:
             source = source.replace(age=target.age)  # as old as the mean faces have made it
+        asked = _asked(source, target)
+        if first is not None and not torch.compiler.is_compiling() and not asked.any():
+            return first  # as a rule: nobody asks for other glasses
         change: Change = self.nets["average"](seen, source, target)
-        return dataclasses.replace(change.times(self.config.strength * _asked(source, target)), first=first)
+        return dataclasses.replace(change.times(self.config.strength * asked), first=first)
 
     def _first(self, source: Condition, target: Condition) -> Change | None:
         """What comes before the generator's change; nothing for faces of unknown age."""
