@@ -129,7 +129,7 @@ def loader_alone(size: int, megabytes: int, batch_size: int, seconds: float) -> 
                 f"{busy / done * 1e6:.0f} us of processor time each",
                 flush=True,
             )
-        print(f"memory: {held[0]:.0f} MB at first, {held[-1]:.0f} MB at last", flush=True)
+        print(f"memory: {held[0]:.0f} MB at first, {max(held):.0f} MB at most", flush=True)
 
 
 def synthetic(pixels: NDArray[np.uint8], masks: NDArray[np.uint8]) -> FaceArray:

@@ -73,7 +73,9 @@ class Ager:
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         """Age aligned faces: (N, 3, size, size) in [-1, 1] to the same; memory stays flat as N grows."""
-        chunks = [slice(start, start + CHUNK) for start in range(0, max(len(images), 1), CHUNK)]
+        if not len(images):
+            return images
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
         return torch.cat([self.model.transform(images[c], source[c], target[c]) for c in chunks])
 
     def estimate(self, images: Tensor) -> Condition:

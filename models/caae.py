@@ -181,7 +181,7 @@ class Generator(nn.Module):
         layers: list[nn.Module] = []
         inside = self.channels
         for _ in range(_levels(config)):
-            up = _Up(inside, inside // 2, 5, stride=2, padding=2, output_padding=1)
+            up = Up(inside, inside // 2, 5, stride=2, padding=2, output_padding=1)
             layers += [_init(up), nn.ReLU(inplace=True)]
             inside //= 2
         layers += [_conv(inside, inside // 2, stride=1), nn.ReLU(inplace=True)]
@@ -246,7 +246,7 @@ class LatentDiscriminator(nn.Module):
         return logits
 
 
-class _Up(nn.ConvTranspose2d):
+class Up(nn.ConvTranspose2d):
     """A transposed convolution whose bias learns by a plain sum.
 
     oneDNN's own gradient of such a bias takes as long in bf16 as that of all the weights.
