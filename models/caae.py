@@ -254,13 +254,13 @@ class Up(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """(B, C, H, W) to twice the height and width."""
-        assert self.bias is not None
-        if not (torch.is_grad_enabled() and self.bias.requires_grad):
+        bias = self.bias
+        assert bias is not None
+        if not (torch.is_grad_enabled() and bias.requires_grad):
             return super().forward(x, output_size)
-        made = F.conv_transpose2d(
-            x, self.weight, self.bias.detach(), self.stride, self.padding, self.output_padding
-        )
-        summed: Tensor = _BiasGradient.apply(made, self.bias)
+        stride, padding, more = self.stride, self.padding, self.output_padding
+        made = F.conv_transpose2d(x, self.weight, bias.detach(), stride, padding, more)  # type: ignore[arg-type]
+        summed: Tensor = _BiasGradient.apply(made, bias)  # type: ignore[no-untyped-call]
         return summed
 
 
@@ -268,12 +268,12 @@ class _BiasGradient(torch.autograd.Function):
     """Leaves (B, C, H, W), to which a bias (C,) was added, as it is, and gives the bias its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, made: Tensor, bias: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, made: Tensor, bias: Tensor) -> Tensor:
         ctx.mark_dirty(made)
         return made
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         return gradient, gradient.sum((0, 2, 3), dtype=torch.float32)
 
 
