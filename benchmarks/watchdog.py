@@ -169,13 +169,17 @@ def main() -> None:
             )
             if not right:
                 print({key: round(value, 4) for key, value in last.items()}, flush=True)
+        if options.only and "healthy" not in options.only:
+            return
+        means = train(resolve("prototypes", None, [f"size={options.size}"]), sets, folder / "runs")
+        first = f"prototypes=1.6 means={means}".split()
         for model, words in (
             ("caae", [*small, "weighting=code"]),
             ("caae", [*small, "weighting=paper"]),
             ("mixed", [*common, "width=8"]),
+            ("mixed", [*common, "width=8", *first, "net_ages=true"]),
+            ("mixed", [*common, "width=8", *first, "net_ages=false"]),
         ):
-            if options.only and "healthy" not in options.only:
-                continue
             run = Run.open(
                 train(resolve(model, None, [*words, f"pictures={(WELL + LIMIT) * 8}"]), sets, folder / "runs")
             )

@@ -26,6 +26,7 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, track
 
 HELD = 2**28  # bytes of a map that a process may hold
+AROUND = 2**16  # bytes that the system maps at least, around each row that is read
 _log = logging.getLogger(__name__)
 _LABELS = ("age", "domain", "glasses", "gender", "identity", "view", "split", "source", "source_id")
 _VERSION = "1"  # of the cache's layout and of the way pictures are resized
@@ -51,7 +52,8 @@ class Rows:
 
     def __getitem__(self, index: Any) -> NDArray[np.uint8]:
         found = np.asarray(self._base[self._rows[index]])
-        self._read += found.nbytes
+        count = found.size // max(int(np.prod(self.shape[1:])), 1)
+        self._read += max(found.nbytes, count * AROUND)
         if self._read > HELD and isinstance(self._base.base, mmap.mmap):
             self._base.base.madvise(mmap.MADV_DONTNEED)
             self._read = 0

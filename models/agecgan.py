@@ -70,7 +70,7 @@ class AgeCGAN(AgerModel):
         rate = self.config.learning_rate
         rates = {"embedder": 1e-3, "reader": 1e-3}
         return {
-            name: Adam(net.parameters(), rates.get(name, rate), betas=(0.5, 0.999))
+            name: Adam(net.parameters(), rates.get(name, rate), betas=(0.5, 0.999), fused=True)
             for name, net in self.nets.items()
         }
 

@@ -73,6 +73,8 @@ class Ager:
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         """Age aligned faces: (N, 3, size, size) in [-1, 1] to the same; memory stays flat as N grows."""
+        if not len(images):
+            return images
         chunks = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
         return torch.cat([self.model.transform(images[c], source[c], target[c]) for c in chunks])
 
@@ -116,12 +118,16 @@ class Ager:
         )
         source = merge(self.estimate(images), given)
         asked = given.replace(domain=source.domain)
-        outputs = [to_pixels(self.transform(images, source, _aged(asked, age))) for age in to]
+        # All ages of all faces at once: on a few small faces a net is mostly overhead.
+        rows = torch.arange(count).repeat(len(to))
+        ages = torch.tensor(to, dtype=torch.float32).repeat_interleave(count)
+        made = self.transform(images[rows], source[rows], asked[rows].replace(age=ages))
+        outputs = to_pixels(made).reshape(len(to), count, *pixels.shape[1:])
         seconds = (time.perf_counter() - began) / count
         return [
             Strip(
                 input=Image.fromarray(pixels[row]),
-                outputs={age: Image.fromarray(made[row]) for age, made in zip(to, outputs, strict=True)},
+                outputs={age: Image.fromarray(aged[row]) for age, aged in zip(to, outputs, strict=True)},
                 found=found[row],
                 matrix=matrices[row],
                 domain=self.domains[int(source.domain[row])] if source.domain[row] != UNKNOWN else domain,

@@ -114,10 +114,19 @@ def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
                 states.setdefault(int(index), {})[field] = value
         groups = [group | rates for group, rates in zip(empty["param_groups"], scalars[name], strict=True)]
         optimizer.load_state_dict({"state": states, "param_groups": groups})
+        _lay_out(optimizer)
     torch.set_rng_state(tensors[_RANDOM])
     for device in range(torch.cuda.device_count()):
         if f"random.cuda.{device}" in tensors:
             torch.cuda.set_rng_state(tensors[f"random.cuda.{device}"], device)
+
+
+def _lay_out(optimizer: Optimizer) -> None:
+    """Give moments their weights' layout in memory, which a fused step takes for granted."""
+    for weight, fields in optimizer.state.items():
+        for field, value in fields.items():
+            if value.shape == weight.shape:
+                fields[field] = torch.empty_like(weight).copy_(value)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -17,10 +17,10 @@ from nenrin.models.condition import UNKNOWN, Condition
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Faces:
-    """B faces and their labels."""
+    """B faces and their labels: as bytes while they are on their way, as floats once they are `ready`."""
 
-    images: Tensor  # (B, 3, H, W) float32 in [-1, 1]
-    masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0
+    images: Tensor  # (B, 3, H, W) float32 in [-1, 1]; on their way uint8, `channels_last`
+    masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0; likewise 255 and 0
     condition: Condition
 
     def __getitem__(self, index: Tensor | slice) -> Self:
@@ -29,11 +29,14 @@ class Faces:
             self, **{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)}
         )
 
-    def to(self, device: torch.device | str) -> Self:
-        """The same faces on another device."""
-        return dataclasses.replace(
-            self, **{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)}
-        )
+    def ready(
+        self, device: torch.device | str, layout: torch.memory_format = torch.contiguous_format
+    ) -> Self:
+        """As a model's step takes them: floats, on its device and in its layout."""
+        # A quarter of the bytes goes to the device; made floats as it lies, it is `channels_last` at no cost.
+        images = self.images.to(device).float().div_(127.5).sub_(1).contiguous(memory_format=layout)
+        masks = self.masks.to(device).float().div_(255)
+        return dataclasses.replace(self, images=images, masks=masks, condition=self.condition.to(device))
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -54,6 +57,18 @@ class Batch(Faces):
             has_partner=torch.zeros(len(faces.images), dtype=torch.bool),
         )
 
+    def ready(
+        self, device: torch.device | str, layout: torch.memory_format = torch.contiguous_format
+    ) -> Self:
+        """As a model's step takes them, partners too."""
+        # `super()` does not know a slotted dataclass.
+        batch = Faces.ready(self, device, layout)
+        if self.partner.images.data_ptr() == self.images.data_ptr():  # none has any: they are made once
+            partner = Faces(images=batch.images, masks=batch.masks, condition=batch.condition)
+        else:
+            partner = self.partner.ready(device, layout)
+        return dataclasses.replace(batch, partner=partner, has_partner=self.has_partner.to(device))
+
 
 class Sampler:
     """Draws rows so that ages and domains come evenly, whatever the set holds most of.
@@ -63,38 +78,55 @@ class Sampler:
 
     def __init__(self, faces: FaceArray, *, batch: int, seed: int, flip: bool = True) -> None:
         self.faces, self.batch, self.seed, self.flip = faces, batch, seed, flip
-        self.weights = _even_weights(faces)
+        self.chances = _even_weights(faces).cumsum()
+        self.chances /= self.chances[-1]
         self.partners = _partners(faces)
 
     def at(self, step: int) -> Batch:
-        """The batch of one step."""
+        """The batch of one step, as bytes; see `Faces.ready`."""
         rng = np.random.default_rng([self.seed, step])
-        rows = rng.choice(len(self.weights), size=self.batch, p=self.weights)
-        partners = np.array([rng.choice(self.partners.get(row, [row])) for row in rows.tolist()])
+        rows = self.chances.searchsorted(rng.random(self.batch), side="right")
+        partners = rows.copy()
+        for place, row in enumerate(rows.tolist()):
+            if (others := self.partners.get(row)) is not None:
+                partners[place] = rng.choice(others)
         flips = rng.random(self.batch) < 0.5 if self.flip else np.zeros(self.batch, bool)
-        face, partner = (self._faces(chosen, flips) for chosen in (rows, partners))
+        face = self._faces(rows, flips)
+        if (partners == rows).all():
+            return Batch.alone(face)
         return Batch(
             images=face.images,
             masks=face.masks,
             condition=face.condition,
-            partner=partner,
+            partner=self._faces(partners, flips),
             has_partner=torch.from_numpy(partners != rows),
         )
 
     def _faces(self, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> Faces:
-        images, masks = load(self.faces, rows, flips)
-        return Faces(images=images, masks=masks, condition=conditions(self.faces, rows))
+        pixels, masks = _bytes(self.faces, rows, flips)
+        return Faces(
+            images=torch.from_numpy(pixels).permute(0, 3, 1, 2),
+            masks=torch.from_numpy(masks)[:, None],
+            condition=conditions(self.faces, rows),
+        )
 
 
 def load(faces: FaceArray, rows: NDArray[np.int64], flips: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
     """Pixels (B, 3, H, W) in [-1, 1] and masks (B, 1, H, W) of some rows, mirrored where `flips` says so."""
+    pixels, masks = _bytes(faces, rows, flips)
+    images = torch.from_numpy(pixels).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
+    return images, torch.from_numpy(masks)[:, None].float().div_(255)
+
+
+def _bytes(
+    faces: FaceArray, rows: NDArray[np.int64], flips: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels (B, H, W, 3) and masks (B, H, W) of some rows, mirrored where `flips` says so."""
     pixels, masks = faces.pixels[rows], faces.masks[rows]
     for i in np.flatnonzero(flips):  # OpenCV mirrors ten times as fast as a negative stride
         cv2.flip(pixels[i], 1, dst=pixels[i])
         cv2.flip(masks[i], 1, dst=masks[i])
-    # Made floats as it lies in memory and only then turned round, it is `channels_last` without a copy.
-    images = torch.from_numpy(pixels).float().div_(127.5).sub_(1).permute(0, 3, 1, 2)
-    return images, torch.from_numpy(masks)[:, None].float().div_(255)
+    return pixels, masks
 
 
 def conditions(faces: FaceArray, rows: NDArray[np.int64]) -> Condition:

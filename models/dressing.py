@@ -90,6 +90,7 @@ def _after(first: Change | None, change: Change | None) -> Change | None:
 def _sparing(age: Change, off: Change, rows: Tensor) -> Change:
     """A change that leaves the glasses of some rows as they are, wherever a net would take them `off`."""
     cover = F.max_pool2d(off.shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
-    cover = (F.avg_pool2d(cover, 3, 1, 1) / _COVERED).clamp(max=1) * rows[:, None, None, None]
+    cover = (F.avg_pool2d(cover, 3, 1, 1) - _UNCOVERED) / (_COVERED - _UNCOVERED)
+    cover = cover.clamp(0, 1) * rows[:, None, None, None]
     coarse = F.interpolate(cover, age.detail.shape[-2:], mode="area")
     return Change(flow=age.flow, shade=age.shade * (1 - cover), detail=age.detail * (1 - coarse))

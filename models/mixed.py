@@ -157,7 +157,7 @@ class MixedAger(AgerModel):
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
-        generator = AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99))
+        generator = AdamW(self.nets["generator"].parameters(), rate, betas=(0.9, 0.99), fused=True)
         return {"generator": generator, "reader": reader_optimizer(self.nets["reader"])}
 
     def step(
@@ -198,9 +198,12 @@ class MixedAger(AgerModel):
         first = self._first(source, target)
         if not self.config.net_ages:
             return dressed(images, source, target, first, self._glasses)
+        asked = _asked(source, target)
+        if first is not None and not torch.compiler.is_compiling() and not asked.any():
+            return first
         seen = images if first is None else first.apply(images)
         change: Change = self.nets["average"](seen, source, target)
-        return dataclasses.replace(change.times(self.config.strength * _asked(source, target)), first=first)
+        return dataclasses.replace(change.times(self.config.strength * asked), first=first)
 
     def _glasses(self, images: Tensor, source: Condition, target: Condition) -> Change:
         """The generator's change of glasses alone."""

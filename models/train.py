@@ -178,8 +178,7 @@ def _loop(
     began, began_step = time.perf_counter(), step
     with _interruptible() as interrupted, prefetch(sampler, step) as batches, writer or nullcontext():
         for _ in track(range(step, steps), f"train {run.path.name}"):
-            batch = world.part_of(next(batches)).to(fabric.device)
-            batch.images = batch.images.contiguous(memory_format=layout)
+            batch = world.part_of(next(batches)).ready(fabric.device, layout)
             with fabric.autocast():
                 losses = model.step(batch, optimizers, fabric.backward, step / steps)
             step += 1

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nenrin.domains.face import GLASSES
 from nenrin.models.base import AgerModel
 from nenrin.models.condition import UNKNOWN, Condition
 
@@ -22,6 +23,7 @@ PATIENCE = 3  # looks
 WARM_UP = 3  # looks, from the start of a run, at which nothing is expected yet but finite numbers
 STILL = 2000  # steps within which an ager that begins by leaving faces alone must have begun to age them
 YOUNG, OLD = 8.0, 65.0  # years: the two ages at which the faces are looked at
+WEARS_NONE = GLASSES.index("none")
 BINS = 8  # of each colour channel, for the entropy
 
 # Shares of what the input faces themselves show, below which a training has collapsed, and the most that a
@@ -124,10 +126,12 @@ class Watchdog:
     ) -> Look:
         source, inputs = self._source, self._inputs
         keep = source.replace(glasses=torch.full_like(source.glasses, UNKNOWN))
+        # Other glasses than they wear: what an ager does to those alone must be seen as well.
+        other = source.replace(glasses=(source.glasses == WEARS_NONE).long())
         random, training = torch.get_rng_state(), model.training
         model.eval()
         young, old = (
-            model.preview(self._images, source, keep.replace(age=torch.full_like(source.age, years)))
+            model.preview(self._images, source, other.replace(age=torch.full_like(source.age, years)))
             for years in (YOUNG, OLD)
         )
         own = model.preview(self._images, source, keep)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from nenrin.domains.array import pack
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import draw, sample_people, sample_views
 from nenrin.ground import NenrinError, UsageError
@@ -155,14 +156,50 @@ def test_unknown_model_is_named() -> None:
 
 
 def test_batches_depend_on_seed_and_step_alone(tiny_set: Path) -> None:
-    from nenrin.domains.array import pack
-
     faces = pack([FaceSet.open(tiny_set)], size=32, splits=["train"])
     first, second = Sampler(faces, batch=6, seed=3), Sampler(faces, batch=6, seed=3)
     first.at(0)  # what came before does not matter
     assert torch.equal(first.at(7).images, second.at(7).images)
     assert not torch.equal(first.at(7).images, first.at(8).images)
     assert not torch.equal(first.at(7).images, Sampler(faces, batch=6, seed=4).at(7).images)
+
+
+def test_batches_are_bytes_until_they_are_ready(tiny_set: Path) -> None:
+    faces = pack([FaceSet.open(tiny_set)], size=32, splits=["train"])
+    sampler = Sampler(faces, batch=32, seed=0)
+    batch = sampler.at(0)
+    assert (batch.images.dtype, batch.masks.dtype) == (torch.uint8, torch.uint8)
+    ready = batch[:16].ready("cpu", torch.channels_last)
+    assert ready.images.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(ready.images, batch.images[:16] / 127.5 - 1)
+    torch.testing.assert_close(ready.masks, batch.masks[:16] / 255)
+    # Each is a row of the set or its mirror image, some of either, and so is its partner.
+    known = {pixels.tobytes() for pixels in faces.pixels[:]}
+    mirrored = {pixels[:, ::-1].tobytes() for pixels in faces.pixels[:]}
+    for each in (batch, batch.partner):
+        seen = [np.ascontiguousarray(image.permute(1, 2, 0).numpy()).tobytes() for image in each.images]
+        assert set(seen) <= known | mirrored
+        assert set(seen) & known
+        assert set(seen) - known
+    # Where nobody has a partner, a face is its own, and its pixels are read and made floats once.
+    sampler.partners = {}
+    single = sampler.at(0).ready("cpu")
+    assert not single.has_partner.any()
+    assert single.partner.images.data_ptr() == single.images.data_ptr()
+    torch.testing.assert_close(single.images[:16], ready.images)
+
+
+def test_a_bias_learns_as_torch_has_it() -> None:
+    ours = caae.Up(4, 3, 5, stride=2, padding=2, output_padding=1)
+    theirs = torch.nn.ConvTranspose2d(4, 3, 5, stride=2, padding=2, output_padding=1)
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    for layer in (ours, theirs):
+        torch.relu_(layer(images)).square().sum().backward()
+    for name in ("weight", "bias"):
+        torch.testing.assert_close(getattr(ours, name).grad, getattr(theirs, name).grad)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images))
 
 
 @pytest.mark.parametrize(
@@ -302,6 +339,7 @@ def test_ager_takes_a_whole_picture_as_the_face(tiny_run: Path) -> None:
     assert strip.input.size == (32, 32)
     assert list(strip.outputs) == [7, 70]
     assert (strip.found, strip.domain, strip.from_age) == (None, "photo", 30)
+    assert ager.age(picture, [], face="whole")[0].outputs == {}
 
 
 @pytest.mark.parametrize(

@@ -97,3 +97,15 @@ def test_an_ager_that_begins_by_doing_nothing_is_given_time() -> None:
     late = [dog.look(model, model.optimizers(), {}, step)[1] for step in range(STILL, STILL + 500, 100)]
     assert late[-1] is not None
     assert late[-1].name == "ignored age"
+
+
+def test_a_net_that_changes_glasses_alone_is_watched_too() -> None:
+    model = build(resolve("mixed", None, ["size=32", "width=8", "prototypes=1.0", "net_ages=false"]))
+    with torch.no_grad():
+        model.nets["average"].net.head[2].bias.fill_(9)  # type: ignore[union-attr, operator, index]
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    known = Condition.of(4, domains=("photo",), age=30, glasses="none", gender="male")
+    dog = Watchdog(images, known, model.optimizers(), healthy_step=5)
+    faults = [dog.look(model, model.optimizers(), {}, step)[1] for step in (10, 20, 30)]
+    assert faults[-1] is not None
+    assert faults[-1].name == "one colour"
