@@ -21,11 +21,11 @@ from nenrin.models.condition import UNKNOWN, Condition
 Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
 
 _NONE = GLASSES.index("none")
-_COVERED = (
-    0.25  # where a net would take away so much, of the range of 2 from black to white, glasses cover all
-)
+# Of the range of 2 from black to white: where a net that takes off glasses would change less, there are none
+# (who wears none is often read to); where it would change more, there is nothing else.
+_UNCOVERED, _COVERED = 0.2, 0.4
 _SPARED = 5  # pixels about each, at the net's resolution
-_DIFFERENT = 0.03  # of that range: what differs by more is where the glasses are ...
+_DIFFERENT = 0.03  # of the same range: what differs by more is where the glasses are ...
 _WEIGHT = 4.0  # ... and counts so often
 _EDGES = 0.17  # weight of the edges: squares and medians alone leave them soft
 
