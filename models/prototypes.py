@@ -37,6 +37,7 @@ KNOTS = int(OLDEST / KNOT) + 1
 GROWN = int(30 / KNOT)  # the knot that shapes are told from
 FIELD = 32  # pixels: side of a shape
 FEW, MOST = 0.4, 0.9  # share of the faces that have a pixel: from none of the change to all of it
+EDGE = 0.08  # of a face's width: how soft the edge of the change is
 BORROWED = 6.0  # faces: how much a group trusts the larger one it is part of
 GROUPS = len(GENDERS) + 1  # female, male, everybody
 LEAST = 50  # faces of known age from which a domain has colours of ageing of its own
@@ -124,7 +125,7 @@ class MeanFaces(nn.Module):
         self.taught.copy_(taught)
         size = share.shape[-1]
         soft = torch.from_numpy(cv2.GaussianBlur(share.numpy(), (0, 0), size / 32))
-        self.shown.copy_(((soft - FEW) / (MOST - FEW)).clamp(0, 1)[None, None])
+        self.shown.copy_(_faded(((soft - FEW) / (MOST - FEW)).clamp(0, 1))[None, None])
         for group in np.ndindex(*means.shape[:2]):
             self.shapes[group] = torch.from_numpy(_shapes(means[group][:, :3].numpy()))
             strength = F.interpolate(means[group][:, 3:], (FIELD // 2, FIELD // 2), mode="area")
@@ -169,6 +170,13 @@ class MeanFaces(nn.Module):
             shade=shade * shown * taught,
             detail=(fine_there - fine_here) * coarse * taught,
         )
+
+
+def _faded(shown: Tensor) -> Tensor:
+    """(S, S) from 1 to 0 with a soft edge further inside: a hard one is a line across the forehead."""
+    edge = shown.shape[-1] * EDGE
+    inside = cv2.erode(shown.numpy(), np.ones((round(edge) | 1,) * 2))
+    return torch.from_numpy(cv2.GaussianBlur(inside, (0, 0), 0.7 * edge)) * shown
 
 
 def strength_of_details(images: Tensor) -> Tensor:
