@@ -33,7 +33,8 @@ LEAST_ENTROPY = 0.25  # of the colours
 LEAST_SPREAD = 0.05  # between the pictures of different faces at one age
 LEAST_RESPONSE = 0.01  # between the pictures of one face at two ages
 LEAST_GRADIENT = 1e-3  # of what it was over the last thousand steps
-MOST_GROWTH = 5.0  # of a net's weights, since all was well
+MOST_GROWTH = 5.0  # of a net's weights, since all was well ...
+DEADLY_GROWTH = 2.0  # ... or this, where a net has died meanwhile: too large steps kill units
 MOST_ERROR = 1.0  # of a face asked for its own age, where answering the mean face would give 1
 MOST_ADVERSARY = 10.0  # of what the generator pays for everything else
 
@@ -165,7 +166,9 @@ def find_faults(seen: Look, losses: Mapping[str, float]) -> list[Fault]:
         ]
     faults = []
     grown = max(seen.growth, key=lambda name: seen.growth[name], default="")
-    if grown and seen.growth[grown] > MOST_GROWTH:
+    stillest = min(seen.gradient, key=lambda name: seen.gradient[name], default="")
+    dead = bool(stillest) and seen.gradient[stillest] < LEAST_GRADIENT
+    if grown and seen.growth[grown] > (DEADLY_GROWTH if dead else MOST_GROWTH):
         growth = seen.growth[grown]
         faults.append(
             Fault(
@@ -175,12 +178,10 @@ def find_faults(seen: Look, losses: Mapping[str, float]) -> list[Fault]:
                 "learning_rate",
             )
         )
-    stillest = min(seen.gradient, key=lambda name: seen.gradient[name], default="")
-    if stillest and seen.gradient[stillest] < LEAST_GRADIENT:
-        dead = "dead discriminator" if "discriminator" in stillest else "dead gradient"
+    if dead:
         faults.append(
             Fault(
-                dead,
+                "dead discriminator" if "discriminator" in stillest else "dead gradient",
                 -seen.gradient[stillest],
                 f"{stillest} no longer learns: its gradient is {seen.gradient[stillest]:.0e} of what it was, "
                 "so it is saturated, or its units have died",
