@@ -74,8 +74,11 @@ def plant(sets: list[FaceSet], out: Path, *, count: int, style: str, seed: int, 
                 writer.add(face)
                 written += 1
             if kind is not None:
-                face = planter.spoil(face, kind, domains)
-                writer.add(dataclasses.replace(face, source_id=f"{number}.jpg"))
+                spoilt = planter.spoil(face, kind, domains)
+                # A spoilt face stays the picture that it was: what is learned about it must not come from
+                # its own drawing in another of the sets. A copy is a picture of its own.
+                name = f"{number}.jpg" if kind == "near_duplicate" else face.source_id
+                writer.add(dataclasses.replace(spoilt, source_id=name))
                 truth[written] = kind
                 written += 1
     return truth

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_faces_of_a_person_are_asked_together() -> None:
     assert together[2].tolist() == [2, -2]  # nobody knows who that is
 
 
-def _row(**low: float) -> dict[str, object]:
+def _row(**low: float) -> dict[str, Any]:
     scores = {check.name: 1.0 for check in CHECKS} | low | {"enlarged": 9.0, "age.seen": 61.0}
     return {
         "scores": scores,
@@ -117,17 +118,22 @@ def _row(**low: float) -> dict[str, object]:
     }
 
 
+def _decided(
+    rows: list[dict[str, Any]], thresholds: Thresholds
+) -> tuple[list[str], list[str | None]]:
+    scores = np.array([[row["scores"][check.name] for check in CHECKS] for row in rows])
+    return decide(scores, thresholds, rows.__getitem__)
+
+
 def test_verdicts_follow_thresholds_and_name_all_reasons() -> None:
     rows = [_row(text=1e-9), _row(wrong_age=1e-4, too_small=1e-3), _row(blurred=0.3), *[_row()] * 97]
-    verdicts = decide(rows, Thresholds(review=0.02, drop=1e-6))
-    assert verdicts[0] == ("drop", "text over the face")
-    assert verdicts[1][0] == "review"
-    assert verdicts[1][1] == "wrong age: labelled 5, looks 61"
-    assert verdicts[2:] == [("keep", None)] * 98
-    both = decide([_row(text=1e-9, blurred=1e-8), *[_row()] * 99], Thresholds())
-    assert both[0] == ("drop", "text over the face: also blurred")
-    by_limit = decide(rows, Thresholds(review=0.02, drop=0, limits={"blurred": 0.5, "text": 0}))
-    assert [verdict for verdict, _ in by_limit[:3]] == ["keep", "review", "review"]
+    verdicts, reasons = _decided(rows, Thresholds(review=0.02, drop=1e-6))
+    assert verdicts == ["drop", "review", *["keep"] * 98]
+    assert reasons == ["text over the face", "wrong age: labelled 5, looks 61", *[None] * 98]
+    _, both = _decided([_row(text=1e-9, blurred=1e-8), *[_row()] * 99], Thresholds())
+    assert both[0] == "text over the face: also blurred"
+    by_limit, _ = _decided(rows, Thresholds(review=0.02, drop=0, limits={"blurred": 0.5, "text": 0}))
+    assert by_limit[:3] == ["keep", "review", "review"]
 
 
 @pytest.mark.parametrize(
