@@ -110,9 +110,7 @@ def _score(
     if not len(chosen):
         raise UsageError("no faces to clean: all were set aside when the sets were built")
     faces = pack(sets, size=SIZE, cache=folder / "arrays", every=True).select(chosen)
-    enlarged = np.concatenate(
-        [known.get("enlarged")[part] for known, part in zip(scores, rows, strict=True)]
-    )
+    enlarged = np.concatenate([known.get("enlarged")[part] for known, part in zip(scores, rows, strict=True)])
     owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     domain = owner * len(faces.domains) + faces.domain
     source = np.unique(faces.source, return_inverse=True)[1]

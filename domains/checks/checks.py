@@ -51,8 +51,7 @@ class Looks:
     said: str
 
     def statistic(self, evidence: Evidence) -> Floats:
-        fault = evidence.opinion.fault
-        return fault[:, 1 + FAULTS.index(self.name)] - fault[:, 0]
+        return evidence.opinion.fault[:, FAULTS.index(self.name)]
 
     def reason(self, row: Mapping[str, Any]) -> str:
         return self.said
