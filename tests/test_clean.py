@@ -121,8 +121,8 @@ def test_two_judges_agree_on_what_both_find_unusual() -> None:
     both = agreed(rule, net, np.zeros(2000, int))
     assert both[0].tolist() == both.max(0).tolist()
     assert (both[1] > np.quantile(both[2:], 0.95, axis=0))[1:3].all()
-    text, occluded = (both[1, FAULTS.index(name)] for name in ("text", "occluded"))
-    assert text < occluded  # the net's word on writing weighs more, and it sees none
+    blurred, occluded = (both[1, FAULTS.index(name)] for name in ("blurred", "occluded"))
+    assert blurred < occluded  # the net's word on blur weighs more, and it sees none
 
 
 def test_the_tuned_net_finds_faults_it_was_not_shown(faulty: Path) -> None:

@@ -32,7 +32,7 @@ _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
 _LEAST = 600  # spoilt faces, however small the set
 _SAMPLE = 8000  # faces that say which directions vary most
-_NET = {"text": 0.7, "blurred": 0.7, "occluded": 0.3}  # what the net's word weighs, where it is not half
+_NET = {"blurred": 0.85, "occluded": 0.3}  # what the net's word weighs, where it is not half
 _STIFFNESS = 0.05  # of the ridge, as a share of the features' mean square
 
 
