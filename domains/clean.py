@@ -28,9 +28,10 @@ from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.resume import clear, workplace
 from nenrin.domains.rewrite import rewrite
+from nenrin.domains.storage import LABELS
 from nenrin.ground import UsageError, track
 
-VERSION = 2  # of the checks: scores of another version are computed anew
+VERSION = 3  # of the checks: scores of another version are computed anew
 EMBEDDED = 128  # px of the aligned faces that an embedder is given
 _FOLDER = ".clean"
 _BATCH = 64
@@ -72,8 +73,8 @@ def clean(
                 f"{faces.path} is not complete: run the command that builds it again, it goes on"
             )
     compute = again or embed is not None or any(faces.meta.cleaned != VERSION for faces in sets)
-    tables = [faces.stored() for faces in sets]
-    scores = [Scores.read(table["scores"]) for table in tables]
+    scores = [Scores.read(faces.stored(["scores"])["scores"]) for faces in sets]
+    tables = [faces.stored([name for name in LABELS if name != "scores"]) for faces in sets]
     with workplace(sets[0].path, _fingerprint(tables), name=_FOLDER) as folder:
         if compute:
             _score(sets, tables, scores, folder, embed)
@@ -160,7 +161,7 @@ def _decide(
         table, row = tables[owner[face]], int(place[face])
         values = scores[owner[face]].of(row)
         twin = values.get(TWIN)
-        labels: dict[str, Any] = table.slice(row, 1).drop_columns(["scores"]).to_pylist()[0]
+        labels: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
         other = None if twin is None else table["source_id"][int(twin)].as_py()
         return {**labels, "scores": values, "twin": other}
 

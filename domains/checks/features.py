@@ -17,6 +17,7 @@ _SIDE = 48
 _HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (12, 12), (6, 6), (6, 6), 9)  # Dalal and Triggs 2005
 _GRID = 6  # energies are taken in so many rows and columns
 _COLOURS = 12
+_PART = 500  # vectors at a time, where each takes many times its size
 _BLOCK = 36  # values of a block of the histograms: 2 x 2 cells, 9 directions
 # How many values of a vector are which: histograms, energies, colours and the mask; then the net's.
 _EDGES, _ENERGIES, _REST = _HOG.getDescriptorSize(), 3 * _GRID**2, 3 * _COLOURS**2 + _GRID**2
@@ -104,7 +105,8 @@ class Basis:
         )
         self._few, self._spread = self._own.axes[:, :explaining], own.std(0) + 1e-3
         self._answer, self._sway = answers.mean(0), answers.std(0) + 1e-3
-        unexplained = self._unexplained(own)
+        parts = [self._unexplained(own[i : i + _PART]) for i in range(0, len(own), _PART)]
+        unexplained = np.concatenate(parts)
         self._level, self._range = unexplained.mean(0), unexplained.std(0) + 1e-3
         self.width = self(sample[:1]).shape[1]
 
