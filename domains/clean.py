@@ -169,18 +169,14 @@ def _decide(
         np.concatenate([known.get(check.name)[part] for known, part in zip(scores, rows, strict=True)])
         for check in CHECKS
     ]
-    decided = decide(np.stack(columns, 1), thresholds, row_of)
+    verdicts, reasons = decide(np.stack(columns, 1), thresholds, row_of)
     start = 0
     for faces, table, known, part in zip(sets, tables, scores, rows, strict=True):
-        new: dict[str, Sequence[Any]] = {"scores": known}
-        for name, values in zip(("verdict", "reason"), decided, strict=True):
-            column = table[name].to_pylist()
-            for row, value in zip(part.tolist(), values[start : start + len(part)], strict=True):
-                column[row] = value
-            new[name] = column
-        rewrite(faces, new, cleaned=VERSION)
+        verdict, reason = table["verdict"].to_pylist(), table["reason"].to_pylist()
+        for number, row in enumerate(part.tolist(), start):
+            verdict[row], reason[row] = verdicts[number], reasons[number]
+        rewrite(faces, {"scores": known, "verdict": verdict, "reason": reason}, cleaned=VERSION)
         start += len(part)
-    verdicts, reasons = decided
     return CleanReport(
         faces=len(place),
         verdicts=Counter(verdicts),

@@ -6,6 +6,8 @@ among tens of thousands, too seldom to be learned by heart with the fault that i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -66,11 +68,11 @@ def look(faces: FaceArray, *, steps: int, seed: int = 0) -> Floats:
 
 def _tune(faces: FaceArray, steps: int, seed: int) -> Tuned:
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-    net = Tuned().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    net = Tuned().train()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lower = [weight for weight in net.net.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(
-        [{"params": lower}, {"params": net.head.parameters()}], lr=_RATE, weight_decay=0.02
-    )
+    groups: list[dict[str, Any]] = [{"params": lower}, {"params": list(net.head.parameters())}]
+    optimiser = torch.optim.AdamW(groups, lr=_RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [_RATE, 3 * _RATE], total_steps=steps, pct_start=0.1
     )
@@ -84,10 +86,11 @@ def _tune(faces: FaceArray, steps: int, seed: int) -> Tuned:
         images = _view(np.concatenate([sound, spoilt]))
         loss = F.cross_entropy(net(images.flip(3) if rng.random() < 0.5 else images), target)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    return net.eval()
+    net.eval()
+    return net
 
 
 def _view(pixels: NDArray[np.uint8]) -> Tensor:
