@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import resource
 import subprocess
 import time
 from collections import Counter
@@ -74,8 +75,11 @@ def plant(sets: list[FaceSet], out: Path, *, count: int, style: str, seed: int, 
                 writer.add(face)
                 written += 1
             if kind is not None:
-                face = planter.spoil(face, kind, domains)
-                writer.add(dataclasses.replace(face, source_id=f"{number}.jpg"))
+                spoilt = planter.spoil(face, kind, domains)
+                # A spoilt face stays the picture that it was: what is learned about it must not come from
+                # its own drawing in another of the sets. A copy is a picture of its own.
+                name = f"{number}.jpg" if kind == "near_duplicate" else face.source_id
+                writer.add(dataclasses.replace(spoilt, source_id=name))
                 truth[written] = kind
                 written += 1
     return truth
@@ -153,6 +157,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="take every N-th face alone, and as few faults")
     parser.add_argument("--cleanvision", metavar="PYTHON")
     parser.add_argument("--embedder", help="as of nenrin clean")
+    parser.add_argument("--plant", action="store_true", help="plant alone: then memory is that of cleaning")
     options = parser.parse_args()
     folder, truth_file = options.out / "set", options.out / "truth.json"
     if not truth_file.is_file():
@@ -166,12 +171,15 @@ def main() -> None:
             every=options.every,
         )
         write_text(truth_file, json.dumps(truth))
+    if options.plant:
+        return
     truth = {int(row): kind for row, kind in json.loads(truth_file.read_text()).items()}
     start, busy = time.perf_counter(), time.process_time()
     report = clean([folder], again=True, embed=embedding(options.embedder) if options.embedder else None)
     spent = f"{time.perf_counter() - start:.0f} s, {time.process_time() - busy:.0f} s of processor time"
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     faces = FaceSet.open(folder)
-    print(f"{report.faces} faces, {len(truth)} faults planted; {spent}\n")
+    print(f"{report.faces} faces, {len(truth)} faults planted; {spent}, memory at most {most:.0f} MB\n")
     columns = {"nenrin": scores_of(faces, SUSPICION)}
     if options.cleanvision:
         columns["cleanvision"] = cleanvision(faces, options.cleanvision, options.out)

@@ -218,8 +218,15 @@ def _fill(
             _reserve(file)
         faces = (face for source, chosen in zip(sets, rows, strict=True) for face in _rows_of(source, chosen))
         sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
+        written = 0  # bytes since pages were last given back
         for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
             pixels[i] = decode(face, size, quick=quick)
+            written += pixels[i].nbytes
+            if written > HELD // 8:  # what is written is the system's, and no longer this process's memory
+                for array in (pixels, masks):
+                    if isinstance(array.base, mmap.mmap):
+                        array.base.madvise(mmap.MADV_DONTNEED)
+                written = 0
             if face.frame is None:
                 masks[i] = 255
             else:

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.checks.checks import CHECKS, Evidence, score
 from nenrin.domains.checks.examiner import examine
 from nenrin.domains.checks.features import SIZE
+from nenrin.domains.checks.scores import Scores
 from nenrin.domains.checks.twice import find_twice
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.resume import clear, workplace
 from nenrin.domains.rewrite import rewrite
+from nenrin.domains.storage import LABELS
 from nenrin.ground import UsageError, track
 
-VERSION = 2  # of the checks: scores of another version are computed anew
+VERSION = 3  # of the checks: scores of another version are computed anew
 EMBEDDED = 128  # px of the aligned faces that an embedder is given
 _FOLDER = ".clean"
 _BATCH = 64
@@ -70,38 +73,46 @@ def clean(
                 f"{faces.path} is not complete: run the command that builds it again, it goes on"
             )
     compute = again or embed is not None or any(faces.meta.cleaned != VERSION for faces in sets)
-    rows = [faces.stored().to_pylist() for faces in sets]
-    for row in (row for part in rows for row in part):
-        row["scores"] = {entry["key"]: entry["value"] for entry in row["scores"] or ()}
-    with workplace(sets[0].path, _fingerprint(rows), name=_FOLDER) as folder:
+    scores = [Scores.read(faces.stored(["scores"])["scores"]) for faces in sets]
+    tables = [faces.stored([name for name in LABELS if name != "scores"]) for faces in sets]
+    with workplace(sets[0].path, _fingerprint(tables), name=_FOLDER) as folder:
         if compute:
-            _score(sets, rows, folder, embed)
-        report = _decide(sets, rows, thresholds or Thresholds())
+            _score(sets, tables, scores, folder, embed)
+        report = _decide(sets, tables, scores, thresholds or Thresholds())
     clear(sets[0].path, name=_FOLDER)
     return dataclasses.replace(report, computed=compute)
 
 
-def _fingerprint(rows: Sequence[Sequence[dict[str, Any]]]) -> str:
-    ids = [row["id"] for part in rows for row in part]
-    return hashlib.sha256(json.dumps([VERSION, ids]).encode()).hexdigest()[:32]
+def _fingerprint(tables: Sequence[pa.Table]) -> str:
+    digest = hashlib.sha256(f"{VERSION}".encode())
+    for table in tables:
+        for name in table["id"].to_pylist():
+            digest.update(f" {name}".encode())
+    return digest.hexdigest()[:32]
 
 
-def examined(row: Mapping[str, Any]) -> bool:
-    """Whether the checks have something to say of a row: what a build set aside is no face to them."""
-    return row["verdict"] != "drop" or SUSPICION in row["scores"]
+def _examined(table: pa.Table, scores: Scores) -> NDArray[np.int64]:
+    """The rows that the checks have something to say of: what a build set aside is no face to them."""
+    kept = pc.not_equal(table["verdict"], "drop").to_numpy()
+    return np.flatnonzero(kept | ~np.isnan(scores.get(SUSPICION)))
 
 
 def _score(
-    sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], folder: Path, embed: Embed | None
+    sets: Sequence[FaceSet],
+    tables: Sequence[pa.Table],
+    scores: Sequence[Scores],
+    folder: Path,
+    embed: Embed | None,
 ) -> None:
-    """Put the scores of all checks, and their statistics, into the `scores` of the rows."""
-    flat = [row for part in rows for row in part]
-    chosen = np.flatnonzero([examined(row) for row in flat])
+    """Put the results of all checks, and their statistics, among the scores."""
+    rows = [_examined(table, known) for table, known in zip(tables, scores, strict=True)]
+    starts = np.cumsum([0, *map(len, tables)])
+    chosen = np.concatenate([start + part for start, part in zip(starts[:-1], rows, strict=True)])
     if not len(chosen):
         raise UsageError("no faces to clean: all were set aside when the sets were built")
     faces = pack(sets, size=SIZE, cache=folder / "arrays", every=True).select(chosen)
-    enlarged = np.array([flat[i]["scores"].get("enlarged", np.nan) for i in chosen], dtype=np.float32)
-    owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])[chosen]
+    enlarged = np.concatenate([known.get("enlarged")[part] for known, part in zip(scores, rows, strict=True)])
+    owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     domain = owner * len(faces.domains) + faces.domain
     source = np.unique(faces.source, return_inverse=True)[1]
     groups = domain * (source.max() + 1) + source
@@ -113,26 +124,21 @@ def _score(
         embedded = _embedded(large, embed)
     evidence = Evidence(
         faces=faces,
-        opinion=examine(faces, embedded=embedded),
+        opinion=examine(faces, folder, embedded=embedded),
         enlarged=enlarged,
         twice=find_twice(faces, enlarged, among=domain, groups=groups),
     )
-    starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])])
-    seen = evidence.opinion.age
-    for i, row in enumerate(flat[j] for j in chosen):
-        row["scores"]["age.seen"] = float(seen[i])
-        if evidence.twice.twin[i] >= 0:
-            row["scores"][TWIN] = float(chosen[evidence.twice.twin[i]] - starts[owner[i]])
     worst = np.ones(len(chosen), dtype=np.float32)
+    found = {"age.seen": evidence.opinion.age}
     for check in CHECKS:
-        scores, statistic = score(check, evidence, faces.domain)
-        worst = np.minimum(worst, scores)
-        for i, row in enumerate(flat[j] for j in chosen):
-            row["scores"][check.name] = float(scores[i])
-            if not np.isnan(statistic[i]):
-                row["scores"][f"{check.name}.raw"] = float(statistic[i])
-    for i, row in enumerate(flat[j] for j in chosen):
-        row["scores"][SUSPICION] = float(worst[i])
+        found[check.name], found[f"{check.name}.raw"] = score(check, evidence, faces.domain)
+        worst = np.minimum(worst, found[check.name])
+    found[SUSPICION] = worst
+    twin = evidence.twice.twin
+    found[TWIN] = np.where(twin < 0, np.nan, chosen[twin] - starts[owner])
+    for number, (known, part) in enumerate(zip(scores, rows, strict=True)):
+        for name, values in found.items():
+            known.put(name, values[owner == number], part)
 
 
 def _embedded(faces: FaceArray, embed: Embed) -> NDArray[np.float32]:
@@ -141,31 +147,43 @@ def _embedded(faces: FaceArray, embed: Embed) -> NDArray[np.float32]:
 
 
 def _decide(
-    sets: Sequence[FaceSet], rows: Sequence[list[dict[str, Any]]], thresholds: Thresholds
+    sets: Sequence[FaceSet],
+    tables: Sequence[pa.Table],
+    scores: Sequence[Scores],
+    thresholds: Thresholds,
 ) -> CleanReport:
     """Decide on the rows and write them into their sets."""
-    for part in rows:
-        for row in part:
-            twin = row["scores"].get(TWIN)
-            row["twin"] = None if twin is None else part[int(twin)]["source_id"]
-    open_rows = [row for part in rows for row in part if examined(row)]
-    decided = decide(open_rows, thresholds)
-    for row, (verdict, reason) in zip(open_rows, decided, strict=True):
-        row["verdict"], row["reason"] = verdict, reason
-    for faces, part in zip(sets, rows, strict=True):
-        stored = [[{"key": k, "value": v} for k, v in sorted(row["scores"].items())] for row in part]
-        rewrite(
-            faces,
-            {
-                "scores": stored,
-                "verdict": [row["verdict"] for row in part],
-                "reason": [row["reason"] for row in part],
-            },
-            cleaned=VERSION,
-        )
+    rows = [_examined(table, known) for table, known in zip(tables, scores, strict=True)]
+    owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
+    place = np.concatenate(rows)
+
+    def row_of(face: int) -> dict[str, Any]:
+        table, row = tables[owner[face]], int(place[face])
+        values = scores[owner[face]].of(row)
+        twin = values.get(TWIN)
+        labels: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
+        other = None if twin is None else table["source_id"][int(twin)].as_py()
+        return {**labels, "scores": values, "twin": other}
+
+    columns = [
+        np.concatenate([known.get(check.name)[part] for known, part in zip(scores, rows, strict=True)])
+        for check in CHECKS
+    ]
+    verdicts, reasons = decide(np.stack(columns, 1), thresholds, row_of)
+    start = 0
+    for faces, table, known, part in zip(sets, tables, scores, rows, strict=True):
+        verdict, reason = table["verdict"].to_pylist(), table["reason"].to_pylist()
+        for number, row in enumerate(part.tolist(), start):
+            verdict[row], reason[row] = verdicts[number], reasons[number]
+        rewrite(faces, {"scores": known, "verdict": verdict, "reason": reason}, cleaned=VERSION)
+        start += len(part)
     return CleanReport(
-        faces=len(open_rows),
-        verdicts=Counter(verdict for verdict, _ in decided),
-        reasons=Counter((reason or "").split(":")[0] for verdict, reason in decided if verdict != "keep"),
+        faces=len(place),
+        verdicts=Counter(verdicts),
+        reasons=Counter(
+            (reason or "").split(":")[0]
+            for verdict, reason in zip(verdicts, reasons, strict=True)
+            if verdict != "keep"
+        ),
         computed=False,
     )

@@ -37,8 +37,9 @@ def rewrite(faces: FaceSet, columns: Mapping[str, Sequence[Any]], **meta: Any) -
         for name, value in meta.items():
             setattr(faces.meta, name, value)
         tally = Tally()
-        for row in faces.table().to_pylist():
-            tally.add(load_row({**row, "image": {"bytes": b"", "path": ""}}))
+        for batch in faces.table().to_batches(max_chunksize=GROUP_ROWS):
+            for row in batch.to_pylist():
+                tally.add(load_row({**row, "image": {"bytes": b"", "path": ""}}))
         write_text(
             faces.path / "README.md",
             data_card(faces.meta.name, faces.meta.size, faces.meta.licences, tally, note=faces.meta.note),

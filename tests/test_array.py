@@ -11,7 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from nenrin.domains.array import Rows, pack
+from nenrin.domains.array import Rows, decode, pack
 from nenrin.domains.face import Face, Split, face_id
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.ground import UsageError
@@ -74,6 +74,23 @@ def test_what_was_read_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             read = rows[np.arange(start, start + 4)]
             assert read[:, 0, 0].tolist() == list(range(start, start + 4))
     assert process.memory_info().rss - before < 2**24
+
+
+def test_what_is_packed_is_not_held_and_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given back page by page while it is written, 64 MB of faces are what they were."""
+    faces = [make_face(i, identity=str(i), split="train", size=512) for i in range(85)]
+    sets = [make_set(tmp_path / "s", faces, size=512)]
+    monkeypatch.setattr("nenrin.domains.array.HELD", 2**22)
+    process, most = psutil.Process(), list[int]()
+    before = process.memory_info().rss
+    monkeypatch.setattr(
+        "nenrin.domains.array.decode",
+        lambda *a, **k: (most.append(process.memory_info().rss), decode(*a, **k))[1],
+    )
+    array = pack(sets, size=512)
+    assert array.pixels[:][:, 5, 500, 1].tolist() == list(range(85))
+    assert (array.masks[:] == 255).all()
+    assert max(most) - before < 2**25
 
 
 def test_a_person_on_two_sides_leaves_the_weaker_one(

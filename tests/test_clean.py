@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,8 +17,13 @@ from benchmarks.plant import Planter
 from nenrin.cli import main
 from nenrin.domains.array import pack
 from nenrin.domains.checks.checks import CHECKS
+from nenrin.domains.checks.examiner import agreed
 from nenrin.domains.checks.labels import log_odds, pooled
+from nenrin.domains.checks.opinion import FAULTS
+from nenrin.domains.checks.scores import Scores
 from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.tuned import look, steps_for
+from nenrin.domains.checks.vectors import Vectors
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.clean import clean
 from nenrin.domains.decisions import Decision, Decisions, path_of
@@ -25,7 +32,7 @@ from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.ground import UsageError
 
-FAULTS = {5: "text", 17: "eye_only", 40: "not_a_face", 71: "near_duplicate"}
+PLANTED = {5: "text", 17: "eye_only", 40: "not_a_face", 71: "near_duplicate"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planter = Planter(rng=np.random.default_rng(3), style="develop", things=things)
     with SetWriter(folder / "set", name="faulty", size=64, domains=("photo",)) as writer:
         for row, face in enumerate(twins.faces()):
-            kind = FAULTS.get(row)
+            kind = PLANTED.get(row)
             if kind == "near_duplicate":
                 writer.add(face)
             writer.add(planter.spoil(face, kind, ("photo",)) if kind else face)
@@ -90,7 +97,7 @@ def test_a_label_is_doubted_where_looks_are_worth_something() -> None:
     labels, age = rng.integers(0, 2, 4000), rng.uniform(1, 4.5, 4000).astype(np.float32)
     sign = np.where(labels == 1, 1, -1) * (age > 2)  # of the youngest, nobody can tell
     margin = (sign * 0.5 + rng.normal(0, 0.3, 4000)).astype(np.float32)
-    odds = log_odds(np.stack([-margin, margin], 1) / 2, labels, age)
+    odds = log_odds(np.stack([-margin, margin], 1) / 2, labels, (age, age), np.zeros(4000, int))
     doubt = np.where(labels == 1, odds[:, 0] - odds[:, 1], odds[:, 1] - odds[:, 0])
     assert doubt[age > 3].mean() < -3
     assert abs(doubt[age < 1.6]).mean() < 1.5
@@ -105,7 +112,53 @@ def test_faces_of_a_person_are_asked_together() -> None:
     assert together[2].tolist() == [2, -2]  # nobody knows who that is
 
 
-def _row(**low: float) -> dict[str, object]:
+def test_two_judges_agree_on_what_both_find_unusual() -> None:
+    rng = np.random.default_rng(0)
+    rule, net = (rng.exponential(size=(2000, len(FAULTS))).astype(np.float32) for _ in range(2))
+    net *= 1000  # units of its own
+    rule[0], net[0] = 9, 9000  # both are sure
+    rule[1], net[1] = 9, 0  # one alone
+    both = agreed(rule, net, np.zeros(2000, int))
+    assert both[0].tolist() == both.max(0).tolist()
+    assert (both[1] > np.quantile(both[2:], 0.95, axis=0))[1:3].all()
+    blurred, occluded = (both[1, FAULTS.index(name)] for name in ("blurred", "occluded"))
+    assert blurred < occluded  # the net's word on blur weighs more, and it sees none
+
+
+def test_the_tuned_net_finds_faults_it_was_not_shown(faulty: Path) -> None:
+    faces = pack([FaceSet.open(faulty)], size=64, every=True)
+    assert (steps_for(4000), steps_for(10_000), steps_for(10**6)) == (0, 312, 900)
+    before = torch.get_rng_state()
+    bad = look(faces, steps=60)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bad.shape == (len(faces), len(FAULTS))
+    writing, part = bad[:, FAULTS.index("text")], bad[:, FAULTS.index("part")]
+    assert (writing[:-1] > writing[5]).sum() < 16  # of 161
+    assert (part[:-1] > part[17]).sum() < 16
+
+
+def test_vectors_come_back_in_order(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(5000, 7)).astype(np.float16)
+    vectors = Vectors(tmp_path / "v.bin", 7)
+    for start in range(0, 5000, 60):
+        vectors.add(rows[start : start + 60])
+    blocks = list(vectors.blocks())
+    assert [part.start for part, _ in blocks] == [0, 2048, 4096]
+    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), rows)
+
+
+def test_scores_are_kept_as_columns(faulty: Path) -> None:
+    stored = FaceSet.open(faulty).stored(["scores"])["scores"]
+    scores = Scores.read(stored)
+    assert scores[0:161] == stored.to_pylist()[:161]
+    assert scores[161] == []
+    assert np.isnan(scores.get("text")[161])
+    scores.put("new", np.array([0.5, np.nan]), np.array([3, 4]))
+    assert scores.of(3)["new"] == 0.5
+    assert "new" not in scores.of(4)
+
+
+def _row(**low: float) -> dict[str, Any]:
     scores = {check.name: 1.0 for check in CHECKS} | low | {"enlarged": 9.0, "age.seen": 61.0}
     return {
         "scores": scores,
@@ -117,17 +170,20 @@ def _row(**low: float) -> dict[str, object]:
     }
 
 
+def _decided(rows: list[dict[str, Any]], thresholds: Thresholds) -> tuple[list[str], list[str | None]]:
+    scores = np.array([[row["scores"][check.name] for check in CHECKS] for row in rows])
+    return decide(scores, thresholds, rows.__getitem__)
+
+
 def test_verdicts_follow_thresholds_and_name_all_reasons() -> None:
     rows = [_row(text=1e-9), _row(wrong_age=1e-4, too_small=1e-3), _row(blurred=0.3), *[_row()] * 97]
-    verdicts = decide(rows, Thresholds(review=0.02, drop=1e-6))
-    assert verdicts[0] == ("drop", "text over the face")
-    assert verdicts[1][0] == "review"
-    assert verdicts[1][1] == "wrong age: labelled 5, looks 61"
-    assert verdicts[2:] == [("keep", None)] * 98
-    both = decide([_row(text=1e-9, blurred=1e-8), *[_row()] * 99], Thresholds())
-    assert both[0] == ("drop", "text over the face: also blurred")
-    by_limit = decide(rows, Thresholds(review=0.02, drop=0, limits={"blurred": 0.5, "text": 0}))
-    assert [verdict for verdict, _ in by_limit[:3]] == ["keep", "review", "review"]
+    verdicts, reasons = _decided(rows, Thresholds(review=0.02, drop=1e-6))
+    assert verdicts == ["drop", "review", *["keep"] * 98]
+    assert reasons == ["text over the face", "wrong age: labelled 5, looks 61", *[None] * 98]
+    _, both = _decided([_row(text=1e-9, blurred=1e-8), *[_row()] * 99], Thresholds())
+    assert both[0] == "text over the face: also blurred"
+    by_limit, _ = _decided(rows, Thresholds(review=0.02, drop=0, limits={"blurred": 0.5, "text": 0}))
+    assert by_limit[:3] == ["keep", "review", "review"]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +198,7 @@ def test_thresholds_that_are_none_are_refused(values: dict[str, object], said: s
 def test_planted_faults_are_among_the_worst(faulty: Path) -> None:
     worst = np.argsort([row.get(SUSPICION, 2) for row in _scores(faulty)])
     faces = list(FaceSet.open(faulty).faces())
-    planted = set(FAULTS) - {71} | {72}  # the copy stands behind its original
+    planted = set(PLANTED) - {71} | {72}  # the copy stands behind its original
     found = planted & set(worst[:12].tolist())  # 0.3 of them by chance
     assert len(found) >= 2, [(int(r), faces[r].reason) for r in worst[:12]]
     assert _scores(faulty)[72][TWIN] == 71

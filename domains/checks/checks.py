@@ -16,6 +16,8 @@ from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.twice import Twice
 
 _FINE = 2.0  # times that a picture may be enlarged: nobody sees it
+# So many times more pairs of two pictures are that alike than an exponential tail says: babies, dark glasses.
+_ALIKE = 3.0
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -51,8 +53,7 @@ class Looks:
     said: str
 
     def statistic(self, evidence: Evidence) -> Floats:
-        fault = evidence.opinion.fault
-        return fault[:, 1 + FAULTS.index(self.name)] - fault[:, 0]
+        return evidence.opinion.fault[:, FAULTS.index(self.name)]
 
     def reason(self, row: Mapping[str, Any]) -> str:
         return self.said
@@ -145,7 +146,8 @@ def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tupl
     if isinstance(check, NearDuplicate):
         # Drawings by one program are more alike than photographs; and copies are more than a few per cent.
         twice = evidence.twice
-        return rarity(statistic, twice.groups, twice.usual, through=(0.80, 0.95)), statistic
+        scores = rarity(statistic, twice.groups, twice.usual, through=(0.80, 0.95))
+        return np.minimum(_ALIKE * scores, 1), statistic
     scores = rarity(statistic, groups)
     if isinstance(check, WrongLabel):
         scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual

@@ -8,16 +8,21 @@ rules are ridge regressions, solved at once: a further fold costs one more solut
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
-from nenrin.domains.checks.faults import spoil
 from nenrin.domains.checks.features import Axes, Basis, Describer
 from nenrin.domains.checks.labels import log_odds, of_log, pooled, to_log
 from nenrin.domains.checks.opinion import FAULTS, Opinion
+from nenrin.domains.checks.spoilt import BATCH, spoil_rows
+from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.tuned import look, steps_for
+from nenrin.domains.checks.vectors import Vectors
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.ground import track
 
@@ -26,7 +31,8 @@ Floats = NDArray[np.float32]
 _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
 _LEAST = 600  # spoilt faces, however small the set
-_BATCH = 60
+_SAMPLE = 8000  # faces that say which directions vary most
+_NET = {"blurred": 0.85, "occluded": 0.3}  # what the net's word weighs, where it is not half
 _STIFFNESS = 0.05  # of the ridge, as a share of the features' mean square
 
 
@@ -41,95 +47,123 @@ def folds_of(faces: FaceArray) -> NDArray[np.int64]:
     )
 
 
-def examine(faces: FaceArray, *, embedded: Floats | None = None, seed: int = 0) -> Opinion:
-    """What the faces look like to who learned from the others.
+def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, seed: int = 0) -> Opinion:
+    """What the faces look like to who learned from the others; `folder` takes what memory should not.
 
     `embedded` (N, E) are vectors of a net that tells people apart; the labels are learned from them too.
     """
     fold = folds_of(faces)
     describer = Describer()
-    vectors = np.concatenate(
-        [
-            describer(faces.pixels[start : start + _BATCH], faces.masks[start : start + _BATCH])
-            for start in track(range(0, len(faces), _BATCH), "describing faces")
-        ]
-    )
-    made, kinds, origin = _spoil(faces, describer, seed)
-    basis = Basis(vectors)
-    sound, spoilt = basis(vectors), basis(made)
-    none = np.tile(np.eye(1, 1 + len(FAULTS), dtype=np.float32), (len(faces), 1))
+    rng = np.random.default_rng(0)
+    sample = np.sort(rng.choice(len(faces), min(len(faces), _SAMPLE), replace=False))
+    basis = Basis(np.concatenate([describer(*part) for part in _read(faces, sample, "choosing features")]))
+    sound = Vectors(folder / "sound.bin", basis.width)
+    for part in _read(faces, np.arange(len(faces)), "describing faces"):
+        sound.add(basis(describer(*part)))
+    spoilt = Vectors(folder / "spoilt.bin", basis.width)
+    kinds, origin = _spoil(faces, lambda *part: spoilt.add(basis(describer(*part))), seed)
+    classes = np.eye(1 + len(FAULTS), dtype=np.float32)
     every = np.ones(len(faces), dtype=bool)
     fault = crossfit(
         sound,
-        none,
+        np.tile(classes[0], (len(faces), 1)),
         every,
         fold,
-        more=(spoilt, np.eye(1 + len(FAULTS), dtype=np.float32)[1 + kinds], fold[origin]),
+        more=(spoilt, classes[1 + kinds], fold[origin]),
     )
+    fault = fault[:, 1:] - fault[:, :1]
+    if steps := steps_for(len(faces)):
+        fault = agreed(fault, look(faces, steps=steps, seed=seed), faces.domain)
     if embedded is not None:
-        sound = np.concatenate([Axes(embedded, embedded.shape[1])(embedded) / 2, sound], 1)
+        also = Axes(embedded, embedded.shape[1])(embedded) / 2
+        both = Vectors(folder / "both.bin", also.shape[1] + sound.width)
+        for rows, block in sound.blocks():
+            both.add(np.concatenate([also[rows], block], 1))
+        sound = both
     age = crossfit(sound, to_log(np.nan_to_num(faces.age))[:, None], ~np.isnan(faces.age), fold)[:, 0]
 
-    def label(labels: NDArray[np.int64], classes: int) -> Floats:
+    given = np.where(np.isnan(faces.age), age, to_log(faces.age))
+
+    def label(labels: NDArray[np.int64], classes: int, groups: NDArray[np.int64]) -> Floats:
         target = np.eye(classes, dtype=np.float32)[np.maximum(labels, 0)]
-        return log_odds(crossfit(sound, target, labels >= 0, fold), labels, age)
+        return log_odds(crossfit(sound, target, labels >= 0, fold), labels, (age, given), groups)
 
     return Opinion(
         fault=fault,
         age=of_log(age),
-        gender=pooled(label(faces.gender, len(GENDERS)), faces.identity),
-        glasses=label(faces.glasses, len(GLASSES)),
-        domain=label(faces.domain, len(faces.domains)),
+        gender=pooled(label(faces.gender, len(GENDERS), faces.domain), faces.identity),
+        glasses=label(faces.glasses, len(GLASSES), faces.domain),
+        domain=label(faces.domain, len(faces.domains), np.zeros_like(faces.domain)),
     )
 
 
+def agreed(rule: Floats, net: Floats, groups: NDArray[np.integer]) -> Floats:
+    """How bad two judges together find (N, len(FAULTS)) faces that each judges in units of its own.
+
+    Each one's statistic is made how unusual it is within its group, as minus the logarithm of its rarity, and
+    the mean of both is what counts: a fault that one is blind to is still seen by half.
+    """
+    answer = np.empty_like(rule)
+    for number, name in enumerate(FAULTS):
+        first, second = (-np.log(rarity(judge[:, number], groups)) for judge in (rule, net))
+        answer[:, number] = first + _NET.get(name, 0.5) * (second - first)
+    return answer
+
+
+def _read(
+    faces: FaceArray, rows: NDArray[np.int64], label: str
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """The pixels and masks of these faces, some at a time."""
+    for start in track(range(0, len(rows), BATCH), label):
+        part = rows[start : start + BATCH]
+        yield faces.pixels[part], faces.masks[part]
+
+
 def crossfit(
-    sound: Floats,
+    sound: Vectors,
     target: Floats,
     known: NDArray[np.bool_],
     fold: NDArray[np.int64],
     *,
-    more: tuple[Floats, Floats, NDArray[np.int64]] | None = None,
+    more: tuple[Vectors, Floats, NDArray[np.int64]] | None = None,
 ) -> Floats:
-    """Predict `target` (N, T) from `sound` (N, F), each fold from the known rows of the others: (N, T).
+    """Predict `target` (N, T) from `sound`, each fold from the known rows of the others: (N, T).
 
     `more` adds rows to learn from: features, targets and folds.
     """
-    parts = [(sound[known], target[known], fold[known])] + ([more] if more else [])
     answer = np.zeros((len(sound), target.shape[1]), dtype=np.float32)
     if not known.any():
         return answer
-    products = np.zeros((_FOLDS, sound.shape[1], sound.shape[1]), dtype=np.float32)
-    sides = np.zeros((_FOLDS, sound.shape[1], target.shape[1]), dtype=np.float32)
-    for features, goal, where in parts:
-        for number in range(_FOLDS):
-            inside = features[where == number]
-            products[number] += inside.T @ inside
-            sides[number] += inside.T @ goal[where == number]
+    products = np.zeros((_FOLDS, sound.width, sound.width), dtype=np.float32)
+    sides = np.zeros((_FOLDS, sound.width, target.shape[1]), dtype=np.float32)
+    parts = [(sound, target, np.where(known, fold, -1))] + ([more] if more else [])
+    for vectors, goal, where in parts:
+        for rows, block in vectors.blocks():
+            for number in range(_FOLDS):
+                mine = where[rows] == number
+                products[number] += block[mine].T @ block[mine]
+                sides[number] += block[mine].T @ goal[rows][mine]
+    weights = np.empty_like(sides)
     for number in range(_FOLDS):
         product = (products.sum(0) - products[number]).astype(np.float64)
         stiffness = _STIFFNESS * np.trace(product) / len(product) + 1e-6
         product[np.diag_indices_from(product)] += stiffness
-        weights = np.linalg.solve(product, (sides.sum(0) - sides[number]).astype(np.float64))
-        answer[fold == number] = sound[fold == number] @ weights.astype(np.float32)
+        weights[number] = np.linalg.solve(product, (sides.sum(0) - sides[number]).astype(np.float64))
+    for rows, block in sound.blocks():
+        every = np.einsum("nf,kft->knt", block, weights, optimize=True)
+        answer[rows] = every[fold[rows], np.arange(len(block))]
     return answer
 
 
 def _spoil(
-    faces: FaceArray, describer: Describer, seed: int
-) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.int64]]:
-    """Vectors (M, D) of faces with a fault put in, which of FAULTS it is (M,), and whose face it was (M,)."""
+    faces: FaceArray, take: Callable[[NDArray[np.uint8], NDArray[np.uint8]], None], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hand faces with a fault put in to `take`, some at a time; which of FAULTS each is (M,), and whose."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
-    count = -(-max(round(_SPOILT * len(faces)), _LEAST) // _BATCH) * _BATCH
+    count = -(-max(round(_SPOILT * len(faces)), _LEAST) // BATCH) * BATCH
     origin = rng.permutation(np.resize(rng.permutation(len(faces)), count))
     kinds = np.resize(np.arange(len(FAULTS)), count)
-    vectors = []
-    for start in track(range(0, count, _BATCH), "learning faults"):
-        rows, kind = origin[start : start + _BATCH], torch.from_numpy(kinds[start : start + _BATCH])
-        masks = (torch.from_numpy(faces.masks[rows])[:, None] > 127).float()
-        images = torch.from_numpy(faces.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        spoilt, outlines = spoil(images * masks, masks, kind, generator)
-        pixels = ((spoilt + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        outside = (outlines[:, 0] * 255).to(torch.uint8).numpy()
-        vectors.append(describer(np.ascontiguousarray(pixels), outside))
-    return np.concatenate(vectors), kinds, origin
+    for start in track(range(0, count, BATCH), "learning faults"):
+        rows, kind = origin[start : start + BATCH], kinds[start : start + BATCH]
+        take(*spoil_rows(faces, rows, kind, generator))
+    return kinds, origin

@@ -215,14 +215,14 @@ def _blob(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Something in front of the face: a bar, an oval, a polygon, or fingers."""
     canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
     centre = (rng.normal([0.5, 0.52], 0.13) * _CANVAS).astype(int)
-    width, height = (rng.uniform(0.28, 0.56, 2) * _CANVAS).astype(int)
+    width, height = (rng.uniform(0.24, 0.56, 2) * _CANVAS).astype(int)
     way = int(rng.integers(5))
     turn = float(rng.uniform(0, 180))
     if way == 0:  # a bar across or down, as over the eyes or the mouth
         bar = (
             (int(centre[0]), int(centre[1])),
-            (_CANVAS, int(0.14 * _CANVAS + height // 3)),
-            rng.normal(0, 25),
+            (int(rng.uniform(0.5, 1.4) * _CANVAS), int(rng.uniform(0.1, 0.33) * _CANVAS)),
+            rng.normal(0, 25) if rng.random() < 0.5 else 0,  # a censor's is level
         )
         cv2.fillPoly(canvas, [cv2.boxPoints(bar).astype(np.int32)], 255)
     elif way == 1:

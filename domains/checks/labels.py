@@ -21,24 +21,30 @@ def of_log(value: Floats) -> Floats:
     return np.exp(value) - _GROWN
 
 
-def log_odds(looks: Floats, labels: NDArray[np.int64], age: Floats) -> Floats:
+def log_odds(
+    looks: Floats, labels: NDArray[np.int64], ages: tuple[Floats, Floats], groups: NDArray[np.integer]
+) -> Floats:
     """How much likelier each label is than not, as a logarithm: (N, K) from looks (N, K) and labels (N,).
 
-    What the looks are worth depends on the age (N, log) that a face looks: of a baby nobody can tell whether
-    it is a girl, of a man of thirty everybody can. Eight numbers for each label say so, by logistic
-    regression on the faces whose label is known.
+    What the looks are worth depends on the age: of a baby nobody can tell whether it is a girl, of a man of
+    thirty everybody can. `ages` (N, log) are the one that a face looks and the one that it is said to have;
+    and a drawing says less than a photograph, so that each of `groups` (N,) counts for itself. Some numbers
+    for each label say all this, by logistic regression on the faces whose label is known.
     """
     known = labels >= 0
     answer = np.zeros_like(looks)
     if not known.any():
         return answer
-    spread = age[known].std()
-    old = ((age - age[known].mean()) / (spread if spread > 1e-3 else 1)).clip(-2.5, 2.5)
+    powers = [np.ones(len(looks))]
+    for age in ages:
+        spread = age[known].std()
+        old = ((age - age[known].mean()) / (spread if spread > 1e-3 else 1)).clip(-2.5, 2.5)
+        powers += [old, old**2, old**3]
+    powers += [(groups == group).astype(np.float64) for group in np.unique(groups[known])[1:]]
     for label in range(looks.shape[1]):
         others = np.delete(looks, label, axis=1).max(1) if looks.shape[1] > 1 else 0
         margin = looks[:, label] - others
-        columns = [margin**i * old**j for i in (0, 1) for j in range(4)]
-        rows = np.stack(columns, 1).astype(np.float64)
+        rows = np.stack([*powers, *(margin * power for power in powers)], 1).astype(np.float64)
         weights = _logistic(rows[known], labels[known] == label)
         answer[:, label] = rows @ weights
     return answer

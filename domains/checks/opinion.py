@@ -16,7 +16,7 @@ FAULTS = ("not_a_face", "part", "turned", "text", "occluded", "blurred")
 class Opinion:
     """Of N faces, learned from others alone."""
 
-    fault: Floats  # (N, 1 + len(FAULTS)) how much each looks like every class, about 0 to 1; first "none"
+    fault: Floats  # (N, len(FAULTS)) how much more each looks like one with the fault than like a sound one
     age: Floats  # (N,) years
     # Logarithms of how much likelier each class is than not:
     gender: Floats  # (N, len(GENDERS))

@@ -36,6 +36,7 @@ def rarity(
         body, shoulder = np.quantile(known, [first, second])
         slope = (shoulder - body) / np.log((1 - first) / (1 - second))
         if slope > 0:
-            seen = np.where(values > body, (1 - first) * np.exp(-(values - body) / slope), seen)
+            beyond = np.maximum(values - body, 0)
+            seen = np.where(beyond > 0, (1 - first) * np.exp(-beyond / slope), seen)
         scores[rows] = np.clip(seen, _SMALLEST, 1)
     return scores

@@ -50,8 +50,8 @@ def find_twice(
     rng = np.random.default_rng(0)
     for family in np.unique(among):
         rows = np.flatnonzero(among == family)
-        for a, b in sorted(_candidates(vectors[rows], hashes[rows])):
-            one, two = rows[a], rows[b]  # a < b
+        for pair in _candidates(vectors[rows], hashes[rows]):
+            one, two = rows[pair // len(rows)], rows[pair % len(rows)]  # one < two
             near = _nearness(faces, one, two)
             worse, better = (one, two) if enlarged[one] > 1.05 * enlarged[two] else (two, one)
             if not near <= nearness[worse]:  # NaN too
@@ -66,18 +66,21 @@ def find_twice(
     return Twice(nearness=nearness, twin=twin, usual=usual, groups=groups)
 
 
-def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> set[tuple[int, int]]:
-    """Pairs worth a look: near by hash, and each one's nearest by embedding where there are few enough."""
-    pairs = set(near_duplicates(hashes))
-    if len(vectors) <= _MANY:
-        for start in range(0, len(vectors), _BLOCK):
+def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pairs worth a look, in order: near by hash, and each one's nearest by embedding where there are few
+    enough. A pair is one number, the first row times how many there are, plus the second."""
+    count = len(vectors)
+    pairs = [np.array([a * count + b for a, b in near_duplicates(hashes)], dtype=np.int64)]
+    if count <= _MANY:
+        for start in range(0, count, _BLOCK):
             alike = vectors[start : start + _BLOCK] @ vectors.T
-            alike[np.arange(len(alike)), start + np.arange(len(alike))] = -1  # itself
-            most = min(_NEIGHBOURS, len(vectors))
-            nearest = np.argpartition(alike, -most)[:, -most:].tolist()
-            for row, others in enumerate(nearest, start):
-                pairs |= {(min(row, other), max(row, other)) for other in others if other != row}
-    return pairs
+            row = np.arange(start, start + len(alike))[:, None]
+            alike[row - start, row] = -1  # itself
+            most = min(_NEIGHBOURS, count)
+            other = np.argpartition(alike, -most)[:, -most:]
+            found = np.minimum(row, other) * count + np.maximum(row, other)
+            pairs.append(found[row != other])
+    return np.unique(np.concatenate(pairs))
 
 
 def _nearness(faces: FaceArray, one: int, two: int) -> float:

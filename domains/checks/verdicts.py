@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nenrin.domains.checks.checks import CHECKS
 from nenrin.ground import UsageError, suggest
@@ -33,32 +34,31 @@ class Thresholds:
                 raise UsageError(f"{name} takes a share from 0 to 1, not {value:g}")
 
 
-def decide(rows: Sequence[Mapping[str, Any]], thresholds: Thresholds) -> list[tuple[str, str | None]]:
-    """(verdict, reason) of rows that were examined, each a face's labels with its `scores` as a dict.
+def decide(
+    scores: NDArray[np.floating], thresholds: Thresholds, row_of: Callable[[int], Mapping[str, Any]]
+) -> tuple[list[str], list[str | None]]:
+    """Verdicts and reasons of N faces that were examined, from their scores (N, number of checks).
 
-    `twin` in a row names the picture that it may be a near-duplicate of. The reasons of a face are all the
-    checks by which it is among the suspects, worst first.
+    `row_of` gives the labels of one of them, with its `scores` as a dict; `twin` names the picture that it
+    may be a near-duplicate of. It is asked for suspects alone. The reasons of a face are all the checks by
+    which it is among the suspects, worst first.
     """
-    scores = np.array([[row["scores"][check.name] for check in CHECKS] for row in rows]).reshape(
-        -1, len(CHECKS)
-    )
     limits = np.array([thresholds.limits.get(check.name, np.nan) for check in CHECKS])
     open_to_all = np.where(np.isnan(limits), scores, 1.0)
     worst = np.sort(open_to_all.min(1))
-    count = round(thresholds.review * len(rows))
+    count = round(thresholds.review * len(scores))
     shared = worst[count - 1] if 0 < count <= len(worst) else -1.0
     bounds = np.where(np.isnan(limits), min(shared, 0.5), limits)
-    suspected = scores <= bounds if len(rows) else scores.astype(bool)
-    suspected &= bounds > 0
-    verdicts: list[tuple[str, str | None]] = []
-    for row, values, against in zip(rows, scores, suspected, strict=True):
-        named = [int(i) for i in np.argsort(values, kind="stable") if against[i]]
-        if not named:
-            verdicts.append(("keep", None))
-            continue
-        verdict = "drop" if values[named[0]] < thresholds.drop else "review"
-        verdicts.append((verdict, _said([CHECKS[i].reason(row) for i in named])))
-    return verdicts
+    suspected = (scores <= bounds) & (bounds > 0)
+    verdicts = ["keep"] * len(scores)
+    reasons: list[str | None] = [None] * len(scores)
+    for face in np.flatnonzero(suspected.any(1)).tolist():
+        values = scores[face]
+        named = [int(i) for i in np.argsort(values, kind="stable") if suspected[face, i]]
+        verdicts[face] = "drop" if values[named[0]] < thresholds.drop else "review"
+        row = row_of(face)
+        reasons[face] = _said([CHECKS[i].reason(row) for i in named])
+    return verdicts, reasons
 
 
 def _said(reasons: Sequence[str]) -> str:
