@@ -124,7 +124,8 @@ def make_pairs(
                         )
 
             process(sheets, sum(map(len, chosen)), workers=0, label="making pairs")
-            done = _assemble(folder, out, ager, fingerprint)
+            known = {domain for faces in sets for domain in faces.meta.domains} if glasses else ager.domains
+            done = _assemble(folder, out, ager, [d for d in ager.domains if d in known], fingerprint)
     clear(out)
     return done
 
@@ -198,13 +199,13 @@ def _fingerprint(ager: Ager, sets: Sequence[FaceSet], options: tuple[int, ...]) 
     return f"pairs-{digest.hexdigest()[:24]}"
 
 
-def _assemble(folder: Path, out: Path, ager: Ager, fingerprint: str) -> FaceSet:
+def _assemble(folder: Path, out: Path, ager: Ager, domains: Sequence[str], fingerprint: str) -> FaceSet:
     note = (
         f"Pairs for training: pictures, and what {ager.name} made of them (attribute {MADE}), at other ages "
         "or with glasses on. Made faces are nobody's pictures, and are as old as the ager reads them."
     )
     with SetWriter(
-        out, name=out.name, size=ager.size, domains=ager.domains, note=note, build=fingerprint, replace=True
+        out, name=out.name, size=ager.size, domains=domains, note=note, build=fingerprint, replace=True
     ) as writer:
         gather(folder, writer)
     return FaceSet.open(out)
