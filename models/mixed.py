@@ -219,9 +219,13 @@ class MixedAger(AgerModel):
         own = torch.where(source.age.isnan(), target.age, source.age)
         asked = torch.where(target.age.isnan(), own, target.age)
         change = means.difference(own, asked, target.domain, target.gender, tint=False)
-        at_home = (target.domain == means.main) | (target.domain == UNKNOWN)
-        change.flow = change.flow * self.config.shapes
-        return change.times(self.config.prototypes * torch.where(at_home, 1.0, self.config.elsewhere))
+        home = torch.where(target.domain == UNKNOWN, means.main, target.domain)
+        # Where nothing but a shape is borrowed, all of it is taken.
+        shapes = torch.where(means.taught[home] > 0, self.config.shapes, 1.0)
+        change.flow = change.flow * shapes[:, None, None, None]
+        return change.times(
+            self.config.prototypes * torch.where(home == means.main, 1.0, self.config.elsewhere)
+        )
 
     def _aged_first(self, batch: Batch, target: Condition) -> Tensor:
         """What the generator sees: faces as the mean faces leave them, if it is to age them further."""
