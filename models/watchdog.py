@@ -192,7 +192,7 @@ def find_faults(seen: Look, losses: Mapping[str, float]) -> list[Fault]:
         faults.append(
             Fault(
                 "adversary too strong",
-                seen.adversary,
+                seen.error,  # what it costs falls by itself once the face is lost; that is no recovery
                 f"the generator pays its adversaries {seen.adversary:.0f} times as much as all else, and a "
                 "face comes back no more like itself than the mean face is: lower their weights",
             )
