@@ -196,6 +196,6 @@ def test_a_mixed_ager_learns_to_take_glasses_off(reader: Ager, twins: FaceSet, t
     sampler = Sampler(pack([pairs], size=32), batch=16, seed=0)
     losses = []
     for step in range(60):
-        logs = ager.step(sampler.at(step), optimizers, lambda loss: loss.backward(), step / 60)
+        logs = ager.step(sampler.at(step).ready("cpu"), optimizers, lambda loss: loss.backward(), step / 60)
         losses.append(float(logs["generator/pair"]))
     assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:10])
