@@ -280,6 +280,7 @@ class Embedder(nn.Module):
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96 * (SEEN // 8) ** 2, EMBEDDED))
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.float()  # in half precision no picture can be made smaller on a CPU
         small = F.interpolate(images, (SEEN, SEEN), mode="bilinear", antialias=True, align_corners=False)
         embedded: Tensor = self.body(small)
         return embedded

@@ -359,3 +359,14 @@ def test_ager_refuses_what_it_cannot_do(words: dict[str, object], message: str, 
 def test_ager_says_when_there_is_no_face(tiny_run: Path) -> None:
     with pytest.raises(NenrinError, match="no face found"):
         Ager.load(tiny_run).age(Image.new("RGB", (200, 200), "white"), [7])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, (model, _) in MODELS.items() if not issubclass(model, FittedModel)]
+)
+def test_every_ager_trains_in_half_precision(name: str, tiny_set: Path, tmp_path: Path) -> None:
+    words = ["size=32", "batch=4", "pictures=32", "precision=bf16-mixed", "watch_every=0", "threads=1"]
+    width = "width=8" if name == "mixed" else "width=0.125"
+    config = resolve(name, None, words + ([width] if name != "guide" else []))
+    run = train(config, [FaceSet.open(tiny_set)], tmp_path)
+    assert all(torch.isfinite(weight).all() for weight in Ager.load(run).model.nets.parameters())
