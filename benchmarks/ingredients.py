@@ -1,6 +1,6 @@
 """What each ingredient of the mixed ager buys: the same training, one thing taken away at a time.
 
-    python benchmarks/ingredients.py data/sets/pairs --guide runs/00010-guide \
+    python benchmarks/ingredients.py data/sets/pairs --means runs/00000-prototypes \
         --judged data/sets/photo --judged data/sets/drawn -o ingredients
 
 Trains every variant from nothing on equally many pictures, scores them side by side with `nenrin eval`, and
@@ -25,19 +25,19 @@ WHOLE = "whole"
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     WHOLE: ({}, ()),
     "no-drawings": ({}, ("cartoon", "manga")),
-    "no-domain-label": ({"told": ["age", "glasses", "gender"]}, ()),
-    "no-glasses-label": ({"told": ["age", "domain", "gender"]}, ()),
+    "no-domain-label": ({"told": ["glasses"]}, ()),
+    "no-glasses-label": ({"told": ["domain"]}, ()),
+    "no-mean-faces": ({"prototypes": 0.0}, ()),
+    "all-of-the-shapes": ({"shapes": 1.0}, ()),
     "no-skips": ({"skips": False}, ()),
-    "no-guide": ({"guide": ""}, ()),
     "no-average": ({"ema": 0.0}, ()),
-    "no-ageless-faces": ({"ageless": 0.0}, ("manga",)),
 }
 AGES = ("ages", "")
 COLUMNS = {  # heading -> protocol, case, metric, what the judge's name begins with
     "rank correlation": (*AGES, "rank correlation, asked and judged age", "CNN"),
     "judged years for each asked": (*AGES, "judged years for each year asked", "CNN"),
     "age error": (*AGES, "age error (years)", "CNN"),
-    "similarity to the input": (*AGES, "similarity to the input", ""),
+    "same person": (*AGES, "taken for the same person, up to 20 years apart", ""),
     "glasses put on": ("glasses", "asked to put glasses on", "glasses as asked", "CNN"),
     "taken off": ("glasses", "asked to take glasses off", "glasses as asked", "CNN"),
     "of its own domain": ("quality", "", "judged to be of its own domain", "CNN"),
@@ -69,11 +69,13 @@ def train_variant(name: str, options: argparse.Namespace) -> Path:
         "pictures": options.pictures,
         "batch": options.batch,
         "threads": options.threads,
-        "guide": str(options.guide),
-        # Nothing but the guide ages here. Few pictures are seen: what it buys must show all the same.
-        "ages": 1.0,
-        "ageless": 0.3,
-        "glasses": 3.0,
+        "means": str(options.means),
+        "prototypes": 2.3,
+        "shapes": 0.4,
+        "elsewhere": 0.8,
+        "net_ages": False,
+        "told": ["domain", "glasses"],
+        "shade": 0.0,
         "checkpoint_every": 500,
         "seed": options.seed,
     }
@@ -114,12 +116,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pairs", type=Path, help="a set of `nenrin pairs`")
-    parser.add_argument("--guide", type=Path, required=True, help="a run of --model guide")
+    parser.add_argument("pairs", type=Path, help="a set of `nenrin pairs --glasses`")
+    parser.add_argument("--means", type=Path, required=True, help="a run of --model prototypes")
     parser.add_argument("--judged", type=Path, action="append", required=True, help="sets to score on")
     parser.add_argument("-o", "--out", type=Path, default=Path("ingredients"))
     parser.add_argument("--pictures", type=int, default=16_000)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--people", type=int, default=80)
     parser.add_argument("--embedder", default="pixels")
