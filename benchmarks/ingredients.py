@@ -133,14 +133,6 @@ def main() -> None:
     command += ["--protocol", "ages,glasses,quality", "--people", str(options.people)]
     command += ["--embedder", options.embedder]
     command += [word for path in options.judged for word in ("--set", str(path))]
-    command += [
-        "--protocol",
-        "ages,glasses,quality",
-        "--people",
-        str(options.people),
-        "--embedder",
-        options.embedder,
-    ]
     subprocess.run(command, check=True)
     print(table(report / "metrics.json"))
 

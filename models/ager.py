@@ -80,7 +80,8 @@ class Ager:
 
     def estimate(self, images: Tensor) -> Condition:
         """What the model itself reads off (N, 3, size, size) faces, for labels that nobody gave."""
-        return self.model.estimate(images)
+        chunks = [images[start : start + CHUNK] for start in range(0, max(len(images), 1), CHUNK)]
+        return Condition.joined([self.model.estimate(chunk) for chunk in chunks])
 
     def age(
         self,

@@ -252,12 +252,12 @@ class Up(nn.ConvTranspose2d):
     oneDNN's own gradient of such a bias takes as long in bf16 as that of all the weights.
     """
 
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, C, H, W) to twice the height and width."""
         bias = self.bias
         assert bias is not None
         if not (torch.is_grad_enabled() and bias.requires_grad):
-            return super().forward(x, output_size)
+            return super().forward(x)
         stride, padding, more = self.stride, self.padding, self.output_padding
         made = F.conv_transpose2d(x, self.weight, bias.detach(), stride, padding, more)  # type: ignore[arg-type]
         summed: Tensor = _BiasGradient.apply(made, bias)  # type: ignore[no-untyped-call]

@@ -44,6 +44,12 @@ class Condition:
             gender=torch.full((count,), _index(gender, GENDERS, "gender")),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Condition]) -> Condition:
+        """The labels of some batches one after the other."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
     def __len__(self) -> int:
         return len(self.age)
 

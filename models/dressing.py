@@ -32,7 +32,8 @@ _EDGES = 0.17  # weight of the edges: squares and medians alone leave them soft
 
 def dressed(images: Tensor, source: Condition, target: Condition, age: Change | None, net: Glasses) -> Change:
     """The change of (B, 3, S, S) faces whose ageing is `age`; of `target` no label is unknown."""
-    wears, shall, same = source.glasses > _NONE, target.glasses > _NONE, source.glasses == target.glasses
+    # Of whom nobody knows it may wear some.
+    wears, shall, same = source.glasses != _NONE, target.glasses > _NONE, source.glasses == target.glasses
     bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
     untold = target.replace(glasses=torch.full_like(target.glasses, UNKNOWN))  # whatever is there comes off
     off = _only(wears, net, images, untold, bare)
@@ -56,7 +57,11 @@ def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor, *, bend: f
     seen = seen * (1 + (_WEIGHT - 1) * F.max_pool2d(differs, _SPARED, 1, _SPARED // 2))
     off = F.smooth_l1_loss(result, after, reduction="none", beta=bend)
     edges = [(result.diff(dim=d) - after.diff(dim=d)).abs() for d in (2, 3)]
-    return _mean(off, seen) + _EDGES * (_mean(edges[0], seen[:, :, 1:]) + _mean(edges[1], seen[..., 1:]))
+    down, across = (
+        torch.minimum(seen[:, :, 1:], seen[:, :, :-1]),
+        torch.minimum(seen[..., 1:], seen[..., :-1]),
+    )
+    return _mean(off, seen) + _EDGES * (_mean(edges[0], down) + _mean(edges[1], across))
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:

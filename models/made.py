@@ -55,7 +55,7 @@ class Originals:
     def _labelled(
         self, i: int, pixels: NDArray[np.uint8], labels: Condition, source: str, attributes: dict[str, bool]
     ) -> Face:
-        face, glasses = self._faces[i], int(labels.glasses[i])
+        face, glasses, gender = self._faces[i], int(labels.glasses[i]), int(labels.gender[i])
         return dataclasses.replace(
             face,
             id=face_id(pixels),
@@ -63,7 +63,7 @@ class Originals:
             age=float(labels.age[i]),
             age_source=source,
             glasses=None if glasses == UNKNOWN else GLASSES[glasses],
-            gender=GENDERS[int(labels.gender[i])],
+            gender=None if gender == UNKNOWN else GENDERS[gender],
             attributes=attributes,
             view=face.view or self._faces[i].id,
             frame=None if face.frame is None else _frame(face, len(pixels)),

@@ -34,7 +34,7 @@ from nenrin.models.wearers import NONE, Cutouts, cut_out, reads_bare, worn
 STRONGEST = 1.2  # the ager's change is applied with any strength up to this
 WORN, KINDS = 0.5, (0.7, 0.3)  # share of the bare faces that glasses are drawn on; of clear and of dark ones
 _BATCH = 64  # faces at a time
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -98,6 +98,8 @@ def make_pairs(
         strange = sorted(set(faces.meta.domains) - set(ager.domains))
         if strange:
             raise UsageError(f"{ager.name} has not learned {', '.join(strange)}, which {faces.path} holds")
+    if cut and not glasses:
+        raise UsageError("only glasses can be cut out: ask for glasses too")
     read = ager.estimate(torch.zeros(1, 3, ager.size, ager.size))
     if read.age.isnan().any() or (read.glasses == UNKNOWN).any() or (read.gender == UNKNOWN).any():
         raise UsageError(f"{ager.name} does not read faces: pairs need a guide, caae-change or mixed")
@@ -127,6 +129,8 @@ def make_pairs(
             known = {domain for faces in sets for domain in faces.meta.domains} if glasses else ager.domains
             done = _assemble(folder, out, ager, [d for d in ager.domains if d in known], fingerprint)
     clear(out)
+    if not len(done):
+        raise UsageError("no face in the split train of these sets is read to wear none")
     return done
 
 
@@ -189,8 +193,9 @@ def _aged(ager: Ager, faces: Originals, each: int, rng: np.random.Generator) -> 
 
 
 def _fingerprint(ager: Ager, sets: Sequence[FaceSet], options: tuple[int, ...]) -> str:
-    """Names all that decides the outcome: the ager's weights, the faces and their labels, the options."""
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ager.size, *options]).encode())
+    """Names all that decides the outcome: the ager, its weights, the faces and their labels, the options."""
+    settings = dataclasses.asdict(ager.model.finished()[0])
+    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ager.name, settings, *options]).encode())
     for name, weight in sorted(ager.model.nets.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.float().contiguous().numpy().tobytes())

@@ -75,6 +75,9 @@ class Prototypes(FittedModel):
         self.nets["means"].fill(*_mean_faces(faces, self.config, undress))  # type: ignore[operator]
         return {"known_ages": known, "reader/age_error": error}
 
+    def finished(self) -> tuple[PrototypesConfig, nn.ModuleDict]:
+        return dataclasses.replace(self.config, bare=""), self.nets
+
     @torch.no_grad()
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         return self.change(images, source, target).apply(images).clamp(-1, 1)

@@ -101,7 +101,7 @@ def _pack(sets: Sequence[FaceSet], config: TrainConfig, world: World) -> FaceArr
     if MODELS[config.model][0].needs_pairs and (faces.view == UNKNOWN).all():
         raise UsageError(
             f"{config.model} learns from pairs of one view, and these sets have none: make some, with nenrin "
-            "pairs RUN SET, where RUN is of --model guide or caae-change"
+            "pairs RUN SET, where RUN is of --model guide, caae-change or mixed"
         )
     return faces
 

@@ -102,7 +102,7 @@ def worn(
         any_kind = put_on_any(faces.pixels, kinds[number + 1], rng)
         for i in np.flatnonzero(bare).tolist():
             drawn = any_kind[i]
-            if cutouts is not None and number % 2:
+            if cutouts is not None and (number + each) % 2:  # a single one too
                 drawn = cutouts.put_on(faces.pixels[i], rng, drawn=bool(faces.drawn[i]))
             yield faces.made(i, drawn, untold)
 

@@ -1,8 +1,8 @@
 """Learn from a set what its faces look like: their labels, and faults put into them.
 
-What is said about a face is learned from others alone (cross-fitting), so that a wrong label cannot have
-been learned by heart; confident learning (Northcutt, Jiang and Chuang 2021) calls this out-of-sample. The
-rules are ridge regressions, solved at once: a further fold costs one more solution, not one more training.
+What is said about a face's labels is learned from others alone (cross-fitting), so that a wrong label cannot
+have been learned by heart; confident learning (Northcutt, Jiang and Chuang 2021) calls this out-of-sample.
+The rules are ridge regressions, solved at once: a further fold costs one more solution, not one more training.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ FAULTS = ("not_a_face", "part", "turned", "text", "occluded", "blurred")
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Opinion:
-    """Of N faces, learned from others alone."""
+    """Of N faces: of their labels, learned from others alone; of their faults, by a net too that saw them."""
 
     fault: Floats  # (N, len(FAULTS)) how much more each looks like one with the fault than like a sound one
     age: Floats  # (N,) years

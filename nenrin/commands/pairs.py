@@ -34,18 +34,15 @@ def pairs(
 ) -> None:
     """Make the pairs of faces that the mixed ager learns from.
 
-    Each face of the training split, and beside it what RUN makes of it, marked as made; with --glasses
-    the same face with glasses on.
+    Each face of the training split, and beside it what RUN makes of it, marked as made.
+    With --glasses, each face that wears none, and beside it the same with glasses on.
 
-    Example: nenrin pairs runs/00001-guide data/sets/photo data/sets/drawn -o data/sets/pairs
+    Example: nenrin pairs models/weights/mixed data/sets/photo data/sets/drawn --glasses -o data/sets/pairs
     """
     from nenrin.domains.faceset import FaceSet
-    from nenrin.ground import UsageError
     from nenrin.models.ager import Ager
     from nenrin.models.pairs import make_pairs
 
-    if cut and not glasses:
-        raise UsageError("--cut is of glasses: say --glasses too")
     faces = make_pairs(
         Ager.load(run),
         [FaceSet.open(path) for path in sets],
