@@ -2,7 +2,7 @@
 
 What is said about a face's labels is learned from others alone (cross-fitting), so that a wrong label cannot
 have been learned by heart; confident learning (Northcutt, Jiang and Chuang 2021) calls this out-of-sample.
-The rules are ridge regressions, solved at once: a further fold costs one more solution, not one more training.
+The rules are ridge regressions, solved at once: a further fold costs one more solution, not one more run.
 """
 
 from __future__ import annotations
