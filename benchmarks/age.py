@@ -57,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     ager = nenrin.load(options.run)
-    astronaut = Image.fromarray(data.astronaut()).crop((130, 0, 320, 190))  # type: ignore[no-untyped-call]
+    astronaut = Image.fromarray(data.astronaut()).crop((140, 20, 320, 200))  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "in"
         folder.mkdir()
