@@ -207,7 +207,8 @@ def _undresser(config: PrototypesConfig) -> Callable[[Tensor, Condition], Tensor
 
     ager = Ager.load(config.bare)
     if (ager.size, ager.domains) != (config.size, config.domains):
-        raise UsageError(f"{config.bare} is not of {config.size} px and {', '.join(config.domains)}")
+        ours, theirs = (f"{of.size} px and {', '.join(of.domains)}" for of in (config, ager))
+        raise UsageError(f"{config.bare} is of {theirs}, not of {ours}: it takes off no glasses here")
 
     def undress(images: Tensor, labels: Condition) -> Tensor:
         read = ager.estimate(images)

@@ -243,5 +243,5 @@ def test_glasses_are_no_part_of_age(sets: tuple[FaceSet, FaceSet], tmp_path: Pat
     assert old[0].mean() > 0.2  # red
     other = build(from_table({"model": "prototypes", "size": 16, "domains": ["photo"], "bare": str(run)}))
     assert isinstance(other, Prototypes)
-    with pytest.raises(UsageError, match="is not of 16 px"):
+    with pytest.raises(UsageError, match=f"is of {SIZE} px and photo, not of 16 px"):
         other.fit(pack(sets[:1], size=16, splits=["train"]))
