@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from nenrin.cli import main
-from nenrin.domains.face import GLASSES, face_id
+from nenrin.domains.face import GLASSES, Face, face_id
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.split import split_of
 from nenrin.domains.twins import build_twins, sample_people
@@ -153,3 +153,29 @@ def test_wrong_words_get_one_line(
     assert heard.startswith("nenrin: ")
     assert heard.count("\n") == 1
     assert said in heard
+
+
+def test_free_ones_have_a_manner_of_their_own(pair: tuple[FaceSet, FaceSet], tmp_path: Path) -> None:
+    def drawn(name: str, workers: int) -> FaceSet:
+        people = sample_people(70, seed=11)
+        photo, manga = tmp_path / f"{name}-photo", tmp_path / f"{name}-manga"
+        return build_twins(photo, manga, people=people, workers=workers, free=True, **SETTINGS)[1]
+
+    alone, both = drawn("alone", 0), drawn("both", 2)
+    assert _bytes_of(alone) == _bytes_of(both)
+    free, usual = list(alone.faces()), list(pair[1].faces())
+    assert [(f.age, f.identity, f.view) for f in free] == [(f.age, f.identity, f.view) for f in usual]
+    worn = {f.view: {g.glasses for g in free if g.view == f.view} for f in free}
+    assert all(len(kinds) == 1 for kinds in worn.values())
+
+    def colours(faces: list[Face]) -> float:
+        """How far whole pictures differ in colour, in levels."""
+        means = [np.asarray(Image.open(io.BytesIO(face.image))).mean((0, 1)) for face in faces]
+        return float(np.std(means, axis=0).mean())
+
+    assert colours(free) > 1.1 * colours(usual)
+    for face in free:  # they are cut out closer, turned and shifted, and their points go along
+        eyes, mouth = face.points[:2], face.points[3:]
+        assert (eyes[1] - eyes[0])[0] > 4 and (mouth.mean(0) - eyes.mean(0))[1] > 4
+    apart = [np.ptp([face.points[0] for face in faces], axis=0).max() for faces in (free, usual)]
+    assert apart[0] > 3 * apart[1]

@@ -21,6 +21,7 @@ from nenrin.domains.resume import clear, finished, gather, process, workplace
 from nenrin.domains.split import split_of
 from nenrin.domains.storage import STORED, store_row
 from nenrin.domains.twins.drawing import Domain, draw
+from nenrin.domains.twins.manner import TURNED, draw_freely, dyed
 from nenrin.domains.twins.people import BACKS, BEARDS, FRONTS, People, sample_views
 from nenrin.domains.workers import Job, write_rows
 from nenrin.ground import UsageError
@@ -30,6 +31,7 @@ YOUNGEST, OLDEST = 1.0, 90.0
 WORN = (0.55, 0.28, 0.17)  # how often each of GLASSES is worn, from picture to picture
 VIEWS = 2  # views of each person: the pictures of one differ in age and glasses alone
 _BATCH = 64  # persons drawn, and held in memory, at a time
+_ALIKE = 4  # of them are drawn in one manner, where there are many
 _FEW = 3000  # pictures that are drawn before another process has started
 _VERSION = 3  # of the drawing: sets that another one drew are not taken for ours
 _SOURCE, _LICENCE = "twins", "CC0-1.0"
@@ -47,6 +49,7 @@ class Sitting:
     size: int
     seed: int
     domain: Domain
+    free: bool  # manga in many manners
 
     def __len__(self) -> int:
         return len(self.people) * self.ages_per_person
@@ -65,11 +68,20 @@ class Sitting:
         ages = np.round(YOUNGEST + (OLDEST - YOUNGEST) * share, 1).astype(np.float32)
         worn = rng.choice(len(GLASSES), size=len(self), p=WORN)
         view = np.arange(len(self)) % each % VIEWS
-        views = sample_views(count * VIEWS, seed=int(rng.integers(2**31)))[
-            np.repeat(np.arange(count), each) * VIEWS + view
-        ]
-        people = self.people[np.repeat(np.arange(count), each)]
-        drawing = draw(people, ages, domain=self.domain, glasses=worn, views=views, size=self.size)
+        who = np.repeat(np.arange(count), each)
+        views = sample_views(
+            count * VIEWS, seed=int(rng.integers(2**31)), turned=TURNED if self.free else 1.0
+        )[who * VIEWS + view]
+        people = (dyed(self.people, rng) if self.free else self.people)[who]
+        if self.free and self.domain == "manga":
+            # A change of glasses in another manner would be one more thing to learn.
+            worn = worn[who * each + view]
+            drawing = draw_freely(
+                people, ages, glasses=worn, views=views, sitting=who * VIEWS + view,
+                alike=_ALIKE * each, size=self.size, rng=rng,
+            )  # fmt: skip
+        else:
+            drawing = draw(people, ages, domain=self.domain, glasses=worn, views=views, size=self.size)
         frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * self.size
         for row, pixels in enumerate(drawing.images):
             person = self.first + row // each
@@ -107,13 +119,15 @@ def build_twins(
     size: int,
     seed: int,
     workers: int = 2,
+    free: bool = False,
 ) -> tuple[FaceSet, FaceSet]:
     """Draw every person at `ages_per_person` ages spread over 1 to 90 years, in both domains.
 
     Each is seen in `VIEWS` views in turn, whose pictures share a name in `Face.view`.
     A face of one set has its counterpart in the other, in the same place: same person ("twin/000123" is the
-    124th), age, glasses, view and `source_id`. Splits go by person. The outcome does not depend on `workers`
-    (processes; 0 draws in this one). Raises `UsageError` for a wrong call or where another set is.
+    124th), age, glasses, view and `source_id`. Splits go by person. `free` draws the manga
+    ones as characters, in many manners (`manner.py`). The outcome does not depend on `workers` (processes; 0
+    draws in this one). Raises `UsageError` for a wrong call or where another set is.
     """
     if ages_per_person < 1:
         raise UsageError(f"{ages_per_person} ages for each person: ask for at least 1")
@@ -122,7 +136,7 @@ def build_twins(
     outs = {domain: Path(path) for domain, path in zip(DOMAINS, (path_photo, path_manga), strict=True)}
     if outs["photo"].resolve() == outs["manga"].resolve():
         raise UsageError(f"{path_photo} cannot hold both sets: name two folders")
-    fingerprint = _fingerprint(people, ages_per_person, size, seed)
+    fingerprint = _fingerprint(people, ages_per_person, size, seed, free)
     missing = [domain for domain, out in outs.items() if finished(out, f"{fingerprint}-{domain}") is None]
     with contextlib.ExitStack() as stack:
         folders = {d: stack.enter_context(workplace(outs[d], f"{fingerprint}-{d}")) for d in missing}
@@ -138,6 +152,7 @@ def build_twins(
                         size=size,
                         seed=seed,
                         domain=domain,
+                        free=free,
                     )
 
         total = len(people) * ages_per_person * len(missing)
@@ -149,9 +164,10 @@ def build_twins(
     return FaceSet.open(path_photo), FaceSet.open(path_manga)
 
 
-def _fingerprint(people: People, ages_per_person: int, size: int, seed: int) -> str:
+def _fingerprint(people: People, ages_per_person: int, size: int, seed: int, free: bool) -> str:
     """Names all that decides the outcome."""
-    digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ages_per_person, size, seed]).encode())
+    how = [FORMAT_VERSION, _VERSION, ages_per_person, size, seed, *(["free"] if free else [])]
+    digest = hashlib.sha256(json.dumps(how).encode())
     for field in dataclasses.fields(people):
         digest.update(np.ascontiguousarray(getattr(people, field.name)).tobytes())
     return f"twins-{digest.hexdigest()[:24]}"

@@ -31,12 +31,15 @@ class Proportions:
     mouth: float = 1.0
     pointed: float = 0.0
     brow_rise: float = 0.0  # millimetres
+    jag: float = 1.0  # how far locks overhang the hairline
+    puff: float = 0.0  # volume of the hair beyond the person's own
+    fold: float = 1.0  # width of the lines that are wrinkles
 
 
 LIFE = Proportions()
 MANGA = Proportions(
     eye_width=1.28, eye_height=2.0, eye_growth=1.35, iris_width=1.5, iris_height=1.8, nose=0.7, mouth=0.6,
-    pointed=0.5, brow_rise=7.0, eye_dimorphism=3.0,
+    pointed=0.5, brow_rise=7.0, eye_dimorphism=3.0, jag=2.0, puff=0.05,
 )  # fmt: skip
 
 

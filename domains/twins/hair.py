@@ -51,16 +51,17 @@ _MOUSTACHE = np.array(
 class Hair:
     """The hair of N heads."""
 
-    def __init__(self, head: Head, *, jag: float = 1.0, puff: float = 0.0) -> None:
-        people, age = head.people, head.age
+    def __init__(self, head: Head) -> None:
+        people, age, style = head.people, head.age, head.style
         self.head = head
-        tall = (0.045 + 0.10 * people.hair_volume + 0.06 * people.curl + puff) * np.clip(age.cover, 0.05, 1)
+        tall = 0.045 + 0.10 * people.hair_volume + 0.06 * people.curl + style.puff
+        tall = tall * np.clip(age.cover, 0.05, 1)
         self._volume = tall * (1 - 0.95 * age.recede)
         #: Locks at the sides cover the ears of those with long hair.
         self.covers = (people.back > 0) & (age.years > 2.5)
         self._length = np.where(self.covers, people.back, 0) * np.clip((age.years - 2.5) / 6, 0.35, 1)
         self._infant = 1 - ramp(age.years, 0, 4)
-        outer, inner = self._outer(), self._inner(jag)
+        outer, inner = self._outer(), self._inner(style.jag)
         self.outer: Floats = head.place(outer)  # (N, SAMPLES, 2) left to right over the top
         self.inner: Floats = head.place(inner)  # (N, SAMPLES, 2) left to right along the hairline
 

@@ -40,7 +40,7 @@ class Manga:
         self.worn: list[int] = glasses.tolist()
         people, age, views = head.people, head.age, head.views
         count = len(people)
-        hair = Hair(head, jag=2.0, puff=0.05)
+        hair = Hair(head)
         self.grey: list[bool] = views.grey.tolist()
 
         def flat(values: Floats) -> list[list[float]]:
@@ -130,7 +130,7 @@ class Manga:
         )
 
         depth = head.fold_depth(delay=8) * _DRAWN
-        width = 2.5 * np.clip(depth, 0.22, 1) * mm[:, None]
+        width = 2.5 * head.style.fold * np.clip(depth, 0.22, 1) * mm[:, None]
         self.folds = pixels(stroke(head.folds(), width[..., None], ends=(0.05, 0.05)))
         self.fold_on = [np.flatnonzero(row > 0.1).tolist() for row in depth]
         self.bearded = (people.beard == BEARDS.index("full")).tolist()

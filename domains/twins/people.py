@@ -103,7 +103,7 @@ class People(Rows):
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class View(Rows):
-    """How N pictures are taken. Angles in degrees, at most 15 either way; unless noted (N,) float32."""
+    """How N pictures are taken. Angles in degrees, usually at most 15 either way; else (N,) float32."""
 
     yaw: Floats  # the face turns to the viewer's right
     pitch: Floats  # the face turns down
@@ -194,12 +194,12 @@ def sample_people(count: int, *, seed: int) -> People:
     )
 
 
-def sample_views(count: int, *, seed: int) -> View:
-    """`count` views, the same for the same seed."""
+def sample_views(count: int, *, seed: int, turned: float = 1.0) -> View:
+    """`count` views, the same for the same seed; heads are `turned` so many times as far as usual."""
     rng = np.random.default_rng([seed, 2])
 
     def angle(spread: float) -> Floats:
-        return np.clip(rng.normal(0, spread, count), -15, 15).astype(np.float32)
+        return (turned * np.clip(rng.normal(0, spread, count), -15, 15)).astype(np.float32)
 
     side, height = rng.uniform(-0.8, 0.8, count), rng.uniform(-0.7, -0.1, count)
     light = np.stack([side, height, np.ones(count)], axis=1)

@@ -19,6 +19,9 @@ def twins(
     ages: Annotated[int, typer.Option(min=1, help="At how many ages each.")] = 6,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a face's side.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Decides who they are.")] = 0,
+    free: Annotated[
+        bool, typer.Option("--free", help="Manga as characters, every four of them in another manner.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
     as_json: AsJson = False,
 ) -> None:
@@ -41,6 +44,7 @@ def twins(
         size=size,
         seed=seed,
         workers=workers,
+        free=free,
     )
     rows = [{"set": str(faces.path), "faces": len(faces)} for faces in (photo, manga)]
     tell(as_json, rows, f"{len(photo)} faces in {photo.path}, {len(manga)} in {manga.path}")
