@@ -44,6 +44,17 @@ class Change:
         )
 
 
+def either(rows: Tensor, one: Change, other: Change) -> Change:
+    """One change in some rows (B,) bool, another in the rest; fields as fine as the finer of both."""
+
+    def chosen(name: str) -> Tensor:
+        here, there = getattr(one, name), getattr(other, name)
+        size = max(here.shape[-2:], there.shape[-2:])
+        return torch.where(rows[:, None, None, None], _scale(here, size), _scale(there, size))
+
+    return Change(flow=chosen("flow"), shade=chosen("shade"), detail=chosen("detail"))
+
+
 def no_change(images: Tensor, like: Change | None = None) -> Change:
     """Of (B, 3, H, W) faces, with fields as large as those of another change."""
     field = (GRID, GRID) if like is None else like.flow.shape[-2:]

@@ -19,6 +19,7 @@ from nenrin.models.change import Change, no_change
 from nenrin.models.condition import UNKNOWN, Condition
 
 Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
+Ageing = Callable[[Tensor], Change | None]  # faces that have taken off what they shall not wear
 
 _NONE = GLASSES.index("none")
 # Of the range of 2 from black to white: where a net that takes off glasses would change less, there are none
@@ -30,8 +31,8 @@ _WEIGHT = 4.0  # ... and counts so often
 _EDGES = 0.17  # weight of the edges: squares and medians alone leave them soft
 
 
-def dressed(images: Tensor, source: Condition, target: Condition, age: Change | None, net: Glasses) -> Change:
-    """The change of (B, 3, S, S) faces whose ageing is `age`; of `target` no label is unknown."""
+def dressed(images: Tensor, source: Condition, target: Condition, ageing: Ageing, net: Glasses) -> Change:
+    """The change of (B, 3, S, S) faces that `ageing` ages; of `target` no label is unknown."""
     # Of whom nobody knows it may wear some.
     wears, shall, same = source.glasses != _NONE, target.glasses > _NONE, source.glasses == target.glasses
     bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
@@ -41,7 +42,9 @@ def dressed(images: Tensor, source: Condition, target: Condition, age: Change | 
     if off is not None:
         change = off.times(leave.float())
         change = _after(change, _only(leave, net, _applied(change, images, leave), untold, bare))
-        age = None if age is None else _sparing(age, off, wears & same)
+    age = ageing(_applied(change, images, leave))
+    if age is not None and off is not None:
+        age = _sparing(age, off, wears & same)
     change = _after(change, age)
     on = shall & ~same
     change = _after(change, _only(on, net, _applied(change, images, on), bare, target))

@@ -4,8 +4,8 @@ An encoder with skips looks at the face; a generator, told age, domain, glasses 
 they shall be, answers with a `Change`: what moves, what changes its colour, and where details grow or fade.
 What age does not touch stays as it was, at any resolution.
 
-What the mean faces of two ages differ by (`models/prototypes.py`) may come first, or be all that ages: it is
-safe, and the generator need only find what it lacks, glasses above all.
+What the mean faces of two ages differ by, or what twins taught (`models/ageing.py`), may come first, or be
+all that ages: it is safe, and the generator need only find what it lacks, glasses above all.
 
 It learns by regression (as FRAN, Zoss et al. 2022) from pairs of pictures that differ in age and glasses
 alone, the same *view* of a person. Twins come in such pairs; of real faces nobody has them, and a teacher
@@ -31,14 +31,15 @@ from torch.optim import AdamW, Optimizer
 
 from nenrin.ground import UsageError
 from nenrin.models import dressing
+from nenrin.models.ageing import UNASKED, ageing, new_twins, take_twins
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
-from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
+from nenrin.models.condition import LABELS, MAX_AGE, Condition
 from nenrin.models.data import Batch
 from nenrin.models.dressing import dressed
+from nenrin.models.generator import ChangeGenerator
 from nenrin.models.guide import Scale, take_over
 from nenrin.models.leading import led, other_labels
-from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
 from nenrin.models.prototypes import MeanFaces
 from nenrin.models.reading import (
     READER_EVERY,
@@ -55,9 +56,7 @@ from nenrin.models.run import open_nets
 
 # L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
 BEND = 0.2
-FLOW_SCALE = 0.2  # of the net's answer, which is around 1, to the grid's units: growth moves little
 _GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
-UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -75,6 +74,8 @@ class MixedConfig(ModelConfig):
     shapes: float = 1.0  # share of that in the shape: warped, a person is sooner taken for another
     net_ages: bool = True  # else ages are left to the mean faces, and the generator changes glasses alone
     elsewhere: float = 1.0  # share of that in domains with fewer ages: a drawn person is sooner another
+    colours: float = 1.0  # share of that in the hue: made many times as strong, skin turns green
+    twins: float = 0.0  # how far, in domains without ages, shapes change as twins taught instead
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
@@ -82,6 +83,7 @@ class MixedConfig(ModelConfig):
     start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
     reader: str = ""  # a run whose reader it begins with
     means: str = ""  # the run of --model prototypes whose mean faces they are
+    taught: str = ""  # the run of this ager that twins have taught, told the age alone
     guide: tuple[
         str, ...
     ] = ()  # runs of --model guide: in each step one of their readers leads half the batch
@@ -89,26 +91,6 @@ class MixedConfig(ModelConfig):
     glasses: float = 2.0  # how much the glasses weigh in it ...
     ages: float = 0.15  # ... and the ages: asked for more, it paints holes for eyes
     ageless: float = 0.0  # the same in domains of which it was told no age
-
-
-class ChangeGenerator(nn.Module):
-    """A face, what it is and what it shall be, to the `Change` that leads there."""
-
-    def __init__(self, domains: int, config: MixedConfig) -> None:
-        super().__init__()
-        self.told = config.told
-        self.before, self.after = ConditionEmbedding(domains, EMBEDDED), ConditionEmbedding(domains, EMBEDDED)
-        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(EMBEDDED * 2, EMBEDDED), nn.SiLU())
-        self.net = UNet(3, 3, width=config.width, skips=config.skips)
-        self.field = zero(nn.Conv2d(self.net.channels[1], 3, 3, padding=1))
-
-    def forward(self, images: Tensor, source: Condition, target: Condition) -> Change:
-        """The change of (B, 3, S, S) faces in [-1, 1]."""
-        source, target = source.only(self.told), target.only(self.told)
-        told = self.mix(torch.cat([self.before(source), self.after(target)], dim=1))
-        shade, known = self.net(images, told)
-        flow, detail = self.field(known).float().split([2, 1], dim=1)
-        return Change(flow=flow * FLOW_SCALE, shade=shade.float(), detail=detail)
 
 
 class MixedAger(AgerModel):
@@ -123,17 +105,19 @@ class MixedAger(AgerModel):
     def __init__(self, config: MixedConfig) -> None:
         super().__init__()
         self.config = config
-        generator = ChangeGenerator(len(config.domains), config)
+        domains = len(config.domains)
+        generator = ChangeGenerator(domains, width=config.width, skips=config.skips, told=config.told)
         self.nets = nn.ModuleDict(
             {
                 "generator": generator,
                 "average": copy.deepcopy(generator).requires_grad_(False),
-                "reader": new_reader(len(config.domains)),
+                "reader": new_reader(domains),
             }
         )
-        domains = len(config.domains)
         if config.prototypes:
             self.nets["means"] = MeanFaces(domains, config.size)
+        if config.twins:
+            self.nets["twins"] = new_twins(config.width).requires_grad_(False)
         if config.guide:
             guides = nn.ModuleList(
                 nn.ModuleDict({"reader": new_reader(domains), "scale": Scale(domains)}) for _ in config.guide
@@ -152,8 +136,24 @@ class MixedAger(AgerModel):
             if not source:
                 raise UsageError("prototypes need mean faces: name a run, as in means=runs/00000-prototypes")
             open_nets(Path(source), self.nets, ["means"], domains)
+        if self.config.twins:
+            self._begin_twins()
         for place, path in enumerate(self.config.guide):
             take_over(Path(path), self.nets["guide"][place], domains)  # type: ignore[index]
+
+    def _begin_twins(self) -> None:
+        """Take what twins taught from the run that is named for it, or from the one that it goes on from."""
+        config = self.config
+        if not config.prototypes:
+            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=2.4")
+        if config.taught:
+            take_twins(Path(config.taught), self.nets["twins"], size=config.size, width=config.width)
+        elif config.start:
+            open_nets(Path(config.start), self.nets, ["twins"], config.domains)
+        else:
+            raise UsageError(
+                "twins need a run that learned from them: name it, as in taught=runs/00000-mixed"
+            )
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
@@ -185,7 +185,8 @@ class MixedAger(AgerModel):
 
     def finished(self) -> tuple[MixedConfig, nn.ModuleDict]:
         kept = {name: net for name, net in self.nets.items() if name != "guide"}
-        return dataclasses.replace(self.config, start="", reader="", means="", guide=()), nn.ModuleDict(kept)
+        config = dataclasses.replace(self.config, start="", reader="", means="", taught="", guide=())
+        return config, nn.ModuleDict(kept)
 
     def estimate(self, images: Tensor) -> Condition:
         return read(self.nets["reader"], images)
@@ -195,9 +196,11 @@ class MixedAger(AgerModel):
         """The change that `transform` applies: scaled up it serves a picture of any resolution."""
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
-        first = self._first(source, target)
         if not self.config.net_ages:
-            return dressed(images, source, target, first, self._glasses)
+            return dressed(
+                images, source, target, lambda faces: self._ageing(faces, source, target), self._glasses
+            )
+        first = self._ageing(images, source, target)
         asked = _asked(source, target)
         if first is not None and not torch.compiler.is_compiling() and not asked.any():
             return first
@@ -210,22 +213,9 @@ class MixedAger(AgerModel):
         change: Change = self.nets["average"](images, source, target)
         return change.times(self.config.strength)
 
-    def _first(self, source: Condition, target: Condition) -> Change | None:
-        """What comes before the generator's change; nothing for faces of unknown age."""
-        if not self.config.prototypes:
-            return None
-        means = self.nets["means"]
-        assert isinstance(means, MeanFaces)
-        own = torch.where(source.age.isnan(), target.age, source.age)
-        asked = torch.where(target.age.isnan(), own, target.age)
-        change = means.difference(own, asked, target.domain, target.gender, tint=False)
-        home = torch.where(target.domain == UNKNOWN, means.main, target.domain)
-        # Where nothing but a shape is borrowed, all of it is taken.
-        shapes = torch.where(means.taught[home] > 0, self.config.shapes, 1.0)
-        change.flow = change.flow * shapes[:, None, None, None]
-        return change.times(
-            self.config.prototypes * torch.where(home == means.main, 1.0, self.config.elsewhere)
-        )
+    def _ageing(self, images: Tensor, source: Condition, target: Condition) -> Change | None:
+        """What comes before the generator's change."""
+        return ageing(self.nets, self.config, images, source, target)
 
     def _aged_first(self, batch: Batch, target: Condition) -> Tensor:
         """What the generator sees: faces as the mean faces leave them, if it is to age them further."""
@@ -234,7 +224,7 @@ class MixedAger(AgerModel):
         known = batch.condition
         if known.age.isnan().any():
             known = known.filled(self.estimate(batch.images))
-        first = self._first(known, target)
+        first = self._ageing(batch.images, known, target)
         return batch.images if first is None else first.apply(batch.images).clamp(-1, 1)
 
     def _losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:

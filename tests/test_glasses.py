@@ -163,7 +163,7 @@ def _ageing(images: Tensor) -> Change:
 def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it() -> None:
     pen, images = Pen(), torch.zeros(5, 3, SIZE, SIZE)
     source, target = _labels(NONE, NONE, CLEAR, UNKNOWN, DARK), _labels(NONE, CLEAR, CLEAR, NONE, CLEAR)
-    aged = dressing.dressed(images, source, target, _ageing(images), pen).apply(images)
+    aged = dressing.dressed(images, source, target, _ageing, pen).apply(images)
     # Whoever wears some is looked at without, twice where they go; then two get some, of whom one had others.
     assert pen.asked == [
         ([UNKNOWN] * 3, [NONE] * 3),
@@ -178,7 +178,7 @@ def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it
 def test_who_is_asked_nothing_about_glasses_costs_no_net() -> None:
     pen, images = Pen(), torch.zeros(3, 3, SIZE, SIZE)
     bare = _labels(NONE, NONE, NONE)
-    dressing.dressed(images, bare, bare, None, pen)
+    dressing.dressed(images, bare, bare, lambda faces: None, pen)
     assert pen.asked == []
 
 

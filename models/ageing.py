@@ -1,0 +1,116 @@
+"""What ages a face in the mixed ager before its generator: mean faces, and what twins taught.
+
+What mean faces of two ages differ by ages the domains that have ages. Nobody knows how old drawn characters
+are: there a generator does it that has learned from twins drawn in many manners (`domains/twins/manner.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nenrin.ground import UsageError
+from nenrin.models import toning
+from nenrin.models.change import Change, either
+from nenrin.models.checkpoint import load_nets, read_state
+from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
+from nenrin.models.generator import ChangeGenerator
+from nenrin.models.prototypes import MeanFaces
+from nenrin.models.run import nets_of
+
+UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
+_TAUGHT = ("age",)  # what the generator that twins taught is told
+_BLUR = -0.3  # log of the factor by which it may take details: what it has to invent it blurs
+
+
+class Settings(Protocol):
+    """Those of a mixed ager that ages depend on; see `MixedConfig`."""
+
+    prototypes: float
+    shapes: float
+    elsewhere: float
+    colours: float
+    twins: float
+
+
+def new_twins(width: int) -> ChangeGenerator:
+    """The generator that `take_twins` fills."""
+    return ChangeGenerator(1, width=width, told=_TAUGHT)
+
+
+def take_twins(path: Path, net: nn.Module, *, size: int, width: int) -> None:
+    """Fill `new_twins` with what a run of the mixed ager learned from twins.
+
+    `UsageError` where it is another kind of run.
+    """
+    folder = nets_of(path)
+    table = read_state(folder)["config"]
+    asked = {"model": "mixed", "size": size, "width": width, "told": list(_TAUGHT), "domains": ["manga"]}
+    for name, value in asked.items():
+        if table[name] != value:
+            raise UsageError(
+                f"{path} has {name}={_words(table[name])}: twins teach with {name}={_words(value)}, as in "
+                "nenrin twins --free and nenrin train data/sets/twins-manga --model mixed told=age"
+            )
+    load_nets(folder, nn.ModuleDict({"average": net}), only=["average"])
+
+
+def _words(value: object) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)
+
+
+def ageing(
+    nets: nn.ModuleDict, settings: Settings, images: Tensor, source: Condition, target: Condition
+) -> Change | None:
+    """What ages (B, 3, S, S) faces; None where the ager leaves it to its generator."""
+    if "means" not in nets:
+        return None
+    means = nets["means"]
+    assert isinstance(means, MeanFaces)
+    home = torch.where(target.domain == UNKNOWN, means.main, target.domain)
+    known = means.taught[home] > 0
+    change = _by_means(means, settings, images, source, target, home, known)
+    if "twins" not in nets or not (torch.compiler.is_compiling() or bool((~known).any())):
+        return change
+    return either(known, change, _by_twins(nets["twins"], settings.twins, images, source, target))
+
+
+def _by_means(
+    means: MeanFaces,
+    settings: Settings,
+    images: Tensor,
+    source: Condition,
+    target: Condition,
+    home: Tensor,
+    known: Tensor,
+) -> Change:
+    """What the mean faces of the two ages differ by; nothing for faces of unknown age."""
+    own = torch.where(source.age.isnan(), target.age, source.age)
+    asked = torch.where(target.age.isnan(), own, target.age)
+    change = means.difference(own, asked, target.domain, target.gender, tint=False)
+    here, _, _ = means(own, target.domain, target.gender)
+    skin = toning.skin(images)
+    coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
+    # Where nothing but a shape is borrowed, all of it is taken.
+    shapes = torch.where(known, settings.shapes, 1.0)[:, None, None, None]
+    change = Change(
+        flow=change.flow * shapes * coarse,
+        shade=toning.toned(change.shade, images, here, settings.colours) * skin,
+        detail=change.detail * coarse,
+    )
+    return change.times(settings.prototypes * torch.where(home == means.main, 1.0, settings.elsewhere))
+
+
+def _by_twins(
+    net: nn.Module, strength: float, images: Tensor, source: Condition, target: Condition
+) -> Change:
+    """What a generator answers that has seen drawings alone grow old."""
+    change: Change = net(images, source, target)
+    years = (target.age - source.age.clamp(max=MAX_AGE)).nan_to_num(MAX_AGE) * ~target.age.isnan()
+    change = change.times(1 - torch.exp(-0.5 * (years / UNASKED).square()))
+    # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
+    return Change(flow=change.flow * strength, shade=change.shade, detail=change.detail.clamp(min=_BLUR))

@@ -1,0 +1,69 @@
+"""Keeps the colours of ageing to the face that ages: to its skin, and to as much colour as its picture has.
+
+A mean face is looked at from the front and in colour. What it differs by from another does not belong on the
+wall behind a profile, nor on dark hair over the forehead, nor as a red mouth into a grey photograph.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+# Where the middle of a face, from the eyes down to the mouth, is in aligned pictures, in shares of the side.
+_MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
+_LIGHT, _HUE = 0.5, 0.2  # what differs by this, of the range of 2, is one step from the face's own colour ...
+_SURE, _NEVER = 1.2, 2.2  # ... and so many steps away skin begins to end, and has ended
+_COARSE, _SOFT = 9, 5  # of 64 pixels: eyes and wrinkles are no other colour, and no edge shows
+
+
+def skin(images: Tensor) -> Tensor:
+    """How much each place of (B, 3, S, S) faces in [-1, 1] looks like their middle: (B, 1, S, S)."""
+    size = images.shape[-1]
+    coarse = _smoothed(images.float(), _COARSE * size / 64)
+    light = luma(coarse)
+    colour = torch.cat([light / _LIGHT, (coarse - light) / _HUE], dim=1)
+    weight = _middle(size, images.device)
+    # What covers a part of the middle, a hand or a beard, is left out the second time.
+    for _ in range(2):
+        own = (colour * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True)
+        steps = (colour - own).square().sum(1, keepdim=True).sqrt()
+        weight = _middle(size, images.device) / (1 + steps.square()).square()
+    return _smoothed(((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1), _SOFT * size / 64)
+
+
+def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
+    """A `share` of the colour in a change (B, 3, S, S), and less where a face has less.
+
+    `mean` (B, 3, S, S) are the mean faces that the change is from: a picture with half their colour gets half
+    of it, a grey one none.
+    """
+    light = luma(shade)
+    middle = _middle(shade.shape[-1], shade.device)
+    held, usual = (
+        ((one - luma(one)).abs().mean(1, keepdim=True) * middle).sum((1, 2, 3), keepdim=True)
+        for one in (images, mean)
+    )
+    return light + (shade - light) * share * (held / usual.clamp(min=1e-3)).clamp(0, 1)
+
+
+def luma(images: Tensor) -> Tensor:
+    """Brightness of (B, 3, H, W): (B, 1, H, W)."""
+    return (images * images.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def _middle(size: int, device: torch.device) -> Tensor:
+    """(1, 1, S, S), 1 in the middle of the face."""
+    at = (torch.arange(size, device=device) + 0.5) / size
+    x, y = ((at - middle) / half for middle, half in zip(_MIDDLE, _HALF, strict=True))
+    return (x[None, :].square() + y[:, None].square() < 1).float()[None, None]
+
+
+def _smoothed(images: Tensor, width: float) -> Tensor:
+    """Twice the mean of squares so many pixels wide: nearly a Gaussian, and much faster."""
+    wide = max(round(width / 2), 1) | 1
+    for _ in range(2):
+        padded = F.pad(images, (wide // 2,) * 4, mode="replicate")
+        images = F.avg_pool2d(padded, wide, 1)
+    return images

@@ -1,0 +1,148 @@
+"""What ages a face in the mixed ager: mean faces on skin alone, and what twins taught for drawn faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nenrin.domains.faceset import FaceSet
+from nenrin.domains.twins import build_twins, sample_people
+from nenrin.ground import UsageError
+from nenrin.models import toning
+from nenrin.models.ager import Ager
+from nenrin.models.change import Change, either
+from nenrin.models.condition import Condition
+from nenrin.models.config import build, from_table, resolve
+from nenrin.models.mixed import MixedAger
+from nenrin.models.run import Run
+from nenrin.models.train import train
+
+SIZE = 32
+DOMAINS = ("photo", "manga")
+
+
+def portrait(*colour: float) -> Tensor:
+    """A disc of a colour before a bright wall, (1, 3, SIZE, SIZE)."""
+    at = (torch.arange(SIZE) + 0.5) / SIZE - 0.5
+    face = at[None, :].square() + (at[:, None] - 0.05).square() < 0.3**2
+    return torch.where(face, torch.tensor(colour)[:, None, None], torch.tensor(0.9))[None]
+
+
+def test_the_wall_behind_a_face_is_no_skin() -> None:
+    for colour in ((0.4, 0.0, -0.2), (-0.5, -0.7, -0.8)):
+        skin = toning.skin(portrait(*colour))
+        assert skin.shape == (1, 1, SIZE, SIZE)
+        assert skin[0, 0, 17, 10:22].min() > 0.99 and skin[0, 0, 0].max() < 0.01
+
+
+def test_what_covers_a_part_of_the_middle_does_not_count() -> None:
+    face = portrait(0.4, 0.0, -0.2)
+    face[..., 19:24, :] = -0.9  # a black beard
+    skin = toning.skin(face)
+    assert skin[0, 0, 14, 12:20].min() > 0.9 and skin[0, 0, 21, 16] < 0.2
+
+
+def test_a_grey_face_stays_grey_and_a_pale_one_gets_less_colour() -> None:
+    mean = portrait(0.4, 0.0, -0.2)
+    shade = torch.zeros_like(mean)
+    shade[:, 0], shade[:, 2] = 0.3, -0.1
+    grey = toning.toned(shade, portrait(0.1, 0.1, 0.1), mean, 1.0)
+    torch.testing.assert_close(grey, toning.luma(shade).expand_as(shade))
+    torch.testing.assert_close(toning.toned(shade, mean, mean, 1.0), shade)
+    pale = toning.toned(shade, portrait(0.2, 0.0, -0.1), mean, 1.0)
+    torch.testing.assert_close(toning.luma(pale), toning.luma(shade))
+    colour, less = (one[0, 0, 0, 0] - one[0, 2, 0, 0] for one in (shade, pale))
+    torch.testing.assert_close(less, colour / 2)
+
+
+def test_either_takes_the_finer_fields() -> None:
+    def change(value: float, side: int) -> Change:
+        fields = torch.full((2, 3, side, side), value)
+        return Change(flow=fields[:, :2], shade=fields, detail=fields[:, :1])
+
+    both = either(torch.tensor([True, False]), change(1.0, 4), change(2.0, 8))
+    assert both.flow.shape == (2, 2, 8, 8)
+    torch.testing.assert_close(both.flow.mean((1, 2, 3)), torch.tensor([1.0, 2.0]))
+
+
+def ager(**settings: object) -> MixedAger:
+    """An ager of photographs with ages and manga without, its weights drawn by lot."""
+    torch.manual_seed(0)
+    table = {"model": "mixed", "size": SIZE, "width": 8, "domains": list(DOMAINS), "net_ages": False}
+    model = build(from_table({**table, "prototypes": 1.0, "twins": 1.0, **settings}))
+    assert isinstance(model, MixedAger)
+    with torch.no_grad():
+        for weight in model.nets["twins"].parameters():
+            weight.normal_(0, 0.05)
+        model.nets["means"].pictures.uniform_(-0.5, 0.5)
+        model.nets["means"].taught[1] = 0
+    return model
+
+
+def faces() -> tuple[Tensor, Condition]:
+    """A photograph and a drawing of somebody of thirty."""
+    images = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).mul(2).sub(1)
+    source = Condition.of(2, domains=DOMAINS, age=30.0, glasses="none", gender="female")
+    return images.expand(2, -1, -1, -1), source.replace(domain=torch.tensor([0, 1]))
+
+
+def at(source: Condition, years: float) -> Condition:
+    return source.replace(age=torch.full((2,), years))
+
+
+def test_drawings_age_as_twins_taught_and_photographs_by_mean_faces() -> None:
+    model, (images, source) = ager(), faces()
+    before = model.transform(images, source, at(source, 70.0))
+    with torch.no_grad():
+        for weight in model.nets["twins"].parameters():
+            weight.neg_()
+    after = model.transform(images, source, at(source, 70.0))
+    assert (before[0] == after[0]).all() and (before[0] != images[0]).any()
+    assert (before[1] != after[1]).any()
+
+
+def test_nobody_changes_who_was_asked_no_other_age() -> None:
+    model, (images, source) = ager(), faces()
+    for target in (source, at(source, torch.nan)):
+        torch.testing.assert_close(model.transform(images, source, target), images, atol=1e-5, rtol=0)
+    unknown = at(source, torch.nan)  # but of whom nobody knows the age may be another
+    assert (model.transform(images, unknown, at(source, 70.0))[1] != images[1]).any()
+
+
+def test_shapes_alone_change_further_than_twins_do() -> None:
+    images, source = faces()
+    once, twice = (ager(twins=strength).change(images, source, at(source, 70.0)) for strength in (1.0, 2.0))
+    torch.testing.assert_close(twice.flow[1], 2 * once.flow[1])
+    torch.testing.assert_close(twice.shade[1], once.shade[1])
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[FaceSet, FaceSet]:
+    folder = tmp_path_factory.mktemp("twins")
+    return build_twins(
+        folder / "photo", folder / "manga", people=sample_people(12, seed=0), ages_per_person=4, size=SIZE,
+        seed=0, workers=0, free=True,
+    )  # fmt: skip
+
+
+def test_what_twins_taught_is_taken_over(twins: tuple[FaceSet, FaceSet], tmp_path: Path) -> None:
+    words = [f"size={SIZE}", "width=8", "pictures=16", "batch=8", "watch_every=0", "threads=1"]
+    taught = train(resolve("mixed", None, [*words, "told=age"]), twins[1:], tmp_path)
+    means = train(resolve("prototypes", None, [f"size={SIZE}"]), twins, tmp_path)
+    joining = [*words, "learning_rate=0.0", "prototypes=1.0", f"means={means}", "twins=1.5"]
+    with pytest.raises(UsageError, match="taught=runs/"):
+        train(resolve("mixed", None, joining), twins, tmp_path)
+    with pytest.raises(UsageError, match="has model=prototypes: twins teach with model=mixed"):
+        train(resolve("mixed", None, [*joining, f"taught={means}"]), twins, tmp_path)
+    with pytest.raises(UsageError, match="set prototypes as well"):
+        train(resolve("mixed", None, [*words, "twins=1.0", f"taught={taught}"]), twins, tmp_path)
+    joined = train(resolve("mixed", None, [*joining, f"taught={taught}"]), twins, tmp_path)
+    assert set(Run.open(taught).seen()) <= set(Run.open(joined).seen())
+    onwards = train(resolve("mixed", None, [*joining, f"start={joined}"]), twins, tmp_path)
+    wanted = Ager.load(taught).model.nets["average"].state_dict()
+    for run in (joined, onwards):
+        held = Ager.load(run).model.nets["twins"].state_dict()
+        assert all((held[name] == value).all() for name, value in wanted.items())
