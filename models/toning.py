@@ -34,18 +34,28 @@ def skin(images: Tensor) -> Tensor:
 
 
 def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
-    """A `share` of the colour in a change (B, 3, S, S), and less where a face has less.
+    """A change (B, 3, S, S) with a `share` of its colour, and less of all where a face has less itself.
 
-    `mean` (B, 3, S, S) are the mean faces that the change is from: a picture with half their colour gets half
-    of it, a grey one none.
+    `mean` (B, 3, S, S) are the mean faces that the change is from. A picture with half their colour gets half
+    the colour, a grey one none; one with less contrast, as dark ones have, gets less light and shadow.
     """
-    light = luma(shade)
-    middle = _middle(shade.shape[-1], shade.device)
-    held, usual = (
-        ((one - luma(one)).abs().mean(1, keepdim=True) * middle).sum((1, 2, 3), keepdim=True)
-        for one in (images, mean)
+    light, middle = luma(shade), _middle(shade.shape[-1], shade.device)
+    (contrast, colour), (usual, usual_colour) = (_held(one, middle) for one in (images, mean))
+    return light * _part(contrast, usual) + (shade - light) * share * _part(colour, usual_colour)
+
+
+def _held(images: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+    """Deviation of the brightness and mean colour in the middle of faces, (B, 1, 1, 1) each."""
+    light = luma(images)
+    mean, colour = (
+        (one * middle).sum((2, 3), keepdim=True) / middle.sum()
+        for one in (light, (images - light).abs().mean(1, keepdim=True))
     )
-    return light + (shade - light) * share * (held / usual.clamp(min=1e-3)).clamp(0, 1)
+    return ((light - mean).square() * middle).sum((2, 3), keepdim=True).div(middle.sum()).sqrt(), colour
+
+
+def _part(held: Tensor, usual: Tensor) -> Tensor:
+    return (held / usual.clamp(min=1e-3)).clamp(0, 1)
 
 
 def luma(images: Tensor) -> Tensor:

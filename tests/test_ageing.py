@@ -45,17 +45,22 @@ def test_what_covers_a_part_of_the_middle_does_not_count() -> None:
     assert skin[0, 0, 14, 12:20].min() > 0.9 and skin[0, 0, 21, 16] < 0.2
 
 
-def test_a_grey_face_stays_grey_and_a_pale_one_gets_less_colour() -> None:
+def test_a_face_gets_no_more_colour_and_contrast_than_it_has() -> None:
     mean = portrait(0.4, 0.0, -0.2)
+    mean[..., 16:20, 12:20] -= 0.5  # a shadow, so that there is some contrast
     shade = torch.zeros_like(mean)
     shade[:, 0], shade[:, 2] = 0.3, -0.1
-    grey = toning.toned(shade, portrait(0.1, 0.1, 0.1), mean, 1.0)
-    torch.testing.assert_close(grey, toning.luma(shade).expand_as(shade))
     torch.testing.assert_close(toning.toned(shade, mean, mean, 1.0), shade)
-    pale = toning.toned(shade, portrait(0.2, 0.0, -0.1), mean, 1.0)
+    light = toning.luma(mean)
+    grey = toning.toned(shade, light.expand_as(mean), mean, 1.0)
+    torch.testing.assert_close(grey, toning.luma(shade).expand_as(shade))
+
+    pale = toning.toned(shade, light + (mean - light) / 2, mean, 1.0)
     torch.testing.assert_close(toning.luma(pale), toning.luma(shade))
     colour, less = (one[0, 0, 0, 0] - one[0, 2, 0, 0] for one in (shade, pale))
     torch.testing.assert_close(less, colour / 2)
+    dark = toning.toned(shade, mean / 2 - 0.5, mean, 1.0)
+    torch.testing.assert_close(dark, shade / 2)
 
 
 def test_either_takes_the_finer_fields() -> None:

@@ -53,3 +53,22 @@ def test_ageing_is_measured(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 5
     assert all(re.search(r"\d+ faces/s", line) for line in lines)
+
+
+def test_strips_are_drawn_by_lot(
+    tiny_run: Path,
+    tiny_set: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [str(tiny_set), "--run", str(tiny_run), "--split", "train", "--count", "2", "-o", str(tmp_path)]
+    run("strips", words, monkeypatch)
+    written = sorted(file.name for file in tmp_path.glob("*.png"))
+    said = capsys.readouterr().out
+    assert len(written) >= 2 and all(name in said for name in written)
+    first = {name: (tmp_path / name).read_bytes() for name in written}
+    run("strips", words, monkeypatch)
+    assert {name: (tmp_path / name).read_bytes() for name in written} == first
+    run("strips", [*words, "--seed", "1"], monkeypatch)
+    assert {name: (tmp_path / name).read_bytes() for name in written} != first
