@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nenrin.ground import UsageError
 from nenrin.models import toning
-from nenrin.models.change import Change, either
+from nenrin.models.change import Change, either, scaled
 from nenrin.models.checkpoint import load_nets, read_state
 from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.generator import ChangeGenerator
@@ -24,6 +24,7 @@ from nenrin.models.run import nets_of
 
 UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 _TAUGHT = ("age",)  # what the generator that twins taught is told
+_SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
 _BLUR = -0.3  # log of the factor by which it may take details: what it has to invent it blurs
 
 
@@ -33,28 +34,32 @@ class Settings(Protocol):
     prototypes: float
     shapes: float
     elsewhere: float
+    younger: float
     colours: float
     twins: float
 
 
-def new_twins(width: int) -> ChangeGenerator:
+def new_twins() -> ChangeGenerator:
     """The generator that `take_twins` fills."""
-    return ChangeGenerator(1, width=width, told=_TAUGHT)
+    return ChangeGenerator(1, width=_WIDTH, told=_TAUGHT)
 
 
-def take_twins(path: Path, net: nn.Module, *, size: int, width: int) -> None:
-    """Fill `new_twins` with what a run of the mixed ager learned from twins.
+def take_twins(path: Path, net: nn.Module) -> None:
+    """Fill `new_twins` with what a run of the mixed ager learned from twins, or has taken over.
 
     `UsageError` where it is another kind of run.
     """
     folder = nets_of(path)
     table = read_state(folder)["config"]
-    asked = {"model": "mixed", "size": size, "width": width, "told": list(_TAUGHT), "domains": ["manga"]}
+    if table.get("twins"):
+        load_nets(folder, nn.ModuleDict({"twins": net}), only=["twins"])
+        return
+    asked = {"model": "mixed", "size": _SIDE, "width": _WIDTH, "told": list(_TAUGHT), "domains": ["manga"]}
     for name, value in asked.items():
         if table[name] != value:
             raise UsageError(
                 f"{path} has {name}={_words(table[name])}: twins teach with {name}={_words(value)}, as in "
-                "nenrin twins --free and nenrin train data/sets/twins-manga --model mixed told=age"
+                "nenrin twins --free --size 64 and nenrin train data/sets/twins-manga size=64 told=age"
             )
     load_nets(folder, nn.ModuleDict({"average": net}), only=["average"])
 
@@ -102,15 +107,21 @@ def _by_means(
         shade=toning.toned(change.shade, images, here, settings.colours) * skin,
         detail=change.detail * coarse,
     )
-    return change.times(settings.prototypes * torch.where(home == means.main, 1.0, settings.elsewhere))
+    share = torch.where(home == means.main, 1.0, settings.elsewhere)
+    share = share * torch.where(asked < own, settings.younger, 1.0)
+    return change.times(settings.prototypes * share)
 
 
 def _by_twins(
     net: nn.Module, strength: float, images: Tensor, source: Condition, target: Condition
 ) -> Change:
     """What a generator answers that has seen drawings alone grow old."""
-    change: Change = net(images, source, target)
+    change: Change = net(scaled(images, (_SIDE, _SIDE)), source, target)
     years = (target.age - source.age.clamp(max=MAX_AGE)).nan_to_num(MAX_AGE) * ~target.age.isnan()
     change = change.times(1 - torch.exp(-0.5 * (years / UNASKED).square()))
     # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
-    return Change(flow=change.flow * strength, shade=change.shade, detail=change.detail.clamp(min=_BLUR))
+    return Change(
+        flow=change.flow * strength,
+        shade=scaled(change.shade, images.shape[-2:]),
+        detail=change.detail.clamp(min=_BLUR),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,7 @@ class Change:
         size = images.shape[-2:]
         shifted = shift(images, self.flow)
         coarse = coarsened(shifted)
-        return coarse + (shifted - coarse) * _scale(self.detail, size).exp() + _scale(self.shade, size)
+        return coarse + (shifted - coarse) * scaled(self.detail, size).exp() + scaled(self.shade, size)
 
     def times(self, strength: Tensor | float) -> Change:
         """The same change, so many times as strong: the same for all, or (B,)."""
@@ -50,7 +51,7 @@ def either(rows: Tensor, one: Change, other: Change) -> Change:
     def chosen(name: str) -> Tensor:
         here, there = getattr(one, name), getattr(other, name)
         size = max(here.shape[-2:], there.shape[-2:])
-        return torch.where(rows[:, None, None, None], _scale(here, size), _scale(there, size))
+        return torch.where(rows[:, None, None, None], scaled(here, size), scaled(there, size))
 
     return Change(flow=chosen("flow"), shade=chosen("shade"), detail=chosen("detail"))
 
@@ -71,7 +72,7 @@ def shift(images: Tensor, flow: Tensor) -> Tensor:
     size = images.shape[-2:]
     identity = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
     grid = F.affine_grid(identity, [len(images), 1, *size], align_corners=False)
-    where = grid + _scale(flow, size).permute(0, 2, 3, 1)
+    where = grid + scaled(flow, size).permute(0, 2, 3, 1)
     return F.grid_sample(images.float(), where, padding_mode="border", align_corners=False)
 
 
@@ -83,12 +84,14 @@ def roughness(flow: Tensor) -> Tensor:
 def coarsened(images: Tensor) -> Tensor:
     """(B, C, H, W) without what is finer than `GRID`."""
     small = F.interpolate(images.float(), (GRID, GRID), mode="bilinear", antialias=True)
-    return _scale(small, images.shape[-2:])
+    return scaled(small, images.shape[-2:])
 
 
-def _scale(field: Tensor, size: torch.Size) -> Tensor:
-    """Resize (B, C, h, w) smoothly."""
+def scaled(field: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, h, w) smoothly at another size (H, W)."""
     field = field.float()
-    if field.shape[-2:] == size:
+    if field.shape[-2:] == tuple(size):
         return field
-    return F.interpolate(field, size, mode="bicubic", align_corners=False)
+    if field.shape[-1] > size[-1]:
+        return F.interpolate(field, tuple(size), mode="bilinear", antialias=True)
+    return F.interpolate(field, tuple(size), mode="bicubic", align_corners=False)

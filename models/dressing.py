@@ -26,9 +26,6 @@ _NONE = GLASSES.index("none")
 # (who wears none is often read to); where it would change more, there is nothing else.
 _UNCOVERED, _COVERED = 0.2, 0.4
 _SPARED = 5  # pixels about each, at the net's resolution
-_DIFFERENT = 0.03  # of the same range: what differs by more is where the glasses are ...
-_WEIGHT = 4.0  # ... and counts so often
-_EDGES = 0.17  # weight of the edges: squares and medians alone leave them soft
 
 
 def dressed(images: Tensor, source: Condition, target: Condition, ageing: Ageing, net: Glasses) -> Change:
@@ -49,27 +46,6 @@ def dressed(images: Tensor, source: Condition, target: Condition, ageing: Ageing
     on = shall & ~same
     change = _after(change, _only(on, net, _applied(change, images, on), bare, target))
     return no_change(images) if change is None else change
-
-
-def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor, *, bend: float) -> Tensor:
-    """How far results are from what they shall be, above all where it differs from what was before.
-
-    All (B, 3, S, S); `seen` (B, 1, S, S) is a weight.
-    """
-    differs = ((after - before).abs().amax(1, keepdim=True) > _DIFFERENT).float()
-    seen = seen * (1 + (_WEIGHT - 1) * F.max_pool2d(differs, _SPARED, 1, _SPARED // 2))
-    off = F.smooth_l1_loss(result, after, reduction="none", beta=bend)
-    edges = [(result.diff(dim=d) - after.diff(dim=d)).abs() for d in (2, 3)]
-    down, across = (
-        torch.minimum(seen[:, :, 1:], seen[:, :, :-1]),
-        torch.minimum(seen[..., 1:], seen[..., :-1]),
-    )
-    return _mean(off, seen) + _EDGES * (_mean(edges[0], down) + _mean(edges[1], across))
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Weighted so that weight 1 everywhere gives the mean."""
-    return (values * weight).sum() / ((weight > 0).sum() * values.shape[1]).clamp(min=1)
 
 
 def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target: Condition) -> Change | None:

@@ -25,12 +25,11 @@ import dataclasses
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from nenrin.ground import UsageError
-from nenrin.models import dressing
+from nenrin.models import regression
 from nenrin.models.ageing import UNASKED, ageing, new_twins, take_twins
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
@@ -44,7 +43,6 @@ from nenrin.models.prototypes import MeanFaces
 from nenrin.models.reading import (
     READER_EVERY,
     advance,
-    masked_mean,
     new_reader,
     read,
     reader_optimizer,
@@ -54,8 +52,6 @@ from nenrin.models.reading import (
 )
 from nenrin.models.run import open_nets
 
-# L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
-BEND = 0.2
 _GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
 
 
@@ -71,11 +67,12 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
     prototypes: float = 0.0  # how often the difference of mean faces is applied before it
-    shapes: float = 1.0  # share of that in the shape: warped, a person is sooner taken for another
-    net_ages: bool = True  # else ages are left to the mean faces, and the generator changes glasses alone
-    elsewhere: float = 1.0  # share of that in domains with fewer ages: a drawn person is sooner another
-    colours: float = 1.0  # share of that in the hue: made many times as strong, skin turns green
+    shapes: float = 0.4  # share of that in the shape: warped, a person is sooner taken for another ...
+    elsewhere: float = 0.82  # ... in domains with fewer ages: so is a drawn person ...
+    younger: float = 0.72  # ... of growing younger: children differ from grown-ups more than the old do ...
+    colours: float = 0.75  # ... and in the hue: made many times as strong, skin turns green
     twins: float = 0.0  # how far, in domains without ages, shapes change as twins taught instead
+    net_ages: bool = True  # else ages are left to all that, and the generator changes glasses alone
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
@@ -83,7 +80,7 @@ class MixedConfig(ModelConfig):
     start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
     reader: str = ""  # a run whose reader it begins with
     means: str = ""  # the run of --model prototypes whose mean faces they are
-    taught: str = ""  # the run of this ager that twins have taught, told the age alone
+    pupil: str = ""  # the run that twins have taught, told the age alone, or an ager with what it learned
     guide: tuple[
         str, ...
     ] = ()  # runs of --model guide: in each step one of their readers leads half the batch
@@ -117,7 +114,7 @@ class MixedAger(AgerModel):
         if config.prototypes:
             self.nets["means"] = MeanFaces(domains, config.size)
         if config.twins:
-            self.nets["twins"] = new_twins(config.width).requires_grad_(False)
+            self.nets["twins"] = new_twins().requires_grad_(False)
         if config.guide:
             guides = nn.ModuleList(
                 nn.ModuleDict({"reader": new_reader(domains), "scale": Scale(domains)}) for _ in config.guide
@@ -146,14 +143,12 @@ class MixedAger(AgerModel):
         config = self.config
         if not config.prototypes:
             raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=2.4")
-        if config.taught:
-            take_twins(Path(config.taught), self.nets["twins"], size=config.size, width=config.width)
+        if config.pupil:
+            take_twins(Path(config.pupil), self.nets["twins"])
         elif config.start:
             open_nets(Path(config.start), self.nets, ["twins"], config.domains)
         else:
-            raise UsageError(
-                "twins need a run that learned from them: name it, as in taught=runs/00000-mixed"
-            )
+            raise UsageError("twins need a run that learned from them: name it, as in pupil=runs/00000-mixed")
 
     def optimizers(self) -> dict[str, Optimizer]:
         rate = self.config.learning_rate
@@ -185,7 +180,7 @@ class MixedAger(AgerModel):
 
     def finished(self) -> tuple[MixedConfig, nn.ModuleDict]:
         kept = {name: net for name, net in self.nets.items() if name != "guide"}
-        config = dataclasses.replace(self.config, start="", reader="", means="", taught="", guide=())
+        config = dataclasses.replace(self.config, start="", reader="", means="", pupil="", guide=())
         return config, nn.ModuleDict(kept)
 
     def estimate(self, images: Tensor) -> Condition:
@@ -238,13 +233,8 @@ class MixedAger(AgerModel):
         change: Change = self.nets["generator"](images, source, target)
         result = change.apply(images)
         seen = batch.masks * partner.masks * (batch.has_partner & paired)[:, None, None, None]
-        if self.config.net_ages:
-            off = F.smooth_l1_loss(result, partner.images, reduction="none", beta=BEND)
-            pair = masked_mean(off, seen)
-        else:
-            pair = dressing.loss(result, images, partner.images, seen, bend=BEND)
         losses = {
-            "pair": pair,
+            "pair": regression.loss(result, images, partner.images, seen),
             "shade": self.config.shade * change.shade.abs().mean(),
             "smooth": self.config.smooth * roughness(change.flow),
         }

@@ -92,8 +92,3 @@ def update_average(average: nn.Module, current: nn.Module, decay: float, step: i
     state = current.state_dict()
     for name, value in average.state_dict().items():
         value.lerp_(state[name].to(value.dtype), 1 - keep)
-
-
-def masked_mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Mean of (B, C, H, W) where (B, 1, H, W) is set."""
-    return (values * weight).sum() / (weight.sum() * values.shape[1]).clamp(min=1)

@@ -85,7 +85,7 @@ def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> 
         views = zip(table["id"].to_pylist(), table["view"].to_pylist(), strict=True)
         origins |= {view for face, view in views if view is not None and face in ids}
     model = config.model_config
-    single = [getattr(model, key, "") for key in ("start", "reader", "means", "taught", "bare")]
+    single = [getattr(model, key, "") for key in ("start", "reader", "means", "pupil", "bare")]
     for path in filter(None, [*single, *getattr(model, "guide", ())]):
         origins |= set(seen_by(Path(path)))
     return sorted(origins - ids)

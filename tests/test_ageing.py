@@ -128,26 +128,28 @@ def test_shapes_alone_change_further_than_twins_do() -> None:
 def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[FaceSet, FaceSet]:
     folder = tmp_path_factory.mktemp("twins")
     return build_twins(
-        folder / "photo", folder / "manga", people=sample_people(12, seed=0), ages_per_person=4, size=SIZE,
+        folder / "photo", folder / "manga", people=sample_people(12, seed=0), ages_per_person=4, size=64,
         seed=0, workers=0, free=True,
     )  # fmt: skip
 
 
 def test_what_twins_taught_is_taken_over(twins: tuple[FaceSet, FaceSet], tmp_path: Path) -> None:
     words = [f"size={SIZE}", "width=8", "pictures=16", "batch=8", "watch_every=0", "threads=1"]
-    taught = train(resolve("mixed", None, [*words, "told=age"]), twins[1:], tmp_path)
+    teaching = [*words, "told=age", "size=64", "width=32"]
+    taught = train(resolve("mixed", None, teaching), twins[1:], tmp_path)
     means = train(resolve("prototypes", None, [f"size={SIZE}"]), twins, tmp_path)
     joining = [*words, "learning_rate=0.0", "prototypes=1.0", f"means={means}", "twins=1.5"]
-    with pytest.raises(UsageError, match="taught=runs/"):
+    with pytest.raises(UsageError, match="pupil=runs/"):
         train(resolve("mixed", None, joining), twins, tmp_path)
     with pytest.raises(UsageError, match="has model=prototypes: twins teach with model=mixed"):
-        train(resolve("mixed", None, [*joining, f"taught={means}"]), twins, tmp_path)
+        train(resolve("mixed", None, [*joining, f"pupil={means}"]), twins, tmp_path)
     with pytest.raises(UsageError, match="set prototypes as well"):
-        train(resolve("mixed", None, [*words, "twins=1.0", f"taught={taught}"]), twins, tmp_path)
-    joined = train(resolve("mixed", None, [*joining, f"taught={taught}"]), twins, tmp_path)
+        train(resolve("mixed", None, [*words, "twins=1.0", f"pupil={taught}"]), twins, tmp_path)
+    joined = train(resolve("mixed", None, [*joining, f"pupil={taught}"]), twins, tmp_path)
     assert set(Run.open(taught).seen()) <= set(Run.open(joined).seen())
     onwards = train(resolve("mixed", None, [*joining, f"start={joined}"]), twins, tmp_path)
+    again = train(resolve("mixed", None, [*joining, f"pupil={joined}"]), twins, tmp_path)
     wanted = Ager.load(taught).model.nets["average"].state_dict()
-    for run in (joined, onwards):
+    for run in (joined, onwards, again):
         held = Ager.load(run).model.nets["twins"].state_dict()
         assert all((held[name] == value).all() for name, value in wanted.items())

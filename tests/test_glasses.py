@@ -14,7 +14,7 @@ from nenrin.domains.eyewear import put_on_any, sample
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.ground import UsageError
-from nenrin.models import dressing
+from nenrin.models import dressing, regression
 from nenrin.models.ager import Ager
 from nenrin.models.change import Change, no_change
 from nenrin.models.condition import UNKNOWN, Condition
@@ -190,12 +190,12 @@ def test_what_differs_counts_most() -> None:
     wrong_here, wrong_there = after.clone(), after.clone()
     wrong_here[:, :, 24, 30] += 0.3
     wrong_there[:, :, 50, 30] += 0.3
-    here, there = (dressing.loss(x, before, after, seen, bend=0.2) for x in (wrong_here, wrong_there))
-    assert dressing.loss(after, before, after, seen, bend=0.2) == 0
+    here, there = (regression.loss(x, before, after, seen) for x in (wrong_here, wrong_there))
+    assert regression.loss(after, before, after, seen) == 0
     assert here == pytest.approx(4 * float(there), rel=1e-4)
     hidden = seen.clone()
     hidden[:, :, 50:] = 0  # the wrong pixel is the first of the hidden ones
-    assert dressing.loss(wrong_there, before, after, hidden, bend=0.2) == 0
+    assert regression.loss(wrong_there, before, after, hidden) == 0
 
 
 def test_a_mixed_ager_learns_to_take_glasses_off(reader: Ager, twins: FaceSet, tmp_path: Path) -> None:

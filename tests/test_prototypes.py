@@ -155,6 +155,7 @@ def test_the_mixed_ager_begins_with_their_change(
     run: Path, sets: tuple[FaceSet, FaceSet], tmp_path: Path
 ) -> None:
     words = [f"size={SIZE}", "width=8", "pictures=8", "batch=4", "watch_every=0", "learning_rate=0.0"]
+    words += ["shapes=1.0", "elsewhere=1.0", "younger=1.0", "colours=1.0"]
     with pytest.raises(UsageError, match="means=runs/"):
         train(resolve("mixed", None, [*words, "prototypes=0.5"]), sets, tmp_path)
     begun = train(resolve("mixed", None, [*words, "prototypes=0.5", f"means={run}"]), sets, tmp_path)
@@ -200,7 +201,15 @@ def test_the_mixed_ager_begins_with_their_change(
         for ager.config.elsewhere in (1.0, 0.5):
             flows.append(ager.change(images, drawn, drawn.replace(age=target.age)).flow)
         torch.testing.assert_close(flows[1], share * flows[0])
-    ager.config.elsewhere, ager.config.shapes = 1.0, 0.25  # a quarter of the flow, all of the colours
+    # Likewise of growing younger, and all of growing older.
+    for years, share in ((1.0, 0.5), (90.0, 1.0)):
+        asked = bare.replace(age=torch.full((4,), years))
+        flows = []
+        for ager.config.younger in (1.0, 0.5):
+            flows.append(ager.change(images, bare, asked).flow)
+        torch.testing.assert_close(flows[1], share * flows[0])
+    ager.config.younger, ager.config.elsewhere = 1.0, 1.0
+    ager.config.shapes = 0.25  # a quarter of the flow, all of the colours
     less = ager.change(images, bare, target.replace(glasses=bare.glasses))
     torch.testing.assert_close(less.flow, 0.25 * expected.flow)
     torch.testing.assert_close(less.detail, expected.detail)
