@@ -193,11 +193,12 @@ class MixedAger(AgerModel):
     @torch.no_grad()
     def change(self, images: Tensor, source: Condition, target: Condition) -> Change:
         """The change that `transform` applies: scaled up it serves a picture of any resolution."""
+        told = target.glasses != UNKNOWN
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
         first = self._first(source, target)
         if not self.config.net_ages:
-            return dressed(images, source, target, first, self._glasses)
+            return dressed(images, source, target, first, self._glasses, told)
         asked = _asked(source, target)
         if first is not None and not torch.compiler.is_compiling() and not asked.any():
             return first
