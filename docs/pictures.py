@@ -38,7 +38,7 @@ def draw_twins() -> Image.Image:
 
 
 def draw_aged() -> Image.Image:
-    """Three drawn by rule at twenty-odd, each in a manner of its own, and what the shipped ager makes of them."""
+    """Three drawn by rule at 22, each in a manner of its own, and what the shipped ager makes of them."""
     rng = np.random.default_rng(FREE)
     count = 3
     drawn = draw_freely(

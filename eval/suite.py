@@ -36,7 +36,8 @@ PROTOCOLS = {
     "quality": "Quality",
     "audit": "Audit",
 }
-UNJUDGED = {"canon", "longitudinal", "twins", "audit"}  # read no age, so no judge of age is trained for them
+# They read no age, so no judge of age is trained for them.
+UNJUDGED = {"canon", "longitudinal", "twins", "glasses", "audit"}
 ALL = "all"
 EMBEDDERS = ("twins", PixelEmbedder.name)  # where none is named, or none of those named can be had
 

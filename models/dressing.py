@@ -2,7 +2,8 @@
 
 Glasses come off before a face ages, as mean faces wear none, and are put on afterwards. They come off in two
 goes: what the first leaves of a dark lens or a coloured rim is itself the look of glasses. Those that stay
-are spared by the ageing: it would fade them.
+are spared by the ageing: it would fade them. Thin rims are too faint to be told from lids and bags; where it
+is said that they are worn, and not only read, they are drawn again on what has faded them.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ _NONE = GLASSES.index("none")
 # Of the range of 2 from black to white: where a net that takes off glasses would change less, there are none
 # (who wears none is often read to); where it would change more, there is nothing else.
 _UNCOVERED, _COVERED = 0.2, 0.4
+_FAINT, _SURE = 0.06, 0.14  # the same where it is said that some are worn
+_FADING = 0.2  # of the same range: an ageing that changes colours by so much has faded a thin rim
 _SPARED = 5  # pixels about each, at the net's resolution
 
 
-def dressed(images: Tensor, source: Condition, target: Condition, ageing: Ageing, net: Glasses) -> Change:
-    """The change of (B, 3, S, S) faces that `ageing` ages; of `target` no label is unknown."""
+def dressed(
+    images: Tensor, source: Condition, target: Condition, ageing: Ageing, net: Glasses, told: Tensor
+) -> Change:
+    """The change of (B, 3, S, S) faces that `ageing` ages; of `target` no label is unknown.
+
+    `told` (B,) is set where somebody said what they shall wear; elsewhere it was read.
+    """
     # Of whom nobody knows it may wear some.
     wears, shall, same = source.glasses != _NONE, target.glasses > _NONE, source.glasses == target.glasses
     bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
@@ -41,7 +49,7 @@ def dressed(images: Tensor, source: Condition, target: Condition, ageing: Ageing
         change = _after(change, _only(leave, net, _applied(change, images, leave), untold, bare))
     age = ageing(_applied(change, images, leave))
     if age is not None and off is not None:
-        age = _sparing(age, off, wears & same)
+        age = _sparing(age, off, wears & same, told)
     change = _after(change, age)
     on = shall & ~same
     change = _after(change, _only(on, net, _applied(change, images, on), bare, target))
@@ -71,10 +79,24 @@ def _after(first: Change | None, change: Change | None) -> Change | None:
     return first if change is None else dataclasses.replace(change, first=first)
 
 
-def _sparing(age: Change, off: Change, rows: Tensor) -> Change:
+def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
     """A change that leaves the glasses of some rows as they are, wherever a net would take them `off`."""
-    cover = F.max_pool2d(off.shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
-    cover = (F.avg_pool2d(cover, 3, 1, 1) - _UNCOVERED) / (_COVERED - _UNCOVERED)
-    cover = cover.clamp(0, 1) * rows[:, None, None, None]
-    coarse = F.interpolate(cover, age.detail.shape[-2:], mode="area")
-    return Change(flow=age.flow, shade=age.shade * (1 - cover), detail=age.detail * (1 - coarse))
+    strength, of = _about(off.shade), rows[:, None, None, None]
+    cover = _ramp(strength, _UNCOVERED, _COVERED) * of
+    rims = torch.maximum(cover, _ramp(strength, _FAINT, _SURE) * of * told[:, None, None, None])
+    again = (rims - cover) * _ramp(_about(age.shade), 0, _FADING)
+    coarse = F.interpolate(rims, age.detail.shape[-2:], mode="area")
+    return Change(
+        flow=age.flow, shade=age.shade * (1 - cover) - again * off.shade, detail=age.detail * (1 - coarse)
+    )
+
+
+def _about(shade: Tensor) -> Tensor:
+    """How much (B, 3, S, S) changes colours around each pixel, (B, 1, S, S)."""
+    most = F.max_pool2d(shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
+    return F.avg_pool2d(most, 3, 1, 1)
+
+
+def _ramp(values: Tensor, low: float, high: float) -> Tensor:
+    """From 0 at `low` to 1 at `high`."""
+    return ((values - low) / (high - low)).clamp(0, 1)

@@ -33,7 +33,7 @@ from nenrin.models import regression
 from nenrin.models.ageing import UNASKED, ageing, new_twins, take_twins
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
-from nenrin.models.condition import LABELS, MAX_AGE, Condition
+from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
 from nenrin.models.data import Batch
 from nenrin.models.dressing import dressed
 from nenrin.models.generator import ChangeGenerator
@@ -189,11 +189,12 @@ class MixedAger(AgerModel):
     @torch.no_grad()
     def change(self, images: Tensor, source: Condition, target: Condition) -> Change:
         """The change that `transform` applies: scaled up it serves a picture of any resolution."""
+        told = target.glasses != UNKNOWN
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
         if not self.config.net_ages:
             return dressed(
-                images, source, target, lambda faces: self._ageing(faces, source, target), self._glasses
+                images, source, target, lambda faces: self._ageing(faces, source, target), self._glasses, told
             )
         first = self._ageing(images, source, target)
         asked = _asked(source, target)

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from nenrin.domains.decisions import Decisions
+
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = sorted(
     file.stem for file in (ROOT / "benchmarks").glob("*.py") if "\ndef main(" in file.read_text("utf-8")
 )
+
+DECISIONS = sorted((ROOT / "benchmarks" / "decisions").glob("*.jsonl"))
 
 
 def run(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,3 +76,10 @@ def test_strips_are_drawn_by_lot(
     assert {name: (tmp_path / name).read_bytes() for name in written} == first
     run("strips", [*words, "--seed", "1"], monkeypatch)
     assert {name: (tmp_path / name).read_bytes() for name in written} != first
+
+
+@pytest.mark.parametrize("file", DECISIONS, ids=lambda file: file.stem)
+def test_decisions_can_be_laid_beside_a_set(file: Path) -> None:
+    lines = file.read_text("utf-8").splitlines()
+    assert 0 < len(Decisions(file)) <= len(lines)
+    assert file.read_bytes().endswith(b"\n")  # else its last line would be taken for what a kill left

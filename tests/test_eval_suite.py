@@ -183,6 +183,13 @@ def test_same_seed_same_report_byte_for_byte_apart_from_times(
     assert made[0] == made[1]
 
 
+def test_glasses_need_no_judge_of_age(twins: list[FaceSet], agers: list[Any], tmp_path: Path) -> None:
+    asked = _evaluate(agers[:1], twins[:1], tmp_path / "report", "glasses", cache=tmp_path / "cache")
+    assert asked.results[0].scores
+    trained = {file.name.split("-")[0] for file in (tmp_path / "cache" / "judges").iterdir()}
+    assert trained == {"labels", "linear"}
+
+
 class Weighty(Copy):
     """An ager with weights, which counts how often it is asked."""
 

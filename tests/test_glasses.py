@@ -138,14 +138,18 @@ def test_where_nobody_wears_any_nothing_can_be_cut_out(reader: Ager, twins: Face
 class Pen:
     """Stands for the net: makes the eyes' row white where glasses come off, black where they go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, strength: float = 0.5) -> None:
+        self.strength = strength
         self.asked: list[tuple[list[int], list[int]]] = []
 
     def __call__(self, images: Tensor, source: Condition, target: Condition) -> Change:
         self.asked.append((source.glasses.tolist(), target.glasses.tolist()))
         change = no_change(images)
-        change.shade[:, :, 28] = torch.where(target.glasses == NONE, 0.5, -0.5)[:, None, None]
+        change.shade[:, :, 28] = self._ink(target)[:, None, None]
         return change
+
+    def _ink(self, target: Condition) -> Tensor:
+        return torch.where(target.glasses == NONE, self.strength, -self.strength)
 
 
 def _labels(*glasses: int) -> Condition:
@@ -163,7 +167,8 @@ def _ageing(images: Tensor) -> Change:
 def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it() -> None:
     pen, images = Pen(), torch.zeros(5, 3, SIZE, SIZE)
     source, target = _labels(NONE, NONE, CLEAR, UNKNOWN, DARK), _labels(NONE, CLEAR, CLEAR, NONE, CLEAR)
-    aged = dressing.dressed(images, source, target, _ageing, pen).apply(images)
+    told = torch.ones(5, dtype=torch.bool)
+    aged = dressing.dressed(images, source, target, _ageing, pen, told).apply(images)
     # Whoever wears some is looked at without, twice where they go; then two get some, of whom one had others.
     assert pen.asked == [
         ([UNKNOWN] * 3, [NONE] * 3),
@@ -175,10 +180,20 @@ def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it
     torch.testing.assert_close(eyes, torch.tensor([0.2, -0.3, 0.0, 1.2, 0.7]))
 
 
+@pytest.mark.parametrize(("ageing", "share"), [(0.2, 1.0), (0.1, 0.5), (0.0, 0.0)])
+def test_faint_rims_are_drawn_again_where_they_are_said_to_be_worn(ageing: float, share: float) -> None:
+    images, worn = torch.zeros(2, 3, SIZE, SIZE), _labels(CLEAR, CLEAR)
+    told, age = torch.tensor([True, False]), no_change(images)
+    age.shade[:] = ageing
+    aged = dressing.dressed(images, worn, worn, lambda faces: age, Pen(0.18), told).apply(images)
+    # The ageing goes on below them; what would come off is put on as far as that has faded it.
+    torch.testing.assert_close(aged[:, 0, 28, 30], torch.tensor([ageing - 0.18 * share, ageing]))
+
+
 def test_who_is_asked_nothing_about_glasses_costs_no_net() -> None:
     pen, images = Pen(), torch.zeros(3, 3, SIZE, SIZE)
     bare = _labels(NONE, NONE, NONE)
-    dressing.dressed(images, bare, bare, lambda faces: None, pen)
+    dressing.dressed(images, bare, bare, lambda faces: None, pen, torch.zeros(3, dtype=torch.bool))
     assert pen.asked == []
 
 
