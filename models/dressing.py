@@ -22,7 +22,8 @@ from nenrin.models.condition import UNKNOWN, Condition
 Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
 Ageing = Callable[[Tensor], Change | None]  # faces that have taken off what they shall not wear
 
-_NONE = GLASSES.index("none")
+_NONE, _CLEAR = GLASSES.index("none"), GLASSES.index("clear")
+_LIGHT = 0.8  # of the pair put on: the mean of all is black and thick, and taken for dark ones
 # Of the range of 2 from black to white: where a net that takes off glasses would change less, there are none
 # (who wears none is often read to); where it would change more, there is nothing else.
 _UNCOVERED, _COVERED = 0.2, 0.4
@@ -52,7 +53,10 @@ def dressed(
         age = _sparing(age, off, wears & same, told)
     change = _after(change, age)
     on = shall & ~same
-    change = _after(change, _only(on, net, _applied(change, images, on), bare, target))
+    put_on = _only(on, net, _applied(change, images, on), bare, target)
+    if put_on is not None:
+        put_on = put_on.times(torch.where(target.glasses == _CLEAR, _LIGHT, 1.0))
+    change = _after(change, put_on)
     return no_change(images) if change is None else change
 
 
