@@ -169,7 +169,7 @@ def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it
     source, target = _labels(NONE, NONE, CLEAR, UNKNOWN, DARK), _labels(NONE, CLEAR, CLEAR, NONE, CLEAR)
     told = torch.ones(5, dtype=torch.bool)
     aged = dressing.dressed(images, source, target, _ageing, pen, told).apply(images)
-    # Whoever wears some is looked at without, twice where they go; then two get some, in clear ones less black.
+    # Whoever wears some is looked at without, twice where they go; then two get some, less black.
     assert pen.asked == [
         ([UNKNOWN] * 3, [NONE] * 3),
         ([UNKNOWN] * 2, [NONE] * 2),
