@@ -31,7 +31,7 @@ from nenrin.domains.rewrite import rewrite
 from nenrin.domains.storage import LABELS
 from nenrin.ground import UsageError, track
 
-VERSION = 3  # of the checks: scores of another version are computed anew
+VERSION = 4  # of the checks: scores of another version are computed anew
 EMBEDDED = 128  # px of the aligned faces that an embedder is given
 _FOLDER = ".clean"
 _BATCH = 64

@@ -18,11 +18,11 @@ from nenrin.cli import main
 from nenrin.domains.array import pack
 from nenrin.domains.checks.checks import CHECKS
 from nenrin.domains.checks.examiner import agreed
-from nenrin.domains.checks.labels import log_odds, pooled
+from nenrin.domains.checks.labels import log_odds, pooled, shared
 from nenrin.domains.checks.opinion import FAULTS
 from nenrin.domains.checks.scores import Scores
 from nenrin.domains.checks.tails import rarity
-from nenrin.domains.checks.tuned import look, steps_for
+from nenrin.domains.checks.tuned import SEEN, look, steps_for
 from nenrin.domains.checks.vectors import Vectors
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.clean import clean
@@ -112,6 +112,19 @@ def test_faces_of_a_person_are_asked_together() -> None:
     assert together[2].tolist() == [2, -2]  # nobody knows who that is
 
 
+def test_a_picture_and_its_drawing_say_one_age() -> None:
+    rng = np.random.default_rng(0)
+    true, domain, picture = rng.normal(size=2000), np.repeat([0, 1], 1000), np.tile(np.arange(1000), 2)
+    true[1000:] = true[:1000]
+    looks = (true + rng.normal(size=2000) * np.where(domain == 0, 0.3, 0.9)).astype(np.float32)
+    given = np.where(np.arange(2000) % 50 == 7, np.nan, true).astype(np.float32)  # of some nothing is known
+    together = shared(looks, given, picture, domain)
+    np.testing.assert_array_equal(together[:1000], together[1000:])
+    assert (together - true)[:1000].std() < (looks - true)[:1000].std() < 0.33
+    alone = shared(looks, given, np.arange(2000), domain)
+    np.testing.assert_allclose(alone, looks, rtol=1e-5)
+
+
 def test_two_judges_agree_on_what_both_find_unusual() -> None:
     rng = np.random.default_rng(0)
     rule, net = (rng.exponential(size=(2000, len(FAULTS))).astype(np.float32) for _ in range(2))
@@ -129,9 +142,10 @@ def test_the_tuned_net_finds_faults_it_was_not_shown(faulty: Path) -> None:
     faces = pack([FaceSet.open(faulty)], size=64, every=True)
     assert (steps_for(4000), steps_for(10_000), steps_for(10**6)) == (0, 312, 900)
     before = torch.get_rng_state()
-    bad = look(faces, steps=60)
+    bad, seen = look(faces, steps=60)
     assert torch.equal(torch.get_rng_state(), before)
     assert bad.shape == (len(faces), len(FAULTS))
+    assert seen.shape == (len(faces), SEEN)
     writing, part = bad[:, FAULTS.index("text")], bad[:, FAULTS.index("part")]
     assert (writing[:-1] > writing[5]).sum() < 16  # of 161
     assert (part[:-1] > part[17]).sum() < 16

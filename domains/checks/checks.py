@@ -16,8 +16,10 @@ from nenrin.domains.checks.tails import rarity
 from nenrin.domains.checks.twice import Twice
 
 _FINE = 2.0  # times that a picture may be enlarged: nobody sees it
-# So many times more pairs of two pictures are that alike than an exponential tail says: babies, dark glasses.
-_ALIKE = 3.0
+# What a check's scores are multiplied by. So many times more pairs of two pictures are alike than an
+# exponential tail says: babies, dark glasses. Who is of another domain lies far out; what lies less far is a
+# style of its own. Glasses are plain to see: few are doubted, and half of them are worth a place.
+_WEIGHTS = {"near_duplicate": 3.0, "wrong_domain": 3.0, "wrong_glasses": 0.5}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -147,8 +149,9 @@ def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tupl
         # Drawings by one program are more alike than photographs; and copies are more than a few per cent.
         twice = evidence.twice
         scores = rarity(statistic, twice.groups, twice.usual, through=(0.80, 0.95))
-        return np.minimum(_ALIKE * scores, 1), statistic
-    scores = rarity(statistic, groups)
+    else:
+        scores = rarity(statistic, groups)
+    scores = np.minimum(_WEIGHTS.get(check.name, 1) * scores, 1).astype(np.float32)
     if isinstance(check, WrongLabel):
         scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual
     if isinstance(check, TooSmall):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
 from nenrin.domains.checks.features import Axes, Basis, Describer
-from nenrin.domains.checks.labels import log_odds, of_log, pooled, to_log
+from nenrin.domains.checks.labels import log_odds, of_log, pooled, shared, to_log
 from nenrin.domains.checks.opinion import FAULTS, Opinion
 from nenrin.domains.checks.spoilt import BATCH, spoil_rows
 from nenrin.domains.checks.tails import rarity
@@ -72,15 +72,20 @@ def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, s
         more=(spoilt, classes[1 + kinds], fold[origin]),
     )
     fault = fault[:, 1:] - fault[:, :1]
+    more = [] if embedded is None else [embedded]
     if steps := steps_for(len(faces)):
-        fault = agreed(fault, look(faces, steps=steps, seed=seed), faces.domain)
-    if embedded is not None:
-        also = Axes(embedded, embedded.shape[1])(embedded) / 2
-        both = Vectors(folder / "both.bin", also.shape[1] + sound.width)
+        net, seen = look(faces, steps=steps, seed=seed)
+        fault = agreed(fault, net, faces.domain)
+        more.append(seen)
+    if more:
+        also = np.concatenate([Axes(part, part.shape[1])(part) / 2 for part in more], 1)
+        all_ = Vectors(folder / "all.bin", also.shape[1] + sound.width)
         for rows, block in sound.blocks():
-            both.add(np.concatenate([also[rows], block], 1))
-        sound = both
-    age = crossfit(sound, to_log(np.nan_to_num(faces.age))[:, None], ~np.isnan(faces.age), fold)[:, 0]
+            all_.add(np.concatenate([also[rows], block], 1))
+        sound = all_
+    known = ~np.isnan(faces.age)
+    age = crossfit(sound, to_log(np.nan_to_num(faces.age))[:, None], known, fold)[:, 0]
+    age = shared(age, np.where(known, to_log(faces.age), np.nan), pictures_of(faces), faces.domain)
 
     given = np.where(np.isnan(faces.age), age, to_log(faces.age))
 
@@ -95,6 +100,12 @@ def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, s
         glasses=label(faces.glasses, len(GLASSES), faces.domain),
         domain=label(faces.domain, len(faces.domains), np.zeros_like(faces.domain)),
     )
+
+
+def pictures_of(faces: FaceArray) -> NDArray[np.int64]:
+    """(N,) numbers the pictures: a photograph and its drawing are one."""
+    names = [f"{source} {picture}" for source, picture in zip(faces.source, faces.source_id, strict=True)]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def agreed(rule: Floats, net: Floats, groups: NDArray[np.integer]) -> Floats:

@@ -61,6 +61,19 @@ def pooled(odds: Floats, identity: NDArray[np.int64]) -> Floats:
     return together
 
 
+def shared(looks: Floats, given: Floats, pictures: NDArray[np.int64], groups: NDArray[np.integer]) -> Floats:
+    """What a picture and its drawing say together, (N,), from what each says: their mean, in which each of
+    `groups` weighs as much as it is right. `given` (N,) is what is said of them, NaN where nothing is."""
+    weight = np.ones(len(looks))
+    for group in np.unique(groups):
+        mine = groups == group
+        off = (looks - given)[mine]
+        if not np.isnan(off).all():
+            weight[mine] = 1 / max(float(np.nanmean(off**2)), 1e-6)
+    total = np.bincount(pictures, weight * looks) / np.bincount(pictures, weight)
+    return total[pictures].astype(np.float32)
+
+
 def _logistic(rows: NDArray[np.float64], given: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Weights of a logistic regression, kept from growing without end where labels are told apart fully."""
     weights = np.zeros(rows.shape[1])

@@ -1,7 +1,8 @@
-"""A net that tells a set's faces from spoilt ones: the last of MTCNN's, its upper layers tuned on the set.
+"""A net that tells a set's faces from spoilt ones, and reads their labels: the last of MTCNN's, its upper
+layers tuned on the set.
 
 It sees what linear rules on fixed features miss, writing and blur above all. Each face is shown a time or two
-among tens of thousands, too seldom to be learned by heart with the fault that it may have.
+among tens of thousands, too seldom to be learned by heart with the fault or the wrong label that it may have.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from torch import Tensor, nn
 
 from nenrin.domains.array import FaceArray
 from nenrin.domains.checks.features import WINDOW
+from nenrin.domains.checks.labels import to_log
 from nenrin.domains.checks.opinion import FAULTS, Floats
 from nenrin.domains.checks.spoilt import BATCH, spoil_rows
+from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.domains.mtcnn import ONet, load
 from nenrin.ground import track
 
@@ -26,10 +29,12 @@ _PASSES = 2  # over the set
 _STEPS = (150, 900)  # with fewer nothing is learned that is worth asking; more are not needed
 _RATE = 3e-3
 _ASKED = 256
+SEEN = 256  # values, of the net's last layer but one
 
 
 class Tuned(nn.Module):
-    """(B, 3, 48, 48) faces to logits (B, 1 + len(FAULTS)); the first is of sound ones."""
+    """(B, 3, 48, 48) faces to what is seen in them (B, SEEN). From this `fault` tells sound ones (the first
+    of its 1 + len(FAULTS) logits) from spoilt ones, and `age`, `gender` and `glasses` read labels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,14 +42,15 @@ class Tuned(nn.Module):
         load(self.net, "onet")
         for layer in (self.net.conv1, self.net.prelu1, self.net.conv2, self.net.prelu2):
             layer.requires_grad_(False)  # edges are edges, and half of the time is spent on them
-        self.head = nn.Linear(256, 1 + len(FAULTS))
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.fault, self.age, self.gender, self.glasses = self.heads = nn.ModuleList(
+            nn.Linear(SEEN, width) for width in (1 + len(FAULTS), 1, len(GENDERS), len(GLASSES))
+        )
+        for weight in self.heads.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        _, things = self.net.features(x)
-        answer: Tensor = self.head(F.dropout(things, 0.2, self.training))
-        return answer
+        things: Tensor = self.net.features(x)[1]
+        return F.dropout(things, 0.2, self.training)
 
 
 def steps_for(count: int) -> int:
@@ -53,17 +59,21 @@ def steps_for(count: int) -> int:
     return steps if steps >= _STEPS[0] else 0
 
 
-def look(faces: FaceArray, *, steps: int, seed: int = 0) -> Floats:
-    """How much more each face looks spoilt than sound, in logits: (N, len(FAULTS))."""
+def look(faces: FaceArray, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
+    """How much more each face looks spoilt than sound, in logits (N, len(FAULTS)), and what else is seen in
+    it (N, SEEN): ages, genders and glasses are told by that."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         net = _tune(faces, steps, seed)
     answer = np.empty((len(faces), len(FAULTS)), dtype=np.float32)
+    seen = np.empty((len(faces), SEEN), dtype=np.float32)
     with torch.inference_mode():
         for start in track(range(0, len(faces), _ASKED), "looking for faults"):
-            logits = net(_view(faces.pixels[start : start + _ASKED])).numpy()
-            answer[start : start + _ASKED] = logits[:, 1:] - logits[:, :1]
-    return answer
+            part = slice(start, start + _ASKED)
+            things = net(_view(faces.pixels[part]))
+            logits = net.fault(things).numpy()
+            answer[part], seen[part] = logits[:, 1:] - logits[:, :1], things.numpy()
+    return answer, seen
 
 
 def _tune(faces: FaceArray, steps: int, seed: int) -> Tuned:
@@ -71,7 +81,7 @@ def _tune(faces: FaceArray, steps: int, seed: int) -> Tuned:
     net = Tuned().train()
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lower = [weight for weight in net.net.parameters() if weight.requires_grad]
-    groups: list[dict[str, Any]] = [{"params": lower}, {"params": list(net.head.parameters())}]
+    groups: list[dict[str, Any]] = [{"params": lower}, {"params": list(net.heads.parameters())}]
     optimiser = torch.optim.AdamW(groups, lr=_RATE, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [_RATE, 3 * _RATE], total_steps=steps, pct_start=0.1
@@ -81,16 +91,28 @@ def _tune(faces: FaceArray, steps: int, seed: int) -> Tuned:
     kinds = np.resize(np.arange(len(FAULTS)), BATCH)
     target = torch.from_numpy(np.concatenate([np.zeros(_SOUND, np.int64), 1 + kinds]))
     for step in track(range(steps), "learning faults closely"):
-        sound = faces.pixels[np.sort(order[step * _SOUND : (step + 1) * _SOUND])]
+        sound = np.sort(order[step * _SOUND : (step + 1) * _SOUND])
         spoilt, _ = spoil_rows(faces, rng.choice(len(faces), BATCH), kinds, generator)
-        images = _view(np.concatenate([sound, spoilt]))
-        loss = F.cross_entropy(net(images.flip(3) if rng.random() < 0.5 else images), target)
+        images = _view(np.concatenate([faces.pixels[sound], spoilt]))
+        things = net(images.flip(3) if rng.random() < 0.5 else images)
+        loss = F.cross_entropy(net.fault(things), target) + _misread(net, things[:_SOUND], faces, sound)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     net.eval()
     return net
+
+
+def _misread(net: Tuned, things: Tensor, faces: FaceArray, rows: NDArray[np.int64]) -> Tensor:
+    """The loss of the labels of these faces, from what is seen in them; nothing where they are unknown."""
+    age = torch.from_numpy(2 * to_log(faces.age[rows]) - 6)  # about as spread as a class
+    off = F.smooth_l1_loss(net.age(things)[:, 0], age.nan_to_num(), reduction="none")
+    total = off[~age.isnan()].sum()
+    for head, labels in ((net.gender, faces.gender), (net.glasses, faces.glasses)):
+        label = torch.from_numpy(labels[rows])
+        total = total + F.cross_entropy(head(things), label, ignore_index=-1, reduction="sum")
+    return total / len(rows)
 
 
 def _view(pixels: NDArray[np.uint8]) -> Tensor:
