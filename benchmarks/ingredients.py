@@ -70,7 +70,7 @@ def train_variant(name: str, options: argparse.Namespace) -> Path:
         "batch": options.batch,
         "threads": options.threads,
         "means": str(options.means),
-        "prototypes": 2.8,
+        "prototypes": 3.2,
         "net_ages": False,
         "told": ["domain", "glasses"],
         "shade": 0.0,

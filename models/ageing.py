@@ -24,6 +24,7 @@ from nenrin.models.run import nets_of
 
 UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 _TAUGHT = ("age",)  # what the generator that twins taught is told
+_NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, and from where all of it
 _SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
 _BLUR = -0.3  # log of the factor by which it may take details: what it has to invent it blurs
 
@@ -35,6 +36,7 @@ class Settings(Protocol):
     shapes: float
     elsewhere: float
     younger: float
+    near: float
     colours: float
     twins: float
 
@@ -109,6 +111,9 @@ def _by_means(
     )
     share = torch.where(home == means.main, 1.0, settings.elsewhere)
     share = share * torch.where(asked < own, settings.younger, 1.0)
+    near, far = _NEAR
+    away = (((asked - own).abs() - near) / (far - near)).clamp(0, 1)
+    share = share * (settings.near + (1 - settings.near) * away)
     return change.times(settings.prototypes * share)
 
 

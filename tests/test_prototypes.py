@@ -155,7 +155,7 @@ def test_the_mixed_ager_begins_with_their_change(
     run: Path, sets: tuple[FaceSet, FaceSet], tmp_path: Path
 ) -> None:
     words = [f"size={SIZE}", "width=8", "pictures=8", "batch=4", "watch_every=0", "learning_rate=0.0"]
-    words += ["shapes=1.0", "elsewhere=1.0", "younger=1.0", "colours=1.0"]
+    words += ["shapes=1.0", "elsewhere=1.0", "younger=1.0", "near=1.0", "colours=1.0"]
     with pytest.raises(UsageError, match="means=runs/"):
         train(resolve("mixed", None, [*words, "prototypes=0.5"]), sets, tmp_path)
     begun = train(resolve("mixed", None, [*words, "prototypes=0.5", f"means={run}"]), sets, tmp_path)
@@ -209,6 +209,15 @@ def test_the_mixed_ager_begins_with_their_change(
             flows.append(ager.change(images, bare, asked).flow)
         torch.testing.assert_close(flows[1], share * flows[0])
     ager.config.younger, ager.config.elsewhere = 1.0, 1.0
+    # And of what is near the own age, more with every year further away.
+    grown = bare.replace(age=torch.full((4,), 30.0))
+    for years, share in ((35.0, 0.5), (55.0, 0.75), (80.0, 1.0)):
+        asked = grown.replace(age=torch.full((4,), years))
+        flows = []
+        for ager.config.near in (1.0, 0.5):
+            flows.append(ager.change(images, grown, asked).flow)
+        torch.testing.assert_close(flows[1], share * flows[0])
+    ager.config.near = 1.0
     ager.config.shapes = 0.25  # a quarter of the flow, all of the colours
     less = ager.change(images, bare, target.replace(glasses=bare.glasses))
     torch.testing.assert_close(less.flow, 0.25 * expected.flow)
