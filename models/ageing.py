@@ -26,6 +26,7 @@ UNASKED = 2.0  # years: a smaller difference is as good as none, and is not appl
 _TAUGHT = ("age",)  # what the generator that twins taught is told
 _NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, and from where all of it
 _SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
+_RIM = 0.15  # of the width: nearer to the edge less moves, as nothing can be fetched from outside
 _BLUR = -0.3  # log of the factor by which it may take details: what it has to invent it blurs
 
 
@@ -126,7 +127,16 @@ def _by_twins(
     change = change.times(1 - torch.exp(-0.5 * (years / UNASKED).square()))
     # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
     return Change(
-        flow=change.flow * strength,
+        flow=change.flow * strength * _inside(change.flow),
         shade=scaled(change.shade, images.shape[-2:]),
         detail=change.detail.clamp(min=_BLUR),
     )
+
+
+def _inside(field: Tensor) -> Tensor:
+    """(1, 1, h, w) for (B, C, h, w): from 0 at the edge of the picture to 1 further in."""
+    down, across = (
+        (torch.minimum(at, 1 - at) / _RIM).clamp(0, 1)
+        for at in ((torch.arange(n, device=field.device) + 0.5) / n for n in field.shape[-2:])
+    )
+    return (down[:, None] * across)[None, None]
