@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from nenrin.domains.align import frame_mask
@@ -46,8 +47,9 @@ def _pixels(face: Face, size: int) -> np.ndarray:
 
 def _brightness(face: Face) -> float:
     pixels = _pixels(face, 32).astype(float).mean(2) / 255
-    frame = None if face.frame is None else face.frame
-    seen = np.full((32, 32), 255) if frame is None else frame_mask(frame[None] * 32 / _side(face), 32)[0]
+    seen = np.full((32, 32), 255)
+    if face.frame is not None:
+        seen = frame_mask(face.frame[None] * 32 / _side(face), 32)[0]
     return float(pixels[seen > 0].mean()) if (seen > 0).any() else 1.0
 
 
@@ -83,17 +85,19 @@ def sheet(ager: Ager, faces: list[Face], *, told: bool) -> Image.Image:
         )
         for face in faces
     ]
-    source = Condition.joined(labels).filled(read)
+    known = Condition.joined(labels)
+    source = known.filled(read)
+    asked = source.replace(glasses=known.glasses)  # what nobody says of them is left to the ager
     made = [
-        to_pixels(ager.transform(images, source, source.replace(age=source.age.new_full((len(faces),), age))))
+        to_pixels(ager.transform(images, source, asked.replace(age=torch.full_like(source.age, age))))
         for age in AGES
     ]
     strips = []
     for row, face in enumerate(faces):
         shown = [Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for one in
                  (pixels[row], *(aged[row] for aged in made))]  # fmt: skip
-        known = f"{face.age:.0f}" if told and face.age is not None else f"read: {source.age[row]:.0f}"
-        strips.append(draw_strip(shown, [known, *map(str, AGES)]))
+        age = f"{face.age:.0f}" if told and face.age is not None else f"read: {source.age[row]:.0f}"
+        strips.append(draw_strip(shown, [age, *map(str, AGES)]))
     height = strips[0].height + GAP
     whole = Image.new("RGB", (strips[0].width, height * len(strips) - GAP), "white")
     for row, strip in enumerate(strips):
@@ -122,7 +126,7 @@ def main() -> None:
                 chosen = [face for face in own if belongs(face)][: options.count]
                 for told in (True, False) if not edge else (True,):
                     if chosen:
-                        file = options.out / f"{domain}{edge}{'' if told else '-untold'}.png"
+                        file = options.out / f"{path.name}-{domain}{edge}{'' if told else '-untold'}.png"
                         write_picture(sheet(ager, chosen, told=told), file)
                         print(f"{file}: {len(chosen)} faces")
 

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from nenrin.ground import UsageError
 from nenrin.models import toning
-from nenrin.models.change import Change, either, scaled
+from nenrin.models.change import Change, either, placed, scaled
 from nenrin.models.checkpoint import load_nets, read_state
 from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.generator import ChangeGenerator
 from nenrin.models.prototypes import MeanFaces
 from nenrin.models.run import nets_of
 
-UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
+_UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 _TAUGHT = ("age",)  # what the generator that twins taught is told
 _NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, and from where all of it
 _SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
@@ -57,12 +57,20 @@ def take_twins(path: Path, net: nn.Module) -> None:
     if table.get("twins"):
         load_nets(folder, nn.ModuleDict({"twins": net}), only=["twins"])
         return
-    asked = {"model": "mixed", "size": _SIDE, "width": _WIDTH, "told": list(_TAUGHT), "domains": ["manga"]}
+    asked = {
+        "model": "mixed",
+        "size": _SIDE,
+        "width": _WIDTH,
+        "told": list(_TAUGHT),
+        "domains": ["manga"],
+        "skips": True,
+        "prototypes": 0.0,
+    }
     for name, value in asked.items():
-        if table[name] != value:
+        if table.get(name) != value:
             raise UsageError(
-                f"{path} has {name}={_words(table[name])}: twins teach with {name}={_words(value)}, as in "
-                "nenrin twins --free --size 64 and nenrin train data/sets/twins-manga size=64 told=age"
+                f"{path} has {name}={_words(table.get(name))}: twins teach with {name}={_words(value)}, as "
+                "in nenrin twins --free --size 64 and nenrin train data/sets/twins-manga size=64 told=age"
             )
     load_nets(folder, nn.ModuleDict({"average": net}), only=["average"])
 
@@ -81,10 +89,26 @@ def ageing(
     assert isinstance(means, MeanFaces)
     home = torch.where(target.domain == UNKNOWN, means.main, target.domain)
     known = means.taught[home] > 0
+    drawn = ~known
+    if "twins" not in nets:
+        return _by_means(means, settings, images, source, target, home, known)
+    net, strength = nets["twins"], settings.twins
+    if torch.compiler.is_compiling():  # an exported ager has no branches
+        change = _by_means(means, settings, images, source, target, home, known)
+        return either(known, change, _by_twins(net, strength, images, source, target))
+    if drawn.all():
+        return _by_twins(net, strength, images, source, target)
     change = _by_means(means, settings, images, source, target, home, known)
-    if "twins" not in nets or not (torch.compiler.is_compiling() or bool((~known).any())):
+    if not drawn.any():
         return change
-    return either(known, change, _by_twins(nets["twins"], settings.twins, images, source, target))
+    answer = _by_twins(net, strength, images[drawn], source[drawn], target[drawn])
+    return either(known, change, placed(answer, drawn, images))
+
+
+def unasked(source: Condition, target: Condition) -> Tensor:
+    """(B,) from 1 where no other age is asked for to 0 some years away; 0 where one is unknown."""
+    years = (target.age - source.age.clamp(max=MAX_AGE)).nan_to_num(MAX_AGE)
+    return torch.exp(-0.5 * (years / _UNASKED).square())
 
 
 def _by_means(
@@ -113,7 +137,7 @@ def _by_means(
     share = torch.where(home == means.main, 1.0, settings.elsewhere)
     share = share * torch.where(asked < own, settings.younger, 1.0)
     near, far = _NEAR
-    away = (((asked - own).abs() - near) / (far - near)).clamp(0, 1)
+    away = (((asked - own).abs().nan_to_num(0.0) - near) / (far - near)).clamp(0, 1)
     share = share * (settings.near + (1 - settings.near) * away)
     return change.times(settings.prototypes * share)
 
@@ -123,8 +147,7 @@ def _by_twins(
 ) -> Change:
     """What a generator answers that has seen drawings alone grow old."""
     change: Change = net(scaled(images, (_SIDE, _SIDE)), source, target)
-    years = (target.age - source.age.clamp(max=MAX_AGE)).nan_to_num(MAX_AGE) * ~target.age.isnan()
-    change = change.times(1 - torch.exp(-0.5 * (years / UNASKED).square()))
+    change = change.times((1 - unasked(source, target)) * ~target.age.isnan())
     # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
     return Change(
         flow=change.flow * strength * _inside(change.flow),

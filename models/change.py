@@ -56,6 +56,13 @@ def either(rows: Tensor, one: Change, other: Change) -> Change:
     return Change(flow=chosen("flow"), shade=chosen("shade"), detail=chosen("detail"))
 
 
+def placed(change: Change, rows: Tensor, images: Tensor) -> Change:
+    """The change of some rows (B,) bool of (B, 3, H, W) faces as one of all; the rest does not change."""
+    whole = no_change(images, change)
+    whole.flow[rows], whole.shade[rows], whole.detail[rows] = change.flow, change.shade, change.detail
+    return whole
+
+
 def no_change(images: Tensor, like: Change | None = None) -> Change:
     """Of (B, 3, H, W) faces, with fields as large as those of another change."""
     field = (GRID, GRID) if like is None else like.flow.shape[-2:]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nenrin.domains.face import GLASSES
-from nenrin.models.change import Change, no_change
+from nenrin.models.change import Change, no_change, placed
 from nenrin.models.condition import UNKNOWN, Condition
 
 Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
@@ -66,10 +66,7 @@ def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target:
         return net(images, source, target).times(rows.float())
     if not rows.any():
         return None
-    answer = net(images[rows], source[rows], target[rows])
-    change = no_change(images, answer)
-    change.flow[rows], change.shade[rows], change.detail[rows] = answer.flow, answer.shade, answer.detail
-    return change
+    return placed(net(images[rows], source[rows], target[rows]), rows, images)
 
 
 def _applied(change: Change | None, images: Tensor, rows: Tensor) -> Tensor:

@@ -30,9 +30,10 @@ from torch.optim import AdamW, Optimizer
 
 from nenrin.ground import UsageError
 from nenrin.models import regression
-from nenrin.models.ageing import UNASKED, ageing, new_twins, take_twins
+from nenrin.models.ageing import ageing, new_twins, take_twins, unasked
 from nenrin.models.base import AgerModel, Backward, ModelConfig
 from nenrin.models.change import Change, roughness
+from nenrin.models.checkpoint import read_state
 from nenrin.models.condition import LABELS, MAX_AGE, UNKNOWN, Condition
 from nenrin.models.data import Batch
 from nenrin.models.dressing import dressed
@@ -50,7 +51,7 @@ from nenrin.models.reading import (
     train_reader,
     update_average,
 )
-from nenrin.models.run import open_nets
+from nenrin.models.run import nets_of, open_nets
 
 _GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
 
@@ -67,13 +68,13 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
     prototypes: float = 0.0  # how often the difference of mean faces is applied before it
-    shapes: float = 0.4  # share of that in the shape: warped, a person is sooner taken for another ...
-    elsewhere: float = 0.92  # ... in domains with fewer ages: so is a drawn person ...
-    younger: float = 0.7  # ... of growing younger: children differ from grown-ups more than the old do ...
-    near: float = 0.7  # ... within ten years: there people differ more than ages ...
-    colours: float = 0.75  # ... and in the hue: made many times as strong, skin turns green
-    twins: float = 0.0  # how far, in domains without ages, shapes change as twins taught instead
-    net_ages: bool = True  # else ages are left to all that, and the generator changes glasses alone
+    shapes: float = 0.4  # share of it in the shape: warped, a person is sooner taken for another
+    elsewhere: float = 0.92  # share of it in domains with fewer ages: a drawn person is sooner another
+    younger: float = 0.7  # share of it that makes younger: a child's face differs most from all others
+    near: float = 0.7  # share of it up to ten years from the own age, rising to all of it at forty
+    colours: float = 0.75  # share of it in the hue: made many times as strong, skin turns green
+    twins: float = 0.0  # in domains without ages twins age instead: how far their shapes are followed
+    net_ages: bool = True  # else ages are left to mean faces and twins, the generator changes glasses alone
 
     shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
     smooth: float = 5.0  # bending of the flow
@@ -134,7 +135,7 @@ class MixedAger(AgerModel):
             if not source:
                 raise UsageError("prototypes need mean faces: name a run, as in means=runs/00000-prototypes")
             open_nets(Path(source), self.nets, ["means"], domains)
-        if self.config.twins:
+        if self.config.twins or self.config.pupil:
             self._begin_twins()
         for place, path in enumerate(self.config.guide):
             take_over(Path(path), self.nets["guide"][place], domains)  # type: ignore[index]
@@ -142,11 +143,13 @@ class MixedAger(AgerModel):
     def _begin_twins(self) -> None:
         """Take what twins taught from the run that is named for it, or from the one that it goes on from."""
         config = self.config
+        if not config.twins:
+            raise UsageError("pupil= says whom twins have taught: say too how far to follow, as in twins=1.2")
         if not config.prototypes:
-            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=2.4")
+            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=3.2")
         if config.pupil:
             take_twins(Path(config.pupil), self.nets["twins"])
-        elif config.start:
+        elif config.start and read_state(nets_of(Path(config.start)))["config"].get("twins"):
             open_nets(Path(config.start), self.nets, ["twins"], config.domains)
         else:
             raise UsageError("twins need a run that learned from them: name it, as in pupil=runs/00000-mixed")
@@ -255,6 +258,5 @@ class MixedAger(AgerModel):
 
 def _asked(source: Condition, target: Condition) -> Tensor:
     """(B,) from 0, where nothing else is asked for than what is there, to 1."""
-    years = (target.age - source.age.clamp(max=MAX_AGE)).nan_to_num(MAX_AGE)
-    same = torch.exp(-0.5 * (years / UNASKED).square())
-    return 1 - same * (target.glasses == source.glasses) * (target.gender == source.gender)
+    same = (target.glasses == source.glasses) * (target.gender == source.gender)
+    return 1 - unasked(source, target) * same

@@ -31,5 +31,5 @@ def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """Weighted so that weight 1 everywhere gives the mean."""
+    """A weighted sum for each place that has any weight: with weight 1 everywhere it is the mean."""
     return (values * weight).sum() / ((weight > 0).sum() * values.shape[1]).clamp(min=1)

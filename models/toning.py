@@ -71,7 +71,7 @@ def _middle(size: int, device: torch.device) -> Tensor:
 
 
 def _smoothed(images: Tensor, width: float) -> Tensor:
-    """Twice the mean of squares so many pixels wide: nearly a Gaussian, and much faster."""
+    """A box of half that many pixels, twice: nearly a Gaussian of that width, and much faster."""
     wide = max(round(width / 2), 1) | 1
     for _ in range(2):
         padded = F.pad(images, (wide // 2,) * 4, mode="replicate")

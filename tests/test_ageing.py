@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from nenrin.ground import UsageError
 from nenrin.models import toning
 from nenrin.models.ager import Ager
 from nenrin.models.change import Change, either
-from nenrin.models.condition import Condition
+from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table, resolve
+from nenrin.models.export import compact
 from nenrin.models.mixed import MixedAger
-from nenrin.models.run import Run
+from nenrin.models.prototypes import MeanFaces
+from nenrin.models.run import ORIGINS, Run
 from nenrin.models.train import train
 
 SIZE = 32
@@ -95,7 +98,7 @@ def faces() -> tuple[Tensor, Condition]:
 
 
 def at(source: Condition, years: float) -> Condition:
-    return source.replace(age=torch.full((2,), years))
+    return source.replace(age=torch.full_like(source.age, years))
 
 
 def test_drawings_age_as_twins_taught_and_photographs_by_mean_faces() -> None:
@@ -111,10 +114,58 @@ def test_drawings_age_as_twins_taught_and_photographs_by_mean_faces() -> None:
 
 def test_nobody_changes_who_was_asked_no_other_age() -> None:
     model, (images, source) = ager(), faces()
-    for target in (source, at(source, torch.nan)):
-        torch.testing.assert_close(model.transform(images, source, target), images, atol=1e-5, rtol=0)
+    nothing = at(source, torch.nan)
+    for own, target in ((source, source), (source, nothing), (nothing, nothing)):
+        torch.testing.assert_close(model.transform(images, own, target), images, atol=1e-5, rtol=0)
     unknown = at(source, torch.nan)  # but of whom nobody knows the age may be another
     assert (model.transform(images, unknown, at(source, 70.0))[1] != images[1]).any()
+
+
+def test_mean_faces_age_the_skin_as_often_as_is_said() -> None:
+    model = ager(prototypes=0.5, shapes=1.0, near=1.0, younger=1.0, colours=1.0)
+    means = model.nets["means"]
+    assert isinstance(means, MeanFaces)
+    means.shapes.uniform_(-0.1, 0.1)
+    means.details.uniform_(-0.1, 0.1)
+    images = portrait(0.4, 0.0, -0.2)
+    source = Condition.of(1, domains=DOMAINS, age=30.0, glasses="none", gender="female", domain="photo")
+    target = at(source, 70.0)
+    change = model.change(images, source, target)
+    whole = means.difference(source.age, target.age, source.domain, source.gender, tint=False).times(0.5)
+    middle, wall = (slice(None), slice(None), 17, slice(12, 20)), (slice(None), slice(None), 0)
+    torch.testing.assert_close(change.flow[middle], whole.flow[middle], atol=1e-4, rtol=1e-2)
+    torch.testing.assert_close(change.detail[middle], whole.detail[middle], atol=1e-4, rtol=1e-2)
+    for field in (change.flow, change.shade, change.detail):
+        assert field[wall].abs().max() < 1e-3 < field[middle].abs().max()
+
+
+def test_a_grey_photograph_stays_grey() -> None:
+    model, images = ager(), portrait(0.1, 0.1, 0.1)
+    images[..., 14, 10:22] = -0.5
+    source = Condition.of(1, domains=DOMAINS, age=30.0, glasses="none", gender="female", domain="photo")
+    aged = model.transform(images, source, at(source, 70.0))
+    assert (aged - images).abs().max() > 0.02
+    torch.testing.assert_close(aged, aged.mean(1, keepdim=True).expand_as(aged), atol=1e-4, rtol=0)
+
+
+def test_a_face_ages_the_same_in_any_company() -> None:
+    model, (images, source) = ager(), faces()
+    target = at(source, 70.0)
+    together = model.transform(images, source, target)
+    for row in (0, 1):
+        alone = model.transform(images[row : row + 1], source[row : row + 1], target[row : row + 1])
+        torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=0)
+    nobody = source.replace(domain=torch.full_like(source.domain, UNKNOWN))  # is taken for the main domain
+    lost = model.transform(images, nobody, target.replace(domain=nobody.domain))
+    torch.testing.assert_close(lost[1], together[0], atol=1e-5, rtol=0)
+
+
+def test_what_twins_would_blur_stays_sharp() -> None:
+    model, (images, source) = ager(), faces()
+    with torch.no_grad():
+        model.nets["twins"].field.bias[2] = -5.0
+    change = model.change(images, source, at(source, 70.0))
+    assert change.detail[1].min() == pytest.approx(-0.3)
 
 
 def test_shapes_alone_change_further_than_twins_do() -> None:
@@ -133,6 +184,17 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> tuple[FaceSet, FaceSet]:
     )  # fmt: skip
 
 
+def _without_twins(run: Path, folder: Path) -> Path:
+    """The same ager as it is where nobody ages its drawings."""
+    ager = Ager.load(run)
+    assert isinstance(ager.model, MixedAger)
+    ager.model.config.twins = 0.0
+    del ager.model.nets["twins"]
+    compact(ager, folder / "plain")
+    shutil.copy(run / "faces.txt", folder / "plain" / ORIGINS)
+    return folder / "plain"
+
+
 def test_what_twins_taught_is_taken_over(twins: tuple[FaceSet, FaceSet], tmp_path: Path) -> None:
     words = [f"size={SIZE}", "width=8", "pictures=16", "batch=8", "watch_every=0", "threads=1"]
     teaching = [*words, "told=age", "size=64", "width=32"]
@@ -147,9 +209,18 @@ def test_what_twins_taught_is_taken_over(twins: tuple[FaceSet, FaceSet], tmp_pat
         train(resolve("mixed", None, [*words, "twins=1.0", f"pupil={taught}"]), twins, tmp_path)
     joined = train(resolve("mixed", None, [*joining, f"pupil={taught}"]), twins, tmp_path)
     assert set(Run.open(taught).seen()) <= set(Run.open(joined).seen())
+    with pytest.raises(UsageError, match="say too how far"):
+        train(resolve("mixed", None, [*joining, "twins=0.0", f"pupil={taught}"]), twins, tmp_path)
+    teacher = Ager.load(taught)
+    with pytest.raises(
+        UsageError, match="pupil=runs/"
+    ):  # a run without twins cannot be gone on from with some
+        train(
+            resolve("mixed", None, [*joining, f"start={_without_twins(joined, tmp_path)}"]), twins, tmp_path
+        )
     onwards = train(resolve("mixed", None, [*joining, f"start={joined}"]), twins, tmp_path)
     again = train(resolve("mixed", None, [*joining, f"pupil={joined}"]), twins, tmp_path)
-    wanted = Ager.load(taught).model.nets["average"].state_dict()
+    wanted = teacher.model.nets["average"].state_dict()
     for run in (joined, onwards, again):
         held = Ager.load(run).model.nets["twins"].state_dict()
         assert all((held[name] == value).all() for name, value in wanted.items())

@@ -73,9 +73,9 @@ class Sitting:
             count * VIEWS, seed=int(rng.integers(2**31)), turned=TURNED if self.free else 1.0
         )[who * VIEWS + view]
         people = (dyed(self.people, rng) if self.free else self.people)[who]
-        if self.free and self.domain == "manga":
-            # A change of glasses in another manner would be one more thing to learn.
+        if self.free:  # a change of glasses too, in so many manners, would be one more thing to learn
             worn = worn[who * each + view]
+        if self.free and self.domain == "manga":
             drawing = draw_freely(
                 people, ages, glasses=worn, views=views, sitting=who * VIEWS + view,
                 alike=_ALIKE * each, size=self.size, rng=rng,
@@ -125,9 +125,9 @@ def build_twins(
 
     Each is seen in `VIEWS` views in turn, whose pictures share a name in `Face.view`.
     A face of one set has its counterpart in the other, in the same place: same person ("twin/000123" is the
-    124th), age, glasses, view and `source_id`. Splits go by person. `free` draws the manga
-    ones as characters, in many manners (`manner.py`). The outcome does not depend on `workers` (processes; 0
-    draws in this one). Raises `UsageError` for a wrong call or where another set is.
+    124th), age, glasses, view and `source_id`. Splits go by person. Where they are `free` they are
+    characters, and manga is drawn in many manners (`manner.py`). The outcome does not depend on `workers`
+    (processes; 0 draws in this one). Raises `UsageError` for a wrong call or where another set is.
     """
     if ages_per_person < 1:
         raise UsageError(f"{ages_per_person} ages for each person: ask for at least 1")

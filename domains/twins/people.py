@@ -103,7 +103,8 @@ class People(Rows):
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class View(Rows):
-    """How N pictures are taken. Angles in degrees, usually at most 15 either way; else (N,) float32."""
+    """How N pictures are taken. (N,) float32 unless noted; angles in degrees, at most 15 either way if not
+    `turned` further."""
 
     yaw: Floats  # the face turns to the viewer's right
     pitch: Floats  # the face turns down

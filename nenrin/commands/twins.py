@@ -20,7 +20,7 @@ def twins(
     size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a face's side.")] = 128,
     seed: Annotated[int, typer.Option(min=0, help="Decides who they are.")] = 0,
     free: Annotated[
-        bool, typer.Option("--free", help="Manga as characters, every four of them in another manner.")
+        bool, typer.Option("--free", help="Characters with hair of any colour, manga in many manners.")
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 uses none but this one.")] = 2,
     as_json: AsJson = False,
