@@ -25,6 +25,7 @@ from nenrin.models.run import nets_of
 _UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 _TAUGHT = ("age",)  # what the generator that twins taught is told
 _NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, and from where all of it
+_CHILD = 5.0, 25.0  # years that the younger of both is: likewise
 _SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
 _RIM = 0.15  # of the width: nearer to the edge less moves, as nothing can be fetched from outside
 _BLUR = -0.3  # log of the factor by which it may take details: what it has to invent it blurs
@@ -36,7 +37,7 @@ class Settings(Protocol):
     prototypes: float
     shapes: float
     elsewhere: float
-    younger: float
+    children: float
     near: float
     colours: float
     twins: float
@@ -135,11 +136,14 @@ def _by_means(
         detail=change.detail * coarse,
     )
     share = torch.where(home == means.main, 1.0, settings.elsewhere)
-    share = share * torch.where(asked < own, settings.younger, 1.0)
-    near, far = _NEAR
-    away = (((asked - own).abs().nan_to_num(0.0) - near) / (far - near)).clamp(0, 1)
-    share = share * (settings.near + (1 - settings.near) * away)
+    share = share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
+    share = share * _rising((asked - own).abs(), settings.near, *_NEAR)
     return change.times(settings.prototypes * share)
+
+
+def _rising(years: Tensor, share: float, start: float, end: float) -> Tensor:
+    """From a share up to `start` years to 1 from `end` on; unknown years are no years."""
+    return share + (1 - share) * ((years.nan_to_num(0.0) - start) / (end - start)).clamp(0, 1)
 
 
 def _by_twins(

@@ -19,7 +19,7 @@ from nenrin.ground import NenrinError, UsageError, atomic_path, write_text
 
 _RANDOM = "random.cpu"
 # Settings that are newer than some checkpoints, as agers had it before there was a choice.
-_NEWER = {"mixed": {"younger": 1.0, "near": 1.0, "colours": 1.0}}
+_NEWER = {"mixed": {"children": 1.0, "near": 1.0, "colours": 1.0}}
 
 
 def save(

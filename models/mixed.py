@@ -70,8 +70,8 @@ class MixedConfig(ModelConfig):
     prototypes: float = 0.0  # how often the difference of mean faces is applied before it
     shapes: float = 0.4  # share of it in the shape: warped, a person is sooner taken for another
     elsewhere: float = 0.92  # share of it in domains with fewer ages: a drawn person is sooner another
-    younger: float = 0.7  # share of it that makes younger: a child's face differs most from all others
-    near: float = 0.7  # share of it up to ten years from the own age, rising to all of it at forty
+    children: float = 0.66  # share of it up to five years, rising to all at 25: children differ most from all
+    near: float = 0.85  # share of it up to ten years from the own age, rising to all of it at forty
     colours: float = 0.75  # share of it in the hue: made many times as strong, skin turns green
     twins: float = 0.0  # in domains without ages twins age instead: how far their shapes are followed
     net_ages: bool = True  # else ages are left to mean faces and twins, the generator changes glasses alone

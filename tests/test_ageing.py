@@ -122,7 +122,7 @@ def test_nobody_changes_who_was_asked_no_other_age() -> None:
 
 
 def test_mean_faces_age_the_skin_as_often_as_is_said() -> None:
-    model = ager(prototypes=0.5, shapes=1.0, near=1.0, younger=1.0, colours=1.0)
+    model = ager(prototypes=0.5, shapes=1.0, near=1.0, children=1.0, colours=1.0)
     means = model.nets["means"]
     assert isinstance(means, MeanFaces)
     means.shapes.uniform_(-0.1, 0.1)

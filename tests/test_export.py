@@ -101,8 +101,8 @@ def test_an_ager_of_before_ages_as_it_did(tmp_path: Path) -> None:
     config = {"model": "mixed", "size": 32, "domains": ["photo"], "width": 8, "prototypes": 1.0}
     compact(Ager(build(from_table(config)), name="mixed"), tmp_path / "now")
     state = json.loads((tmp_path / "now" / "state.json").read_text())
-    for setting in ("younger", "near", "colours"):
+    for setting in ("children", "near", "colours"):
         assert state["config"].pop(setting) < 1
     (tmp_path / "now" / "state.json").write_text(json.dumps(state))
     settings = Ager.load(tmp_path / "now").model.config
-    assert (settings.younger, settings.near, settings.colours) == (1, 1, 1)
+    assert (settings.children, settings.near, settings.colours) == (1, 1, 1)

@@ -155,7 +155,7 @@ def test_the_mixed_ager_begins_with_their_change(
     run: Path, sets: tuple[FaceSet, FaceSet], tmp_path: Path
 ) -> None:
     words = [f"size={SIZE}", "width=8", "pictures=8", "batch=4", "watch_every=0", "learning_rate=0.0"]
-    words += ["shapes=1.0", "elsewhere=1.0", "younger=1.0", "near=1.0", "colours=1.0"]
+    words += ["shapes=1.0", "elsewhere=1.0", "children=1.0", "near=1.0", "colours=1.0"]
     with pytest.raises(UsageError, match="means=runs/"):
         train(resolve("mixed", None, [*words, "prototypes=0.5"]), sets, tmp_path)
     begun = train(resolve("mixed", None, [*words, "prototypes=0.5", f"means={run}"]), sets, tmp_path)
@@ -201,14 +201,14 @@ def test_the_mixed_ager_begins_with_their_change(
         for ager.config.elsewhere in (1.0, 0.5):
             flows.append(ager.change(images, drawn, drawn.replace(age=target.age)).flow)
         torch.testing.assert_close(flows[1], share * flows[0])
-    # Likewise of growing younger, and all of growing older.
-    for years, share in ((1.0, 0.5), (90.0, 1.0)):
-        asked = bare.replace(age=torch.full((4,), years))
+    # Likewise from and to a child, less with every year that the younger of both has.
+    for own, years, share in ((3.0, 60.0, 0.5), (60.0, 3.0, 0.5), (15.0, 60.0, 0.75), (30.0, 80.0, 1.0)):
+        one, other = (bare.replace(age=torch.full((4,), age)) for age in (own, years))
         flows = []
-        for ager.config.younger in (1.0, 0.5):
-            flows.append(ager.change(images, bare, asked).flow)
+        for ager.config.children in (1.0, 0.5):
+            flows.append(ager.change(images, one, other).flow)
         torch.testing.assert_close(flows[1], share * flows[0])
-    ager.config.younger, ager.config.elsewhere = 1.0, 1.0
+    ager.config.children, ager.config.elsewhere = 1.0, 1.0
     # And of what is near the own age, more with every year further away.
     grown = bare.replace(age=torch.full((4,), 30.0))
     for years, share in ((35.0, 0.5), (55.0, 0.75), (80.0, 1.0)):
