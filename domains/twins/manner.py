@@ -31,6 +31,7 @@ _FRINGED = 0.55  # share of those whose hair falls over the forehead
 _DYED = 0.65, 0.75  # share of hair and of eyes of any colour
 _PALE = 0.6  # share of skin as light as paper
 _SHADED = 0.4  # share of manners that are partly painted, not inked alone
+_LARGER = 3, 2  # drawings are so many times as large as pictures: reduced by more at once, lines break up
 
 
 def dyed(people: People, rng: np.random.Generator) -> People:
@@ -92,7 +93,6 @@ class Print:
         side = drawing.shape[0]
         matrix = self.matrix * size / side
         matrix[:, 2] = self.matrix[:, 2] * size
-        # Reduced by more than half by the map alone, lines would break up.
         cut = cv2.warpAffine(
             drawing, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -156,7 +156,8 @@ def draw_freely(
         style, shaded = sample_style(rng), rng.uniform(0.2, 0.9) * (rng.random() < _SHADED)
         some = people[rows]
         head = Head(some, age_of(some, np.asarray(ages[rows], np.float32)), views[rows], style)
-        drawings = _drawings(head, np.asarray(glasses[rows], np.int64), shaded, 3 * size // 2)
+        side = size * _LARGER[0] // _LARGER[1]
+        drawings = _drawings(head, np.asarray(glasses[rows], np.int64), shaded, side)
         exact = head.points()
         for i, (number, drawing) in enumerate(zip(sitting[rows].tolist(), drawings, strict=True), start):
             images[i] = prints[number].of(drawing, size)
