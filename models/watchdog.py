@@ -27,7 +27,7 @@ WEARS_NONE = GLASSES.index("none")
 BINS = 8  # of each colour channel, for the entropy
 
 # Shares of what the input faces themselves show, below which a training has collapsed, and the most that a
-# healthy one reaches. Margins to both sides are in docs/results.md.
+# healthy one reaches. Margins to both sides are in docs/results/watchdog.md.
 LEAST_CONTRAST = 0.1  # within a picture
 LEAST_ENTROPY = 0.25  # of the colours
 LEAST_SPREAD = 0.05  # between the pictures of different faces at one age
