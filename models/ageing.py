@@ -19,7 +19,7 @@ from nenrin.models.change import Change, either, placed, scaled
 from nenrin.models.checkpoint import load_nets, read_state
 from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.generator import ChangeGenerator
-from nenrin.models.prototypes import MeanFaces
+from nenrin.models.means import MeanFaces
 from nenrin.models.run import nets_of
 
 _UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
@@ -36,10 +36,12 @@ class Settings(Protocol):
 
     prototypes: float
     shapes: float
+    details: float
     elsewhere: float
     children: float
     near: float
     colours: float
+    most: float
     twins: float
 
 
@@ -92,14 +94,14 @@ def ageing(
     known = means.taught[home] > 0
     drawn = ~known
     if "twins" not in nets:
-        return _by_means(means, settings, images, source, target, home, known)
+        return _by_means(means, settings, images, source, target, home)
     net, strength = nets["twins"], settings.twins
     if torch.compiler.is_compiling():  # an exported ager has no branches
-        change = _by_means(means, settings, images, source, target, home, known)
+        change = _by_means(means, settings, images, source, target, home)
         return either(known, change, _by_twins(net, strength, images, source, target))
     if drawn.all():
         return _by_twins(net, strength, images, source, target)
-    change = _by_means(means, settings, images, source, target, home, known)
+    change = _by_means(means, settings, images, source, target, home)
     if not drawn.any():
         return change
     answer = _by_twins(net, strength, images[drawn], source[drawn], target[drawn])
@@ -119,26 +121,26 @@ def _by_means(
     source: Condition,
     target: Condition,
     home: Tensor,
-    known: Tensor,
 ) -> Change:
     """What the mean faces of the two ages differ by; nothing for faces of unknown age."""
     own = torch.where(source.age.isnan(), target.age, source.age)
     asked = torch.where(target.age.isnan(), own, target.age)
-    change = means.difference(own, asked, target.domain, target.gender, tint=False)
-    here, _, _ = means(own, target.domain, target.gender)
-    skin = toning.skin(images)
-    coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
-    # Where nothing but a shape is borrowed, all of it is taken.
-    shapes = torch.where(known, settings.shapes, 1.0)[:, None, None, None]
-    change = Change(
-        flow=change.flow * shapes * coarse,
-        shade=toning.toned(change.shade, images, here, settings.colours) * skin,
-        detail=change.detail * coarse,
-    )
     share = torch.where(home == means.main, 1.0, settings.elsewhere)
     share = share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
     share = share * _rising((asked - own).abs(), settings.near, *_NEAR)
-    return change.times(settings.prototypes * share)
+    strength = settings.prototypes * share
+    difference = means.difference(own, asked, target.domain, target.gender, whole=False)
+    difference = difference.times(strength, moves=settings.shapes * share, detail=settings.details * strength)
+    change = difference.on(means.places(images, target.domain))
+    here, _, _ = means(own, target.domain, target.gender)
+    skin = toning.skin(images)
+    coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
+    shade = toning.toned(change.shade, images, here, settings.colours)
+    return Change(
+        flow=change.flow * coarse,
+        shade=settings.most * torch.tanh(shade / settings.most) * skin,
+        detail=change.detail * coarse,
+    )
 
 
 def _rising(years: Tensor, share: float, start: float, end: float) -> Tensor:

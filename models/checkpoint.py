@@ -18,8 +18,6 @@ from torch.optim import Optimizer
 from nenrin.ground import NenrinError, UsageError, atomic_path, write_text
 
 _RANDOM = "random.cpu"
-# Settings that are newer than some checkpoints, as agers had it before there was a choice.
-_NEWER = {"mixed": {"children": 1.0, "near": 1.0, "colours": 1.0}}
 
 
 def save(
@@ -79,8 +77,6 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise NenrinError(f"{folder}/state.json is damaged; use an earlier checkpoint") from None
     if not isinstance(state, dict) or "config" not in state:
         raise NenrinError(f"{folder}/state.json is damaged; use an earlier checkpoint")
-    newer = _NEWER.get(state["config"].get("model"), {})
-    state["config"] = {**newer, **state["config"]}
     return state
 
 

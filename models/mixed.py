@@ -40,7 +40,7 @@ from nenrin.models.dressing import dressed
 from nenrin.models.generator import ChangeGenerator
 from nenrin.models.guide import Scale, take_over
 from nenrin.models.leading import led, other_labels
-from nenrin.models.prototypes import MeanFaces
+from nenrin.models.means import MeanFaces
 from nenrin.models.reading import (
     READER_EVERY,
     advance,
@@ -67,12 +67,14 @@ class MixedConfig(ModelConfig):
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
-    prototypes: float = 0.0  # how often the difference of mean faces is applied before it
-    shapes: float = 0.4  # share of it in the shape: warped, a person is sooner taken for another
-    elsewhere: float = 0.92  # share of it in domains with fewer ages: a drawn person is sooner another
-    children: float = 0.66  # share of it up to five years, rising to all at 25: children differ most from all
-    near: float = 0.85  # share of it up to ten years from the own age, rising to all of it at forty
+    prototypes: float = 0.0  # how often the colours that mean faces differ by are applied before it
+    shapes: float = 1.5  # how often their shapes are
+    details: float = 0.8  # of how often the colours are, how often their details are
+    elsewhere: float = 1.1  # share of all this in domains with fewer ages
+    children: float = 0.8  # share of it up to five years, rising to all at 25: children differ most from all
+    near: float = 0.7  # share of it up to ten years from the own age, rising to all of it at forty
     colours: float = 0.75  # share of it in the hue: made many times as strong, skin turns green
+    most: float = 0.4  # no place becomes lighter or darker by more, of the range of 2
     twins: float = 0.0  # in domains without ages twins age instead: how far their shapes are followed
     net_ages: bool = True  # else ages are left to mean faces and twins, the generator changes glasses alone
 

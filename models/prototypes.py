@@ -1,22 +1,19 @@
-"""The prototype ager: no net, the difference of two mean faces applied to a face.
+"""The prototype ager: the difference of two mean faces applied to a face.
 
-Mean faces by age, gender and domain, weighted by a kernel over age; the dense flow, the colour difference and
+Mean faces by age, gender and domain, weighted by a kernel over age; the difference of shapes and colours and
 the ratio of details between the mean face of what a face is and that of what it shall be are applied to it
-(Burt and Perrett 1995; Tiddeman, Burt and Perrett 2001; Kemelmacher-Shlizerman, Suwajanakorn and Seitz 2014).
-It fits in seconds, works at any resolution and frightens nobody: the other end of the scale from CAAE.
+(Burt and Perrett 1995; Tiddeman, Burt and Perrett 2001; Kemelmacher-Shlizerman, Suwajanakorn and Seitz 2014),
+where a small net finds the mean face in it. It fits in minutes, works at any resolution and frightens nobody:
+the other end of the scale from CAAE.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nenrin.domains.array import FaceArray
@@ -26,21 +23,17 @@ from nenrin.models.base import FittedModel, ModelConfig
 from nenrin.models.change import Change, coarsened, shift
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import conditions, load
+from nenrin.models.expression import WithoutExpression, expression
+from nenrin.models.means import GROUPS, KNOT, KNOTS, OLDEST, MeanFaces
+from nenrin.models.registration import learn
 from nenrin.models.ridge import RidgeReader
 
 CHUNK = 256  # faces at a time
 BIN = 2.5  # years: faces are first summed up in bins of this
-OLDEST = 90.0  # years; older counts as this
 BINS = int(OLDEST / BIN) + 1
-KNOT = 5.0  # years between the mean faces that are kept; linear in between
-KNOTS = int(OLDEST / KNOT) + 1
-GROWN = int(30 / KNOT)  # the knot that shapes are told from
-FIELD = 32  # pixels: side of a shape
-FEW, MOST = 0.4, 0.9  # share of the faces that have a pixel: from none of the change to all of it
-EDGE = 0.08  # of a face's width: how soft the edge of the change is
 BORROWED = 6.0  # faces: how much a group trusts the larger one it is part of
-GROUPS = len(GENDERS) + 1  # female, male, everybody
 LEAST = 50  # faces of known age from which a domain has colours of ageing of its own
+SEEN = 0.98  # of a registered pixel that was inside its picture
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -49,6 +42,7 @@ class PrototypesConfig(ModelConfig):
 
     size: int = 128
     strength: float = 1.0  # how often the difference is applied
+    views: int = 25600  # of faces, from which the net learns that finds the mean face in a face; 0: none
     bandwidth: float = 2.0  # years: the kernel's deviation at birth ...
     widening: float = 0.08  # ... and what it grows by with each year, as faces change faster in childhood
     bare: str = ""  # a run that takes off glasses first: more of the old wear some, which is no ageing
@@ -72,8 +66,12 @@ class Prototypes(FittedModel):
             raise UsageError("prototypes need faces of known age, and these sets have none")
         undress = _undresser(self.config)
         error = self.nets["reader"].fit((images, labels) for images, _, labels in _chunks(faces, "reading"))  # type: ignore[operator]
-        self.nets["means"].fill(*_mean_faces(faces, self.config, undress))  # type: ignore[operator]
-        return {"known_ages": known, "reader/age_error": error}
+        means = self.nets["means"]
+        assert isinstance(means, MeanFaces)
+        learned = learn(means.registration, faces.select(~np.isnan(faces.age)), self.config.views)
+        with torch.no_grad():
+            _fill(means, faces, self.config, undress)
+        return {"known_ages": known, "reader/age_error": error} | learned
 
     def finished(self) -> tuple[PrototypesConfig, nn.ModuleDict]:
         return dataclasses.replace(self.config, bare=""), self.nets
@@ -92,94 +90,12 @@ class Prototypes(FittedModel):
         asked = torch.where(target.age.isnan(), own, target.age)
         means = self.nets["means"]
         assert isinstance(means, MeanFaces)
-        return means.difference(own, asked, domain, gender).times(self.config.strength)
+        strength = torch.full_like(own, self.config.strength)
+        return means.difference(own, asked, domain, gender).times(strength).on(means.places(images, domain))
 
     def estimate(self, images: Tensor) -> Condition:
         read: Condition = self.nets["reader"](images)
         return read
-
-
-class MeanFaces(nn.Module):
-    """Mean faces of D domains, three gender groups and `KNOTS` ages, and their shapes.
-
-    A shape (2, FIELD, FIELD) says where in the mean face of a grown-up each place comes from, in the grid's
-    units; the difference of two shapes is the flow from one age to another.
-    """
-
-    def __init__(self, domains: int, size: int) -> None:
-        super().__init__()
-        self.pictures = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 3, size, size, dtype=torch.float16))
-        self.shapes = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 2, FIELD, FIELD))
-        # The log of `strength_of_details`.
-        self.details = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD))
-        self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
-        self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
-        self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few
-
-    def fill(self, means: Tensor, main: int, share: Tensor, taught: Tensor) -> None:
-        """Take mean faces (D, GROUPS, KNOTS, 4, S, S), colours in [-1, 1] and `strength_of_details`, and find
-        their shapes.
-
-        `share` (S, S) is that of the faces which have pixels there: what few have is no mean. `taught` (D,)
-        says which domains had ages of their own.
-        """
-        self.pictures.copy_(means[:, :, :, :3])
-        self.main.fill_(main)
-        self.taught.copy_(taught)
-        size = share.shape[-1]
-        soft = torch.from_numpy(cv2.GaussianBlur(share.numpy(), (0, 0), size / 32))
-        self.shown.copy_(_faded(((soft - FEW) / (MOST - FEW)).clamp(0, 1))[None, None])
-        for group in np.ndindex(*means.shape[:2]):
-            self.shapes[group] = torch.from_numpy(_shapes(means[group][:, :3].numpy()))
-            strength = F.interpolate(means[group][:, 3:], (FIELD // 2, FIELD // 2), mode="area")
-            strength = F.interpolate(strength, (FIELD, FIELD), mode="bilinear", align_corners=False)
-            self.details[group] = strength.clamp(min=1e-3).log()
-
-    def forward(self, years: Tensor, domain: Tensor, gender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The mean faces (B, 3, S, S), shapes (B, 2, FIELD, FIELD) and details (B, 1, FIELD, FIELD) of such
-        labels."""
-        domain = torch.where(domain == UNKNOWN, self.main, domain)
-        gender = torch.where(gender == UNKNOWN, len(GENDERS), gender)
-        place = years.nan_to_num(0.0).clamp(0.0, OLDEST) / KNOT
-        low = place.long().clamp(max=KNOTS - 2)
-        mix = (place - low)[:, None, None, None]
-        picture, shape, detail = (
-            torch.lerp(table[domain, gender, low].float(), table[domain, gender, low + 1].float(), mix)
-            for table in (self.pictures, self.shapes, self.details)
-        )
-        return picture, shape, detail
-
-    def difference(
-        self, own: Tensor, asked: Tensor, domain: Tensor, gender: Tensor, *, tint: bool = True
-    ) -> Change:
-        """What mean faces of the ages `own` and `asked` (B,) differ by.
-
-        Where a domain has borrowed its ageing it is the shape alone: the colours of a photograph's cheeks
-        are smudges on a drawn one. Without `tint` the colour of the face as a whole stays: that of a mean
-        face tells who is photographed at which age.
-        """
-        (here, shape_here, fine_here), (there, shape_there, fine_there) = (
-            self(years, domain, gender) for years in (own, asked)
-        )
-        flow = shape_there - shape_here
-        shown: Tensor = self.shown
-        shade = there - shift(here, flow)
-        if not tint:
-            shade = shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)
-        taught = self.taught[torch.where(domain == UNKNOWN, self.main, domain)][:, None, None, None]
-        coarse = F.interpolate(shown, flow.shape[-2:], mode="bilinear", antialias=True)
-        return Change(
-            flow=flow * coarse,
-            shade=shade * shown * taught,
-            detail=(fine_there - fine_here) * coarse * taught,
-        )
-
-
-def _faded(shown: Tensor) -> Tensor:
-    """(S, S) from 1 to 0 with a soft edge further inside: a hard one is a line across the forehead."""
-    edge = shown.shape[-1] * EDGE
-    inside = cv2.erode(shown.numpy(), np.ones((round(edge) | 1,) * 2))
-    return torch.from_numpy(cv2.GaussianBlur(inside, (0, 0), 0.7 * edge)) * shown
 
 
 def strength_of_details(images: Tensor) -> Tensor:
@@ -223,41 +139,65 @@ def _undresser(config: PrototypesConfig) -> Callable[[Tensor, Condition], Tensor
     return undress
 
 
-def _mean_faces(
-    faces: FaceArray, config: PrototypesConfig, undress: Callable[[Tensor, Condition], Tensor]
-) -> tuple[Tensor, int, Tensor, Tensor]:
-    """Mean faces (D, GROUPS, KNOTS, 4, S, S), colours and details, the domain with most faces of known age,
-    which share of these have a pixel (S, S), and which domains have faces enough of known age (D,).
-    """
-    domains, size = len(config.domains), config.size
-    sums = torch.zeros(domains, GROUPS, BINS, 5, size, size)  # colours and details, times mask, and mask
-    for pictures, masks, labels in _chunks(faces, "averaging"):
-        images = undress(pictures, labels)
+def _fill(
+    means: MeanFaces,
+    faces: FaceArray,
+    config: PrototypesConfig,
+    undress: Callable[[Tensor, Condition], Tensor],
+) -> None:
+    """Register all faces of known age and average them."""
+    domains, cells = len(config.domains), len(config.domains) * GROUPS * BINS
+    colours, shapes = WithoutExpression(domains, cells), WithoutExpression(domains, cells)
+    for images, masks, labels in _chunks(faces, "averaging"):
         known = ~labels.age.isnan()
-        where = (labels.age.nan_to_num(0.0).clamp(0.0, OLDEST) / BIN).round().long()
+        if not known.any():
+            continue
+        images, masks, labels = images[known], masks[known], labels[known]
+        bare = undress(images, labels)
+        field = means.registration(bare)
+        laid, shown = shift(bare, field), (shift(masks, field) > SEEN).float()
+        where = (labels.age.clamp(0.0, OLDEST) / BIN).round().long()
         group = torch.where(labels.gender == UNKNOWN, len(GENDERS), labels.gender)
-        cells = (labels.domain * GROUPS + group) * BINS + where
-        shown = torch.cat([images * masks, strength_of_details(images) * masks, masks], dim=1)
-        sums.view(-1, 5, size, size).index_add_(0, cells[known], shown[known])
-    sums += sums.flip(-1)  # a face and its mirror image, so that no mean face looks aside
-    sums[:, -1] = sums.sum(1)  # everybody, those of unknown gender among them
+        cell, traits = (labels.domain * GROUPS + group) * BINS + where, expression(laid)
+        values = torch.cat([laid, strength_of_details(laid)], dim=1)
+        colours.add(cell, labels.domain, values, shown, traits)
+        shapes.add(cell, labels.domain, field, torch.ones_like(field[:, :1]), traits)
+    sums, moved = (
+        each.view(domains, GROUPS, BINS, *each.shape[1:]) for each in (colours.sums(), shapes.sums())
+    )
+    # A face and its mirror image, so that no mean face looks aside.
+    sums = sums + sums.flip(-1)
+    moved = moved + moved.flip(-1) * moved.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
+    for each in (sums, moved):
+        each[:, -1] = each.sum(1)  # everybody, those of unknown gender among them
+
+    weights = sums[:, -1, :, -1]  # (D, BINS, S, S)
+    main = int(weights.sum((1, 2, 3)).argmax())
+    seen = weights[main].sum(0)
+    taught = (weights.amax((2, 3)).sum(1) / 2 >= LEAST).float()
+    pictures, fields = (_smooth_over_ages(each, config, main) for each in (sums, moved))
+    means.fill(
+        pictures[:, :, :, :3], pictures[:, :, :, 3:], fields, main, seen / seen.max().clamp(min=1), taught
+    )
+
+
+def _smooth_over_ages(sums: Tensor, config: PrototypesConfig, main: int) -> Tensor:
+    """Means (D, GROUPS, KNOTS, C, S, S) from sums by bins of ages (D, GROUPS, BINS, C + 1, S, S).
+
+    What a group has too few faces for, it borrows: a gender from everybody of its domain, a domain from the
+    one with most faces of known age, `main`, from which one without any takes all of its ageing.
+    """
     years = torch.arange(BINS) * BIN
     knots = torch.arange(KNOTS)[:, None] * KNOT
     kernel = torch.exp(-0.5 * ((years - knots) / (config.bandwidth + config.widening * knots)) ** 2)
     smooth = torch.einsum("kb,dgbchw->dgkchw", kernel, sums)
-
-    # What a group has too few faces for, it borrows: a gender from everybody of its domain, a domain from
-    # the one with most faces of known age, from which one without any takes all of its ageing.
     everybody = smooth[:, -1]
-    main = int(everybody[:, :, -1].sum((1, 2, 3)).argmax())
     standard = everybody[main, :, :-1] / everybody[main, :, -1:].clamp(min=1e-6)
-    means = torch.empty(*smooth.shape[:3], 4, size, size)
-    for domain in range(domains):
+    means = []
+    for domain in range(len(sums)):
         own = standard if domain == main else _borrow(everybody[domain], standard)
-        means[domain] = torch.stack([*(_borrow(each, own) for each in smooth[domain, :-1]), own])
-    seen = sums[main, -1, :, -1].sum(0)
-    taught = (sums[:, -1, :, -1].amax((2, 3)).sum(1) / 2 >= LEAST).float()
-    return means, main, seen / seen.max().clamp(min=1), taught
+        means.append(torch.stack([*(_borrow(each, own) for each in smooth[domain, :-1]), own]))
+    return torch.stack(means)
 
 
 def _borrow(smooth: Tensor, larger: Tensor) -> Tensor:
@@ -269,37 +209,3 @@ def _borrow(smooth: Tensor, larger: Tensor) -> Tensor:
     total = weight.sum(0)
     offset = (values - weight * larger).sum(0) / total.clamp(min=1e-6) * (total > 1)
     return (values + BORROWED * (larger + offset)) / (weight + BORROWED)
-
-
-def _shapes(means: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where each place of the mean faces (K, 3, S, S) lies in that of a grown-up: (K, 2, FIELD, FIELD).
-
-    The flow (Farneback 2003) is followed from age to age, outward from the grown-up, as each step is small.
-    """
-    grey = [_equalised(mean) for mean in means]
-    size = grey[0].shape[0]
-    shapes = np.zeros((len(means), 2, FIELD, FIELD), np.float32)
-    options: dict[str, Any] = {
-        "pyr_scale": 0.5,
-        "levels": 3,
-        "winsize": max(size // 8, 5),
-        "iterations": 5,
-        "poly_n": 7,
-        "poly_sigma": 1.5,
-        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
-    }
-    for way in (range(GROWN + 1, len(means)), range(GROWN - 1, -1, -1)):
-        flow: NDArray[Any] = np.zeros((size, size, 2), np.float32)
-        for knot in way:
-            flow = cv2.calcOpticalFlowFarneback(grey[knot], grey[GROWN], flow.copy(), **options)
-            smooth = torch.from_numpy(cv2.GaussianBlur(flow, (0, 0), size / 24)).permute(2, 0, 1)
-            small = F.adaptive_avg_pool2d(smooth, FIELD)
-            shapes[knot] = small.numpy() * (2 / size)  # the grid spans 2
-    return shapes
-
-
-def _equalised(mean: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The lightness of (3, S, S), evened out in neighbourhoods: flow follows shape, not paling hair."""
-    grey = ((mean.mean(0) + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
-    even: NDArray[np.uint8] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(4, 4)).apply(grey)
-    return even

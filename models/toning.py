@@ -15,11 +15,15 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
 _LIGHT, _HUE = 0.5, 0.2  # what differs by this, of the range of 2, is one step from the face's own colour ...
 _SURE, _NEVER = 1.2, 2.2  # ... and so many steps away skin begins to end, and has ended
+_GREY = 0.04  # of the range of 2: what a lossy format makes of plain grey is within it
 _COARSE, _SOFT = 9, 5  # of 64 pixels: eyes and wrinkles are no other colour, and no edge shows
 
 
 def skin(images: Tensor) -> Tensor:
-    """How much each place of (B, 3, S, S) faces in [-1, 1] looks like their middle: (B, 1, S, S)."""
+    """How much each place of (B, 3, S, S) faces in [-1, 1] looks like their middle: (B, 1, S, S).
+
+    Where their pictures have no pixels, which is plain grey, there is none.
+    """
     size = images.shape[-1]
     coarse = _smoothed(images.float(), _COARSE * size / 64)
     light = luma(coarse)
@@ -30,7 +34,14 @@ def skin(images: Tensor) -> Tensor:
         own = (colour * weight).sum((2, 3), keepdim=True) / weight.sum((2, 3), keepdim=True)
         steps = (colour - own).square().sum(1, keepdim=True).sqrt()
         weight = _middle(size, images.device) / (1 + steps.square()).square()
-    return _smoothed(((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1), _SOFT * size / 64)
+    skin = ((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1) * _inside(images)
+    return _smoothed(skin, _SOFT * size / 64)
+
+
+def _inside(images: Tensor) -> Tensor:
+    """(B, 1, S, S): 0 where (B, 3, S, S) are plain grey (`align.OUTSIDE`), and a little way in, else 1."""
+    coloured = F.avg_pool2d(images.abs().amax(1, keepdim=True), 3, 1, 1)
+    return 1 - F.max_pool2d((coloured < _GREY).float(), 3, 1, 1)
 
 
 def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:

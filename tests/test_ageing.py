@@ -18,8 +18,8 @@ from nenrin.models.change import Change, either
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table, resolve
 from nenrin.models.export import compact
+from nenrin.models.means import MeanFaces
 from nenrin.models.mixed import MixedAger
-from nenrin.models.prototypes import MeanFaces
 from nenrin.models.run import ORIGINS, Run
 from nenrin.models.train import train
 
@@ -122,7 +122,7 @@ def test_nobody_changes_who_was_asked_no_other_age() -> None:
 
 
 def test_mean_faces_age_the_skin_as_often_as_is_said() -> None:
-    model = ager(prototypes=0.5, shapes=1.0, near=1.0, children=1.0, colours=1.0)
+    model = ager(prototypes=0.5, shapes=0.5, details=1.0, near=1.0, children=1.0, colours=1.0)
     means = model.nets["means"]
     assert isinstance(means, MeanFaces)
     means.shapes.uniform_(-0.1, 0.1)
@@ -131,12 +131,21 @@ def test_mean_faces_age_the_skin_as_often_as_is_said() -> None:
     source = Condition.of(1, domains=DOMAINS, age=30.0, glasses="none", gender="female", domain="photo")
     target = at(source, 70.0)
     change = model.change(images, source, target)
-    whole = means.difference(source.age, target.age, source.domain, source.gender, tint=False).times(0.5)
+    difference = means.difference(source.age, target.age, source.domain, source.gender, whole=False)
+    whole = difference.times(torch.tensor([0.5])).on(means.places(images, source.domain))
     middle, wall = (slice(None), slice(None), 17, slice(12, 20)), (slice(None), slice(None), 0)
     torch.testing.assert_close(change.flow[middle], whole.flow[middle], atol=1e-4, rtol=1e-2)
     torch.testing.assert_close(change.detail[middle], whole.detail[middle], atol=1e-4, rtol=1e-2)
     for field in (change.flow, change.shade, change.detail):
         assert field[wall].abs().max() < 1e-3 < field[middle].abs().max()
+
+
+def test_where_a_picture_has_no_pixels_there_is_no_skin() -> None:
+    face = portrait(0.1, 0.0, -0.1)
+    assert toning.skin(face)[0, 0, :10].max() > 0.9
+    face[..., :10, :] = torch.tensor([0.004, -0.004])[:, None].tile(5, SIZE)  # as JPEG leaves plain grey
+    skin = toning.skin(face)
+    assert skin[0, 0, :9].max() < 0.3 and skin[0, 0, 15, 12:20].min() > 0.99
 
 
 def test_a_grey_photograph_stays_grey() -> None:
@@ -199,7 +208,7 @@ def test_what_twins_taught_is_taken_over(twins: tuple[FaceSet, FaceSet], tmp_pat
     words = [f"size={SIZE}", "width=8", "pictures=16", "batch=8", "watch_every=0", "threads=1"]
     teaching = [*words, "told=age", "size=64", "width=32"]
     taught = train(resolve("mixed", None, teaching), twins[1:], tmp_path)
-    means = train(resolve("prototypes", None, [f"size={SIZE}"]), twins, tmp_path)
+    means = train(resolve("prototypes", None, [f"size={SIZE}", "views=0"]), twins, tmp_path)
     joining = [*words, "learning_rate=0.0", "prototypes=1.0", f"means={means}", "twins=1.5"]
     with pytest.raises(UsageError, match="pupil=runs/"):
         train(resolve("mixed", None, joining), twins, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,14 +94,3 @@ def test_what_cannot_be_exported_says_so(tiny_set: Path, tmp_path: Path, fails: 
     said = fails("export", run, "-o", tmp_path / "x.onnx", code=2)
     assert "cannot be exported" in said
     assert not (tmp_path / "x.onnx").exists()
-
-
-def test_an_ager_of_before_ages_as_it_did(tmp_path: Path) -> None:
-    config = {"model": "mixed", "size": 32, "domains": ["photo"], "width": 8, "prototypes": 1.0}
-    compact(Ager(build(from_table(config)), name="mixed"), tmp_path / "now")
-    state = json.loads((tmp_path / "now" / "state.json").read_text())
-    for setting in ("children", "near", "colours"):
-        assert state["config"].pop(setting) < 1
-    (tmp_path / "now" / "state.json").write_text(json.dumps(state))
-    settings = Ager.load(tmp_path / "now").model.config
-    assert (settings.children, settings.near, settings.colours) == (1, 1, 1)

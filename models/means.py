@@ -1,0 +1,160 @@
+"""Mean faces by age, gender and domain, and what two of them differ by.
+
+They are means of registered faces (`models/registration.py`): all lie in one place, and how the faces of an
+age are shaped is kept beside their colours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nenrin.domains.face import GENDERS
+from nenrin.models.change import Change, scaled, shift
+from nenrin.models.condition import UNKNOWN
+from nenrin.models.registration import FIELD, RegistrationNet, inverse, oval
+
+OLDEST = 90.0  # years; older counts as this
+KNOT = 5.0  # years between the mean faces that are kept; linear in between
+KNOTS = int(OLDEST / KNOT) + 1
+GROUPS = len(GENDERS) + 1  # female, male, everybody
+_FEW, _MOST = 0.4, 0.9  # share of the faces that have a pixel: from none of the change to all of it
+_EDGE = 0.08  # of a face's width: how soft the edge of the change is
+_MIDDLE, _RADIUS, _SOFT = (0.5, 0.53), (0.285, 0.405), 0.23  # of the mean face from chin to forehead
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class Difference:
+    """What B pairs of mean faces differ by, where the mean face lies."""
+
+    moves: Tensor  # (B, 2, FIELD, FIELD) how far each place moves, x then y, in the grid's units
+    shade: Tensor  # (B, 3, S, S) what is added to the colours
+    detail: Tensor  # (B, 1, FIELD, FIELD) log of the factor by which details grow
+
+    def times(
+        self, strength: Tensor, *, moves: Tensor | None = None, detail: Tensor | None = None
+    ) -> Difference:
+        """The same so many times as strong, (B,) each; moves and details as strong as the rest if None."""
+        each, moved, finer = (
+            (strength if one is None else one)[:, None, None, None] for one in (strength, moves, detail)
+        )
+        return Difference(moves=self.moves * moved, shade=self.shade * each, detail=self.detail * finer)
+
+    def on(self, field: Tensor) -> Change:
+        """The change of faces whose places `field` (B, 2, FIELD, FIELD) names, as `RegistrationNet` does.
+
+        Place u of the mean face, at u + field(u) in a face, shall be at u + field(u) + moves(u) in it.
+        """
+        back = inverse(field + self.moves)
+        # What the inversion leaves is no ageing.
+        left = inverse(field)
+        flow = back + shift(field, back) - left - shift(field, left)
+        return Change(
+            flow=flow,
+            shade=shift(self.shade, back),
+            detail=shift(self.detail, back),
+        )
+
+
+class MeanFaces(nn.Module):
+    """Mean faces of D domains, three gender groups and `KNOTS` ages, their shapes, and the net that finds
+    their places in a face.
+
+    A shape (2, FIELD, FIELD) is the mean field of an age's faces: the difference of two shapes says how far
+    each place moves from one age to another.
+    """
+
+    def __init__(self, domains: int, size: int) -> None:
+        super().__init__()
+        self.registration = RegistrationNet()
+        self.pictures = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 3, size, size, dtype=torch.float16))
+        self.shapes = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 2, FIELD, FIELD))
+        self.details = nn.Buffer(
+            torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD)
+        )  # log of their strength
+        self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
+        self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
+        self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few
+
+    def fill(
+        self, pictures: Tensor, details: Tensor, shapes: Tensor, main: int, share: Tensor, taught: Tensor
+    ) -> None:
+        """Take mean faces (D, GROUPS, KNOTS, 3, S, S) in [-1, 1], how strong their details
+        are (..., 1, S, S), and their shapes (..., 2, FIELD, FIELD).
+
+        `share` (S, S) is that of the faces which have pixels there: what few have is no mean. `taught` (D,)
+        says which domains had ages of their own.
+        """
+        self.pictures.copy_(pictures)
+        self.shapes.copy_(shapes)
+        strength = F.interpolate(details.flatten(0, 2), (FIELD // 2,) * 2, mode="area")
+        strength = F.interpolate(strength, (FIELD, FIELD), mode="bilinear", align_corners=False)
+        self.details.copy_(strength.clamp(min=1e-3).log().view_as(self.details))
+        self.main.fill_(main)
+        self.taught.copy_(taught)
+        self.shown.copy_(_faded(share))
+
+    def forward(self, years: Tensor, domain: Tensor, gender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean faces (B, 3, S, S), shapes (B, 2, FIELD, FIELD) and details (B, 1, FIELD, FIELD) of such
+        labels."""
+        domain = torch.where(domain == UNKNOWN, self.main, domain)
+        gender = torch.where(gender == UNKNOWN, len(GENDERS), gender)
+        place = years.nan_to_num(0.0).clamp(0.0, OLDEST) / KNOT
+        low = place.long().clamp(max=KNOTS - 2)
+        mix = (place - low)[:, None, None, None]
+        picture, shape, detail = (
+            torch.lerp(table[domain, gender, low].float(), table[domain, gender, low + 1].float(), mix)
+            for table in (self.pictures, self.shapes, self.details)
+        )
+        return picture, shape, detail
+
+    def places(self, images: Tensor, domain: Tensor) -> Tensor:
+        """Where the mean face lies in (B, 3, S', S') faces: fields (B, 2, FIELD, FIELD).
+
+        In a domain without ages, of whose faces the net has learned nothing, they are as they are aligned.
+        """
+        field: Tensor = self.registration(images)
+        return field * self._taught(domain)
+
+    def difference(
+        self, own: Tensor, asked: Tensor, domain: Tensor, gender: Tensor, *, whole: bool = True
+    ) -> Difference:
+        """What mean faces of the ages `own` and `asked` (B,) differ by.
+
+        Where a domain has borrowed its ageing it is the shape alone: the colours of a photograph's cheeks
+        are smudges on a drawn one. If not the `whole` picture ages, it is the face from chin to forehead, and
+        its mean colour stays: that tells who is photographed at which age.
+        """
+        (here, shape_here, fine_here), (there, shape_there, fine_there) = (
+            self(years, domain, gender) for years in (own, asked)
+        )
+        shown: Tensor = self.shown
+        shade = there - here
+        if not whole:
+            shown = shown * oval(shown.shape[-1], _MIDDLE, _RADIUS, _SOFT).to(shown.device)
+            shade = shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)
+        coarse = scaled(shown, (FIELD, FIELD))
+        taught = self._taught(domain)
+        return Difference(
+            moves=(shape_there - shape_here) * coarse,
+            shade=shade * shown * taught,
+            detail=(fine_there - fine_here) * coarse * taught,
+        )
+
+    def _taught(self, domain: Tensor) -> Tensor:
+        return self.taught[torch.where(domain == UNKNOWN, self.main, domain)][:, None, None, None]
+
+
+def _faded(share: Tensor) -> Tensor:
+    """(1, 1, S, S) from 1 to 0 with a soft edge further inside: a hard one is a line across the forehead."""
+    size = share.shape[-1]
+    soft = torch.from_numpy(cv2.GaussianBlur(share.numpy(), (0, 0), size / 32))
+    shown = ((soft - _FEW) / (_MOST - _FEW)).clamp(0, 1)
+    edge = size * _EDGE
+    inside = cv2.erode(shown.numpy(), np.ones((round(edge) | 1,) * 2))
+    return (torch.from_numpy(cv2.GaussianBlur(inside, (0, 0), 0.7 * edge)) * shown)[None, None]

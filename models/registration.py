@@ -1,0 +1,170 @@
+"""Where each place of the mean face lies in a face.
+
+Eyes and mouths are aligned by five points; noses, brows, jaws and whoever looks aside are not. A small net
+answers with a smooth field that lays a face over the mean face, so that what is averaged is eye upon eye and
+chin upon chin, and what ages a mean face lands where it belongs.
+
+Nobody has marked such places: faces are registered to the mean of all registered faces while that mean
+sharpens (Learned-Miller 2006), by a net that learns it without labels from local correlation and bending
+(Balakrishnan et al. 2019, VoxelMorph).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+
+from nenrin.domains.array import FaceArray
+from nenrin.ground import track
+from nenrin.models.change import roughness, scaled, shift
+from nenrin.models.data import Sampler
+from nenrin.models.toning import luma
+
+FIELD = 32  # places along a side at which a field is known
+_SIDE = 64  # pixels that the net looks at
+_COARSE = 8  # along a side: what it answers is as smooth as that
+_WIDTH = 16
+_GENTLE = 0.1  # of what its last layer says
+_BATCH, _RATE = 32, 2e-3
+_WINDOW = 9  # pixels that are correlated at a time
+_FLAT = 2e-3  # variance in a window that is noise
+_BENDING, _DRIFT = 20.0, 20.0  # weights of bending, and of moving all faces in the same way
+_MEMORY = 0.995  # of the mean face, from one batch to the next
+_SETTLING = 50  # batches before it begins to change
+_TURNS = 12  # of the inversion; the mean error is then a thousandth of a pixel
+_CENTRE, _RADIUS, _EDGE = (
+    (0.5, 0.56),
+    (0.345, 0.414),
+    0.26,
+)  # of the oval that is correlated, shares of the side
+
+
+class RegistrationNet(nn.Module):
+    """Answers (B, 3, S, S) faces in [-1, 1] with fields (B, 2, FIELD, FIELD).
+
+    Place u of the mean face lies at u + field(u) in the face, x then y, in the grid's units (2 = the width).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [3, _WIDTH, 2 * _WIDTH, 4 * _WIDTH, 4 * _WIDTH]
+        self.body = nn.Sequential(*(_halved(a, b) for a, b in itertools.pairwise(widths)))
+        left = _SIDE // 2 ** (len(widths) - 1)
+        self.head = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(widths[-1] * left**2, 256),
+            nn.SiLU(),
+            nn.Linear(256, 2 * _COARSE**2),
+        )
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)  # untrained, it leaves faces where they are
+        nn.init.zeros_(last.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return scaled(self.coarse(images), (FIELD, FIELD))
+
+    def coarse(self, images: Tensor) -> Tensor:
+        """The same, (B, 2, _COARSE, _COARSE)."""
+        seen = scaled(images, (_SIDE, _SIDE))
+        answer: Tensor = self.head(self.body(seen))
+        return _GENTLE * answer.view(-1, 2, _COARSE, _COARSE)
+
+
+def _halved(channels: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, out, 3, 2, 1), nn.GroupNorm(4, out), nn.SiLU(),
+        nn.Conv2d(out, out, 3, 1, 1), nn.GroupNorm(4, out), nn.SiLU(),
+    )  # fmt: skip
+
+
+def inverse(field: Tensor) -> Tensor:
+    """The field (B, 2, h, w) that undoes another: where p of the face lies in the mean face, less p.
+
+    Found by turns (Chen et al. 2008), for fields that fold nothing.
+    """
+    back = -field
+    for _ in range(_TURNS):
+        back = -shift(field, back)
+    return back
+
+
+def oval(size: int, centre: tuple[float, float], radius: tuple[float, float], edge: float) -> Tensor:
+    """(1, 1, S, S): 1 inside an oval, to 0 around it. In shares of the side; `edge` in shares of `radius`."""
+    at = (torch.arange(size) + 0.5) / size
+    x, y = ((at - middle) / reach for middle, reach in zip(centre, radius, strict=True))
+    distance = (x[None, :].square() + y[:, None].square()).sqrt()
+    inside = ((1 - distance) / edge).clamp(0, 1)
+    return (inside * inside * (3 - 2 * inside))[None, None]
+
+
+def learn(net: RegistrationNet, faces: FaceArray, views: int, seed: int = 0) -> dict[str, float]:
+    """Train the net on so many views of faces, all decades and domains alike. Returns scalars to log.
+
+    The correlation is that of registered faces with their mean, 1 at best.
+    """
+    if views < _BATCH:
+        return {}
+    steps = views // _BATCH
+    sampler = Sampler(faces, batch=_BATCH, seed=seed)
+    optimizer = AdamW(net.parameters(), _RATE, weight_decay=1e-4)
+    rates = OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=0.1)
+    face = oval(_SIDE, _CENTRE, _RADIUS, _EDGE)
+    total, weight = _first_mean(sampler)
+    seen = 0.0
+    with torch.enable_grad():
+        for step in track(range(steps), "registering"):
+            batch = sampler.at(step).ready("cpu")
+            images, masks = (scaled(each, (_SIDE, _SIDE)) for each in (batch.images, batch.masks))
+            field = net.coarse(images)
+            laid, shown = shift(images, field), shift(masks, field)
+            mean = luma(total / weight.clamp(min=0.05))
+            where = face * shown
+            match = (_correlation(luma(laid), mean, shown) * where).sum() / where.sum().clamp(min=1)
+            loss = 1 - match + _BENDING * roughness(field) + _DRIFT * field.mean(0).square().mean()
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            rates.step()
+            if step >= _SETTLING:
+                total, weight = _remembered(total, weight, laid.detach(), shown.detach())
+            seen += (match.item() - seen) / min(step + 1, 100)
+    return {"registration/correlation": seen}
+
+
+def _first_mean(sampler: Sampler) -> tuple[Tensor, Tensor]:
+    """The mean of some faces as they are: colours times their weight (1, 3, H, W), and the weight."""
+    total, weight = torch.zeros(1, 3, _SIDE, _SIDE), torch.zeros(1, 1, _SIDE, _SIDE)
+    for step in range(_SETTLING):
+        batch = sampler.at(step).ready("cpu")
+        images, masks = (scaled(each, (_SIDE, _SIDE)) for each in (batch.images, batch.masks))
+        total += (images * masks).mean(0, keepdim=True) / _SETTLING
+        weight += masks.mean(0, keepdim=True) / _SETTLING
+    return (total + total.flip(-1)) / 2, (weight + weight.flip(-1)) / 2
+
+
+def _remembered(total: Tensor, weight: Tensor, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean with (B, 3, H, W) registered faces and their mirror images joined to it."""
+    new, seen = ((each + each.flip(-1)).mean(0, keepdim=True) / 2 for each in (images * masks, masks))
+    return torch.lerp(new, total, _MEMORY), torch.lerp(seen, weight, _MEMORY)
+
+
+def _correlation(one: Tensor, other: Tensor, mask: Tensor) -> Tensor:
+    """Of (B, 1, H, W) with (1, 1, H, W) in the window about each pixel, in [-1, 1], where the mask is 1."""
+    weight = _box(mask).clamp(min=1e-4)
+
+    def mean(values: Tensor) -> Tensor:
+        return _box(values * mask) / weight
+
+    a, b = mean(one), mean(other)
+    spread_a, spread_b = ((mean(x * x) - m * m).clamp(min=0) for x, m in ((one, a), (other, b)))
+    return (mean(one * other) - a * b) / ((spread_a + _FLAT).sqrt() * (spread_b + _FLAT).sqrt())
+
+
+def _box(values: Tensor) -> Tensor:
+    return F.avg_pool2d(values, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
