@@ -28,7 +28,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no-domain-label": ({"told": ["glasses"]}, ()),
     "no-glasses-label": ({"told": ["domain"]}, ()),
     "no-mean-faces": ({"prototypes": 0.0}, ()),
-    "all-of-the-shapes": ({"shapes": 1.0}, ()),
+    "no-shapes": ({"shapes": 0.0}, ()),
+    "no-limit": ({"most": 10.0}, ()),
     "no-skips": ({"skips": False}, ()),
     "no-average": ({"ema": 0.0}, ()),
 }
@@ -70,7 +71,7 @@ def train_variant(name: str, options: argparse.Namespace) -> Path:
         "batch": options.batch,
         "threads": options.threads,
         "means": str(options.means),
-        "prototypes": 3.2,
+        "prototypes": 5.6,
         "net_ages": False,
         "told": ["domain", "glasses"],
         "shade": 0.0,

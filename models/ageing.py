@@ -28,7 +28,7 @@ _NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, an
 _CHILD = 5.0, 25.0  # years that the younger of both is: likewise
 _SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
 _RIM = 0.15  # of the width: nearer to the edge less moves, as nothing can be fetched from outside
-_BLUR = -0.3  # log of the factor by which it may take details: what it has to invent it blurs
+_BLUR, _GRAIN = -0.3, 0.5  # log of the factor by which details fade or grow at most: to a blur, to specks
 
 
 class Settings(Protocol):
@@ -126,9 +126,8 @@ def _by_means(
     own = torch.where(source.age.isnan(), target.age, source.age)
     asked = torch.where(target.age.isnan(), own, target.age)
     share = torch.where(home == means.main, 1.0, settings.elsewhere)
-    share = share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
     share = share * _rising((asked - own).abs(), settings.near, *_NEAR)
-    strength = settings.prototypes * share
+    strength = settings.prototypes * share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
     difference = means.difference(own, asked, target.domain, target.gender, whole=False)
     difference = difference.times(strength, moves=settings.shapes * share, detail=settings.details * strength)
     change = difference.on(means.places(images, target.domain))
@@ -139,7 +138,7 @@ def _by_means(
     return Change(
         flow=change.flow * coarse,
         shade=settings.most * torch.tanh(shade / settings.most) * skin,
-        detail=change.detail * coarse,
+        detail=(change.detail * coarse).clamp(_BLUR, _GRAIN),
     )
 
 

@@ -25,7 +25,10 @@ KNOTS = int(OLDEST / KNOT) + 1
 GROUPS = len(GENDERS) + 1  # female, male, everybody
 _FEW, _MOST = 0.4, 0.9  # share of the faces that have a pixel: from none of the change to all of it
 _EDGE = 0.08  # of a face's width: how soft the edge of the change is
-_MIDDLE, _RADIUS, _SOFT = (0.5, 0.53), (0.285, 0.405), 0.23  # of the mean face from chin to forehead
+# Of the mean face, in shares of the side: from chin to forehead, an eye with its brow, the mouth.
+_FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
+_FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
+_LIVELY = 0.7  # share of the shade there: looks and lips differ most between people, whatever their age
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -136,8 +139,9 @@ class MeanFaces(nn.Module):
         shown: Tensor = self.shown
         shade = there - here
         if not whole:
-            shown = shown * oval(shown.shape[-1], _MIDDLE, _RADIUS, _SOFT).to(shown.device)
-            shade = shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)
+            face, calm = (mask.to(shown.device) for mask in _face(shown.shape[-1]))
+            shown = shown * face
+            shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * calm
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)
         return Difference(
@@ -148,6 +152,12 @@ class MeanFaces(nn.Module):
 
     def _taught(self, domain: Tensor) -> Tensor:
         return self.taught[torch.where(domain == UNKNOWN, self.main, domain)][:, None, None, None]
+
+
+def _face(size: int) -> tuple[Tensor, Tensor]:
+    """Masks (1, 1, S, S): 1 on the face from chin to forehead; and less than 1 on eyes and mouth."""
+    features = sum((oval(size, *feature, 0.5) for feature in _FEATURES), torch.zeros(1, 1, size, size))
+    return oval(size, _FACE, _FACE_RADIUS, _FACE_EDGE), 1 - (1 - _LIVELY) * features.clamp(max=1)
 
 
 def _faded(share: Tensor) -> Tensor:

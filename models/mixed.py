@@ -68,13 +68,13 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
     prototypes: float = 0.0  # how often the colours that mean faces differ by are applied before it
-    shapes: float = 1.5  # how often their shapes are
+    shapes: float = 2.0  # how often their shapes are
     details: float = 0.8  # of how often the colours are, how often their details are
-    elsewhere: float = 1.1  # share of all this in domains with fewer ages
-    children: float = 0.8  # share of it up to five years, rising to all at 25: children differ most from all
-    near: float = 0.7  # share of it up to ten years from the own age, rising to all of it at forty
-    colours: float = 0.75  # share of it in the hue: made many times as strong, skin turns green
-    most: float = 0.4  # no place becomes lighter or darker by more, of the range of 2
+    elsewhere: float = 0.88  # share of all this in domains with fewer ages: a drawn person is sooner another
+    children: float = 0.5  # share of colours and details up to five years, rising to all at 25
+    near: float = 0.7  # share of all this up to ten years from the own age, rising to all of it at forty
+    colours: float = 0.75  # share of the hue: made many times as strong, skin turns green
+    most: float = 0.45  # no place becomes lighter or darker by more, of the range of 2
     twins: float = 0.0  # in domains without ages twins age instead: how far their shapes are followed
     net_ages: bool = True  # else ages are left to mean faces and twins, the generator changes glasses alone
 
@@ -148,7 +148,7 @@ class MixedAger(AgerModel):
         if not config.twins:
             raise UsageError("pupil= says whom twins have taught: say too how far to follow, as in twins=1.2")
         if not config.prototypes:
-            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=3.2")
+            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=5.6")
         if config.pupil:
             take_twins(Path(config.pupil), self.nets["twins"])
         elif config.start and read_state(nets_of(Path(config.start)))["config"].get("twins"):

@@ -29,6 +29,7 @@ from nenrin.models.registration import learn
 from nenrin.models.ridge import RidgeReader
 
 CHUNK = 256  # faces at a time
+EACH = 20  # views of a face are enough
 BIN = 2.5  # years: faces are first summed up in bins of this
 BINS = int(OLDEST / BIN) + 1
 BORROWED = 6.0  # faces: how much a group trusts the larger one it is part of
@@ -42,7 +43,7 @@ class PrototypesConfig(ModelConfig):
 
     size: int = 128
     strength: float = 1.0  # how often the difference is applied
-    views: int = 25600  # of faces, from which the net learns that finds the mean face in a face; 0: none
+    views: int = 25600  # at most, from which the net learns that finds the mean face in a face; 0: none
     bandwidth: float = 2.0  # years: the kernel's deviation at birth ...
     widening: float = 0.08  # ... and what it grows by with each year, as faces change faster in childhood
     bare: str = ""  # a run that takes off glasses first: more of the old wear some, which is no ageing
@@ -68,7 +69,9 @@ class Prototypes(FittedModel):
         error = self.nets["reader"].fit((images, labels) for images, _, labels in _chunks(faces, "reading"))  # type: ignore[operator]
         means = self.nets["means"]
         assert isinstance(means, MeanFaces)
-        learned = learn(means.registration, faces.select(~np.isnan(faces.age)), self.config.views)
+        aged = faces.select(~np.isnan(faces.age))
+        views = min(self.config.views, EACH * len(aged))
+        learned = learn(means.registration, aged, views)
         with torch.no_grad():
             _fill(means, faces, self.config, undress)
         return {"known_ages": known, "reader/age_error": error} | learned

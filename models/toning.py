@@ -16,6 +16,7 @@ _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
 _LIGHT, _HUE = 0.5, 0.2  # what differs by this, of the range of 2, is one step from the face's own colour ...
 _SURE, _NEVER = 1.2, 2.2  # ... and so many steps away skin begins to end, and has ended
 _GREY = 0.04  # of the range of 2: what a lossy format makes of plain grey is within it
+_SEEN = 32  # pixels along a side: what is skin is no finer
 _COARSE, _SOFT = 9, 5  # of 64 pixels: eyes and wrinkles are no other colour, and no edge shows
 
 
@@ -24,8 +25,9 @@ def skin(images: Tensor) -> Tensor:
 
     Where their pictures have no pixels, which is plain grey, there is none.
     """
-    size = images.shape[-1]
-    coarse = _smoothed(images.float(), _COARSE * size / 64)
+    whole, size = images.shape[-2:], _SEEN
+    images = F.interpolate(images.float(), (size, size), mode="area")
+    coarse = _smoothed(images, _COARSE * size / 64)
     light = luma(coarse)
     colour = torch.cat([light / _LIGHT, (coarse - light) / _HUE], dim=1)
     weight = _middle(size, images.device)
@@ -35,7 +37,7 @@ def skin(images: Tensor) -> Tensor:
         steps = (colour - own).square().sum(1, keepdim=True).sqrt()
         weight = _middle(size, images.device) / (1 + steps.square()).square()
     skin = ((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1) * _inside(images)
-    return _smoothed(skin, _SOFT * size / 64)
+    return F.interpolate(_smoothed(skin, _SOFT * size / 64), whole, mode="bilinear", align_corners=False)
 
 
 def _inside(images: Tensor) -> Tensor:
