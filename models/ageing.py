@@ -130,7 +130,7 @@ def _by_means(
     strength = settings.prototypes * share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
     difference = means.difference(own, asked, target.domain, target.gender, whole=False)
     difference = difference.times(strength, moves=settings.shapes * share, detail=settings.details * strength)
-    change = difference.on(means.places(images, target.domain))
+    change = difference.warped(means.places(images, target.domain))
     here, _, _ = means(own, target.domain, target.gender)
     skin = toning.skin(images)
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")

@@ -48,7 +48,7 @@ class Difference:
         )
         return Difference(moves=self.moves * moved, shade=self.shade * each, detail=self.detail * finer)
 
-    def on(self, field: Tensor) -> Change:
+    def warped(self, field: Tensor) -> Change:
         """The change of faces whose places `field` (B, 2, FIELD, FIELD) names, as `RegistrationNet` does.
 
         Place u of the mean face, at u + field(u) in a face, shall be at u + field(u) + moves(u) in it.
@@ -77,9 +77,8 @@ class MeanFaces(nn.Module):
         self.registration = RegistrationNet()
         self.pictures = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 3, size, size, dtype=torch.float16))
         self.shapes = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 2, FIELD, FIELD))
-        self.details = nn.Buffer(
-            torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD)
-        )  # log of their strength
+        # The log of how strong they are.
+        self.details = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD))
         self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few

@@ -25,11 +25,11 @@ from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import conditions, load
 from nenrin.models.expression import WithoutExpression, expression
 from nenrin.models.means import GROUPS, KNOT, KNOTS, OLDEST, MeanFaces
-from nenrin.models.registration import learn
+from nenrin.models.registration import train_registration
 from nenrin.models.ridge import RidgeReader
 
 CHUNK = 256  # faces at a time
-EACH = 20  # views of a face are enough
+EACH = 4  # views of a face are enough
 BIN = 2.5  # years: faces are first summed up in bins of this
 BINS = int(OLDEST / BIN) + 1
 BORROWED = 6.0  # faces: how much a group trusts the larger one it is part of
@@ -71,7 +71,7 @@ class Prototypes(FittedModel):
         assert isinstance(means, MeanFaces)
         aged = faces.select(~np.isnan(faces.age))
         views = min(self.config.views, EACH * len(aged))
-        learned = learn(means.registration, aged, views)
+        learned = train_registration(means.registration, aged, views)
         with torch.no_grad():
             _fill(means, faces, self.config, undress)
         return {"known_ages": known, "reader/age_error": error} | learned
@@ -94,7 +94,9 @@ class Prototypes(FittedModel):
         means = self.nets["means"]
         assert isinstance(means, MeanFaces)
         strength = torch.full_like(own, self.config.strength)
-        return means.difference(own, asked, domain, gender).times(strength).on(means.places(images, domain))
+        return (
+            means.difference(own, asked, domain, gender).times(strength).warped(means.places(images, domain))
+        )
 
     def estimate(self, images: Tensor) -> Condition:
         read: Condition = self.nets["reader"](images)

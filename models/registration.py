@@ -36,7 +36,7 @@ _FLAT = 2e-3  # variance in a window that is noise
 _BENDING, _DRIFT = 20.0, 20.0  # weights of bending, and of moving all faces in the same way
 _MEMORY = 0.995  # of the mean face, from one batch to the next
 _SETTLING = 50  # batches before it begins to change
-_TURNS = 12  # of the inversion; the mean error is then a thousandth of a pixel
+_ITERATIONS = 12  # of the inversion; the mean error is then a thousandth of a pixel
 _CENTRE, _RADIUS, _EDGE = (
     (0.5, 0.56),
     (0.345, 0.414),
@@ -86,10 +86,10 @@ def _halved(channels: int, out: int) -> nn.Sequential:
 def inverse(field: Tensor) -> Tensor:
     """The field (B, 2, h, w) that undoes another: where p of the face lies in the mean face, less p.
 
-    Found by turns (Chen et al. 2008), for fields that fold nothing.
+    By fixed-point iteration (Chen et al. 2008), for fields that fold nothing.
     """
     back = -field
-    for _ in range(_TURNS):
+    for _ in range(_ITERATIONS):
         back = -shift(field, back)
     return back
 
@@ -103,7 +103,7 @@ def oval(size: int, centre: tuple[float, float], radius: tuple[float, float], ed
     return (inside * inside * (3 - 2 * inside))[None, None]
 
 
-def learn(net: RegistrationNet, faces: FaceArray, views: int, seed: int = 0) -> dict[str, float]:
+def train_registration(net: RegistrationNet, faces: FaceArray, views: int, seed: int = 0) -> dict[str, float]:
     """Train the net on so many views of faces, all decades and domains alike. Returns scalars to log.
 
     The correlation is that of registered faces with their mean, 1 at best.

@@ -111,7 +111,11 @@ def _fit(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet], run: Ru
     model = build(config)
     assert isinstance(model, FittedModel)
     began = time.perf_counter()
-    row = model.fit(faces)
+    try:
+        row = model.fit(faces)
+    except KeyboardInterrupt:  # a fit is not gone on with
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise KeyboardInterrupt("stopped before the fit was done; nothing is kept of it") from None
     run.log({"step": 1, "pictures": len(faces), "seconds": time.perf_counter() - began} | row)
     shown = _shown(config, sets, faces, torch.device("cpu"))
     write_grid(run.samples / f"{1:07d}.png", model, *shown)

@@ -132,7 +132,7 @@ def test_mean_faces_age_the_skin_as_often_as_is_said() -> None:
     target = at(source, 70.0)
     change = model.change(images, source, target)
     difference = means.difference(source.age, target.age, source.domain, source.gender, whole=False)
-    whole = difference.times(torch.tensor([0.5])).on(means.places(images, source.domain))
+    whole = difference.times(torch.tensor([0.5])).warped(means.places(images, source.domain))
     middle, wall = (slice(None), slice(None), 17, slice(12, 20)), (slice(None), slice(None), 0)
     torch.testing.assert_close(change.flow[middle], whole.flow[middle], atol=1e-4, rtol=1e-2)
     torch.testing.assert_close(change.detail[middle], whole.detail[middle], atol=1e-4, rtol=1e-2)

@@ -15,7 +15,7 @@ from nenrin.models.change import shift
 from nenrin.models.data import load
 from nenrin.models.expression import TRAITS, WithoutExpression, expression
 from nenrin.models.means import Difference
-from nenrin.models.registration import FIELD, RegistrationNet, inverse, learn
+from nenrin.models.registration import FIELD, RegistrationNet, inverse, train_registration
 
 
 def smooth_field(count: int, size: float) -> Tensor:
@@ -56,10 +56,10 @@ def test_what_ages_the_mean_face_lands_where_its_place_is_in_the_face() -> None:
     nothing = Difference(moves=moves, shade=torch.zeros(1, 3, 64, 64), detail=torch.zeros(1, 1, FIELD, FIELD))
     painted = Difference(moves=moves, shade=dot(0.1, -0.2).expand(-1, 3, -1, -1), detail=nothing.detail)
     face = dot(0.3, -0.2).expand(-1, 3, -1, -1)
-    aged = nothing.on(field).apply(face)
+    aged = nothing.warped(field).apply(face)
     assert np.allclose(place_of(aged), (0.3, -0.1), atol=0.01)
-    assert np.allclose(place_of(painted.on(field).shade), (0.3, -0.1), atol=0.01)
-    still = nothing.times(torch.tensor([1.0]), moves=torch.tensor([0.0])).on(field)
+    assert np.allclose(place_of(painted.warped(field).shade), (0.3, -0.1), atol=0.01)
+    still = nothing.times(torch.tensor([1.0]), moves=torch.tensor([0.0])).warped(field)
     assert not still.flow.any()
 
 
@@ -71,7 +71,7 @@ def test_faces_learn_to_lie_over_each_other(tmp_path: Path) -> None:
     faces = pack([photo], size=64, splits=["train"])
     net = RegistrationNet()
     torch.manual_seed(0)
-    said = learn(net, faces, 1600)
+    said = train_registration(net, faces, 1600)
     rows = np.arange(len(faces))
     images, _ = load(faces, rows, np.zeros(len(rows), bool))
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_faces_learn_to_lie_over_each_other(tmp_path: Path) -> None:
         field.mean(0).abs().max() < 0.5 * field.abs().max()
     )  # faces move towards each other, not all one way
     assert 0.2 < said["registration/correlation"] <= 1
-    assert learn(RegistrationNet(), faces, 0) == {}
+    assert train_registration(RegistrationNet(), faces, 0) == {}
 
 
 def test_a_laugh_is_no_age() -> None:
