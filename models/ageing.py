@@ -135,9 +135,10 @@ def _by_means(
     skin = toning.skin(images)
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
     shade = toning.toned(change.shade, images, here, settings.colours)
+    most = max(settings.most, 1e-6)
     return Change(
         flow=change.flow * coarse,
-        shade=settings.most * torch.tanh(shade / settings.most) * skin,
+        shade=most * torch.tanh(shade / most) * skin,
         detail=(change.detail * coarse).clamp(_BLUR, _GRAIN),
     )
 
