@@ -171,7 +171,7 @@ def main() -> None:
                 print({key: round(value, 4) for key, value in last.items()}, flush=True)
         if options.only and "healthy" not in options.only:
             return
-        means = train(resolve("prototypes", None, [f"size={options.size}"]), sets, folder / "runs")
+        means = train(resolve("prototypes", None, [f"size={options.size}", "views=0"]), sets, folder / "runs")
         first = f"prototypes=1.6 means={means}".split()
         for model, words in (
             ("caae", [*small, "weighting=code"]),

@@ -74,13 +74,16 @@ def no_change(images: Tensor, like: Change | None = None) -> Change:
     )
 
 
-def shift(images: Tensor, flow: Tensor) -> Tensor:
-    """Fetch each pixel of (B, C, H, W) from where (B, 2, h, w) says."""
+def shift(images: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
+    """Fetch each pixel of (B, C, H, W) from where (B, 2, h, w) says.
+
+    What lies outside is the nearest pixel of the border, or nothing with `outside="zeros"`, as masks need it.
+    """
     size = images.shape[-2:]
     identity = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
     grid = F.affine_grid(identity, [len(images), 1, *size], align_corners=False)
     where = grid + scaled(flow, size).permute(0, 2, 3, 1)
-    return F.grid_sample(images.float(), where, padding_mode="border", align_corners=False)
+    return F.grid_sample(images.float(), where, padding_mode=outside, align_corners=False)
 
 
 def roughness(flow: Tensor) -> Tensor:

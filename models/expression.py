@@ -2,7 +2,8 @@
 
 Babies hardly laugh for a camera, people of thirty do: the difference of their mean faces would paint teeth.
 So mean faces are taken at the same expression, by analysis of covariance (Fisher 1932): what a mouth of more
-or less light changes within a group of one age is taken from what the groups differ by.
+or less light changes within a group of one age is taken from what the groups differ by. (It supposes that age
+itself changes no mouth's light. Where it does, as in babies, some of that is taken away too.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def expression(images: Tensor) -> Tensor:
     return torch.stack(traits, dim=1).clamp(-_MOST, _MOST)
 
 
-class WithoutExpression:
+class AdjustedSums:
     """Sums of pictures by cells, each a group of one age of one of D domains, at one expression for all."""
 
     def __init__(self, domains: int, cells: int) -> None:
@@ -43,10 +44,10 @@ class WithoutExpression:
         """Add pictures (B, C, H, W) with weights (B, 1, H, W) to the cells (B,) of their domains (B,)."""
         if self._sums is None:
             self._sums = self._nothing(values)
-        total, shown, worn, products, squares = self._sums
+        total, shown, weighted, products, squares = self._sums
         total.index_add_(0, cell, values * weights)
         shown.index_add_(0, cell, weights)
-        worn.index_add_(0, cell, traits[:, :, None, None] * weights)
+        weighted.index_add_(0, cell, traits[:, :, None, None] * weights)
         for each in range(self.domains):
             own = domain == each
             mine, weight = traits[own], weights[own]
@@ -57,18 +58,18 @@ class WithoutExpression:
         """Sums of the weighted pictures, and of the weights, (cells, C + 1, H, W): divided, they are the
         means at the expression that is the mean of the domain."""
         assert self._sums is not None
-        total, shown, worn, products, squares = self._sums
-        settled = total.clone()
+        total, shown, weighted, products, squares = self._sums
+        adjusted = total.clone()
         for each, cells in enumerate(torch.arange(self.cells).chunk(self.domains)):
-            mine, weight = worn[cells], shown[cells]
+            mine, weight = weighted[cells], shown[cells]
             mean = mine / weight.clamp(min=1)
             # How values and traits vary together within cells, pixel by pixel.
             varied = products[each] - torch.einsum("nkhw,nchw->hwkc", mean, total[cells])
             spread = squares[each] - torch.einsum("nkhw,nlhw->hwkl", mean, mine)
             slopes = torch.linalg.solve(spread + _HELD * torch.eye(TRAITS), varied)
             usual = mine.sum(0) / weight.sum(0).clamp(min=1)
-            settled[cells] -= torch.einsum("nkhw,hwkc->nchw", mine - usual * weight, slopes)
-        return torch.cat([settled, shown], dim=1)
+            adjusted[cells] -= torch.einsum("nkhw,hwkc->nchw", mine - usual * weight, slopes)
+        return torch.cat([adjusted, shown], dim=1)
 
     def _nothing(self, values: Tensor) -> tuple[Tensor, ...]:
         """Empty sums of values, weights, traits, and of products and squares of traits."""

@@ -118,7 +118,7 @@ class MeanFaces(nn.Module):
     def places(self, images: Tensor, domain: Tensor) -> Tensor:
         """Where the mean face lies in (B, 3, S', S') faces: fields (B, 2, FIELD, FIELD).
 
-        In a domain without ages, of whose faces the net has learned nothing, they are as they are aligned.
+        In a domain that has too few ages of its own for it, faces lie as they are aligned.
         """
         field: Tensor = self.registration(images)
         return field * self._taught(domain)

@@ -67,9 +67,9 @@ class MixedConfig(ModelConfig):
     unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # how often the change is applied
-    prototypes: float = 0.0  # how often the colours that mean faces differ by are applied before it
-    shapes: float = 2.0  # how often their shapes are
-    details: float = 0.8  # of how often the colours are, how often their details are
+    prototypes: float = 0.0  # strength of the colours that mean faces differ by, which are applied first
+    shapes: float = 2.0  # strength of their shapes, likewise
+    details: float = 0.8  # strength of their details, as a share of that of the colours
     elsewhere: float = 0.88  # share of all this in domains with fewer ages: a drawn person is sooner another
     children: float = 0.5  # share of colours and details up to five years, rising to all at 25
     near: float = 0.7  # share of all this up to ten years from the own age, rising to all of it at forty
@@ -116,7 +116,7 @@ class MixedAger(AgerModel):
             }
         )
         if config.prototypes:
-            self.nets["means"] = MeanFaces(domains, config.size)
+            self.nets["means"] = MeanFaces(domains, config.size).requires_grad_(False)
         if config.twins:
             self.nets["twins"] = new_twins().requires_grad_(False)
         if config.guide:
@@ -219,6 +219,7 @@ class MixedAger(AgerModel):
         """What comes before the generator's change."""
         return ageing(self.nets, self.config, images, source, target)
 
+    @torch.no_grad()
     def _aged_first(self, batch: Batch, target: Condition) -> Tensor:
         """What the generator sees: faces as the mean faces leave them, if it is to age them further."""
         if not (self.config.prototypes and self.config.net_ages):

@@ -23,7 +23,7 @@ from nenrin.models.base import FittedModel, ModelConfig
 from nenrin.models.change import Change, coarsened, shift
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import conditions, load
-from nenrin.models.expression import WithoutExpression, expression
+from nenrin.models.expression import AdjustedSums, expression
 from nenrin.models.means import GROUPS, KNOT, KNOTS, OLDEST, MeanFaces
 from nenrin.models.registration import train_registration
 from nenrin.models.ridge import RidgeReader
@@ -152,7 +152,7 @@ def _fill(
 ) -> None:
     """Register all faces of known age and average them."""
     domains, cells = len(config.domains), len(config.domains) * GROUPS * BINS
-    colours, shapes = WithoutExpression(domains, cells), WithoutExpression(domains, cells)
+    colours, shapes = AdjustedSums(domains, cells), AdjustedSums(domains, cells)
     for images, masks, labels in _chunks(faces, "averaging"):
         known = ~labels.age.isnan()
         if not known.any():
@@ -160,7 +160,7 @@ def _fill(
         images, masks, labels = images[known], masks[known], labels[known]
         bare = undress(images, labels)
         field = means.registration(bare)
-        laid, shown = shift(bare, field), (shift(masks, field) > SEEN).float()
+        laid, shown = shift(bare, field), (shift(masks, field, "zeros") > SEEN).float()
         where = (labels.age.clamp(0.0, OLDEST) / BIN).round().long()
         group = torch.where(labels.gender == UNKNOWN, len(GENDERS), labels.gender)
         cell, traits = (labels.domain * GROUPS + group) * BINS + where, expression(laid)

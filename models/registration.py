@@ -30,18 +30,15 @@ _SIDE = 64  # pixels that the net looks at
 _COARSE = 8  # along a side: what it answers is as smooth as that
 _WIDTH = 16
 _GENTLE = 0.1  # of what its last layer says
-_BATCH, _RATE = 32, 2e-3
+_BATCH, _RATE, _LEAST = 32, 2e-3, 12
 _WINDOW = 9  # pixels that are correlated at a time
 _FLAT = 2e-3  # variance in a window that is noise
 _BENDING, _DRIFT = 20.0, 20.0  # weights of bending, and of moving all faces in the same way
 _MEMORY = 0.995  # of the mean face, from one batch to the next
 _SETTLING = 50  # batches before it begins to change
 _ITERATIONS = 12  # of the inversion; the mean error is then a thousandth of a pixel
-_CENTRE, _RADIUS, _EDGE = (
-    (0.5, 0.56),
-    (0.345, 0.414),
-    0.26,
-)  # of the oval that is correlated, shares of the side
+# Of the oval that is correlated, in shares of the side; of its edge, in shares of the radius.
+_CENTRE, _RADIUS, _EDGE = (0.5, 0.56), (0.345, 0.414), 0.26
 
 
 class RegistrationNet(nn.Module):
@@ -86,7 +83,8 @@ def _halved(channels: int, out: int) -> nn.Sequential:
 def inverse(field: Tensor) -> Tensor:
     """The field (B, 2, h, w) that undoes another: where p of the face lies in the mean face, less p.
 
-    By fixed-point iteration (Chen et al. 2008), for fields that fold nothing.
+    By fixed-point iteration (Chen et al. 2008), which needs a field that folds nothing: where one does, as in
+    a few faces made very young, the answer is off by up to a pixel.
     """
     back = -field
     for _ in range(_ITERATIONS):
@@ -106,11 +104,12 @@ def oval(size: int, centre: tuple[float, float], radius: tuple[float, float], ed
 def train_registration(net: RegistrationNet, faces: FaceArray, views: int, seed: int = 0) -> dict[str, float]:
     """Train the net on so many views of faces, all decades and domains alike. Returns scalars to log.
 
-    The correlation is that of registered faces with their mean, 1 at best.
+    The correlation is that of registered faces with their mean, 1 at best. From fewer than `_LEAST` batches
+    of views nothing is learned.
     """
-    if views < _BATCH:
-        return {}
     steps = views // _BATCH
+    if steps < _LEAST:
+        return {}
     sampler = Sampler(faces, batch=_BATCH, seed=seed)
     optimizer = AdamW(net.parameters(), _RATE, weight_decay=1e-4)
     rates = OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=0.1)
@@ -119,10 +118,9 @@ def train_registration(net: RegistrationNet, faces: FaceArray, views: int, seed:
     seen = 0.0
     with torch.enable_grad():
         for step in track(range(steps), "registering"):
-            batch = sampler.at(step).ready("cpu")
-            images, masks = (scaled(each, (_SIDE, _SIDE)) for each in (batch.images, batch.masks))
+            images, masks = _seen(sampler, step)
             field = net.coarse(images)
-            laid, shown = shift(images, field), shift(masks, field)
+            laid, shown = shift(images, field), shift(masks, field, "zeros")
             mean = luma(total / weight.clamp(min=0.05))
             where = face * shown
             match = (_correlation(luma(laid), mean, shown) * where).sum() / where.sum().clamp(min=1)
@@ -137,12 +135,17 @@ def train_registration(net: RegistrationNet, faces: FaceArray, views: int, seed:
     return {"registration/correlation": seen}
 
 
+def _seen(sampler: Sampler, step: int) -> tuple[Tensor, Tensor]:
+    """The faces of a step as the net looks at them, and their masks in [0, 1]."""
+    batch = sampler.at(step).ready("cpu")
+    return scaled(batch.images, (_SIDE, _SIDE)), scaled(batch.masks, (_SIDE, _SIDE)).clamp(0, 1)
+
+
 def _first_mean(sampler: Sampler) -> tuple[Tensor, Tensor]:
     """The mean of some faces as they are: colours times their weight (1, 3, H, W), and the weight."""
     total, weight = torch.zeros(1, 3, _SIDE, _SIDE), torch.zeros(1, 1, _SIDE, _SIDE)
     for step in range(_SETTLING):
-        batch = sampler.at(step).ready("cpu")
-        images, masks = (scaled(each, (_SIDE, _SIDE)) for each in (batch.images, batch.masks))
+        images, masks = _seen(sampler, step)
         total += (images * masks).mean(0, keepdim=True) / _SETTLING
         weight += masks.mean(0, keepdim=True) / _SETTLING
     return (total + total.flip(-1)) / 2, (weight + weight.flip(-1)) / 2

@@ -41,9 +41,16 @@ def skin(images: Tensor) -> Tensor:
 
 
 def _inside(images: Tensor) -> Tensor:
-    """(B, 1, S, S): 0 where (B, 3, S, S) are plain grey (`align.OUTSIDE`), and a little way in, else 1."""
-    coloured = F.avg_pool2d(images.abs().amax(1, keepdim=True), 3, 1, 1)
-    return 1 - F.max_pool2d((coloured < _GREY).float(), 3, 1, 1)
+    """(B, 1, S, S): 0 where (B, 3, S, S) have no pixels, and a little way in, else 1.
+
+    That is where they are plain grey (`align.OUTSIDE`) as far as the border: a face may be grey itself.
+    """
+    grey = (F.avg_pool2d(images.abs().amax(1, keepdim=True), 3, 1, 1) < _GREY).float()
+    size = images.shape[-1]
+    outside = grey * F.pad(grey.new_zeros(1, 1, size - 2, size - 2), (1, 1, 1, 1), value=1.0)
+    for _ in range(size // 4):  # two pixels at a time, to the middle
+        outside = F.max_pool2d(outside, 5, 1, 2) * grey
+    return 1 - F.max_pool2d(outside, 3, 1, 1)
 
 
 def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:

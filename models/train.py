@@ -41,7 +41,8 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
     """Train a fresh model on the `train` split of `sets`; returns the run folder, new under `runs`.
 
     Started by `torchrun`, each process takes its part of batches as many times as large. Interrupted, it
-    saves where it is and raises `KeyboardInterrupt`; `resume` goes on from there.
+    saves where it is and raises `KeyboardInterrupt`; `resume` goes on from there. Of a model that is fitted,
+    not trained in steps, nothing is kept then.
     """
     world = World()
     faces = _pack(sets, config, world)
@@ -113,13 +114,17 @@ def _fit(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet], run: Ru
     began = time.perf_counter()
     try:
         row = model.fit(faces)
-    except KeyboardInterrupt:  # a fit is not gone on with
+        run.log({"step": 1, "pictures": len(faces), "seconds": time.perf_counter() - began} | row)
+        shown = _shown(config, sets, faces, torch.device("cpu"))
+        write_grid(run.samples / f"{1:07d}.png", model, *shown)
+        checkpoint.save(
+            run.checkpoint(1), model.nets, {}, {"step": 1, "steps": 1, "config": config.as_table()}
+        )
+    except BaseException as error:  # a fit is not gone on with
         shutil.rmtree(run.path, ignore_errors=True)
-        raise KeyboardInterrupt("stopped before the fit was done; nothing is kept of it") from None
-    run.log({"step": 1, "pictures": len(faces), "seconds": time.perf_counter() - began} | row)
-    shown = _shown(config, sets, faces, torch.device("cpu"))
-    write_grid(run.samples / f"{1:07d}.png", model, *shown)
-    checkpoint.save(run.checkpoint(1), model.nets, {}, {"step": 1, "steps": 1, "config": config.as_table()})
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("stopped before the fit was done; nothing is kept of it") from None
+        raise
     return run.path
 
 

@@ -143,6 +143,8 @@ def test_mean_faces_age_the_skin_as_often_as_is_said() -> None:
 def test_where_a_picture_has_no_pixels_there_is_no_skin() -> None:
     face = portrait(0.1, 0.0, -0.1)
     assert toning.skin(face)[0, 0, :10].max() > 0.9
+    grey = portrait(0.02, 0.02, 0.02)  # a grey face is skin all the same
+    assert toning.skin(grey)[0, 0, 12:22, 12:20].min() > 0.99
     face[..., :10, :] = torch.tensor([0.004, -0.004])[:, None].tile(5, SIZE)  # as JPEG leaves plain grey
     skin = toning.skin(face)
     assert skin[0, 0, :9].max() < 0.3 and skin[0, 0, 15, 12:20].min() > 0.99

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nenrin.cli import main
 from nenrin.domains.faceset import FaceSet
@@ -94,3 +95,12 @@ def test_what_cannot_be_exported_says_so(tiny_set: Path, tmp_path: Path, fails: 
     said = fails("export", run, "-o", tmp_path / "x.onnx", code=2)
     assert "cannot be exported" in said
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_mean_faces_of_another_make_are_told(tmp_path: Path) -> None:
+    config = {"model": "mixed", "size": 32, "domains": ["photo"], "width": 8, "prototypes": 1.0}
+    compact(Ager(build(from_table(config)), name="mixed"), tmp_path / "old")
+    nets = tmp_path / "old" / "nets.safetensors"
+    save_file({k: v for k, v in load_file(nets).items() if "registration" not in k}, nets)
+    with pytest.raises(UsageError, match="train --model prototypes again"):
+        Ager.load(tmp_path / "old")

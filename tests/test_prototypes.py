@@ -53,6 +53,14 @@ def model(run: Path) -> Prototypes:
     return fitted
 
 
+def at(source: Condition, years: float) -> Condition:
+    return source.replace(age=torch.full_like(source.age, years))
+
+
+def _of(source: Condition, domain: int) -> Condition:
+    return source.replace(domain=torch.full_like(source.domain, domain))
+
+
 def mean_of(faces: FaceArray, chosen: np.ndarray) -> torch.Tensor:
     rows = np.flatnonzero(chosen)
     return load(faces, rows, np.zeros(len(rows), bool))[0].mean(0)
@@ -242,6 +250,23 @@ def test_the_mixed_ager_begins_with_their_change(
         ager.change(images, bare, target.replace(glasses=bare.glasses)) for ager.config.shapes in (0.0, 1.0)
     )
     assert not still.flow.any() and moved.flow.abs().max() > 0.01
+    # What makes a child is its shape: a share of the colours is left, and all that moves.
+    flows, shades = [], []
+    for ager.config.children in (1.0, 0.5):
+        change = ager.change(images, grown, at(grown, 5.0))
+        flows.append(change.flow)
+        shades.append(change.shade)
+    torch.testing.assert_close(flows[0], flows[1])
+    assert 0.4 < shades[1].abs().mean() / shades[0].abs().mean() < 0.6
+    ager.config.children = 1.0
+    # But a share of both is left near the own age, and in a domain with fewer ages.
+    for setting, source_, years in (("near", grown, 35.0), ("elsewhere", _of(grown, 1 - main), 80.0)):
+        flows = []
+        for share in (1.0, 0.5):
+            setattr(ager.config, setting, share)
+            flows.append(ager.change(images, source_, at(source_, years)).flow)
+        setattr(ager.config, setting, 1.0)
+        assert flows[1].abs().mean() < 0.7 * flows[0].abs().mean()
     ager.config.most = 0.05  # nothing becomes lighter or darker by more
     less = ager.change(images, bare, target.replace(glasses=bare.glasses))
     assert less.shade.abs().max() <= 0.05 < moved.shade.abs().max()

@@ -13,7 +13,7 @@ from nenrin.domains.array import pack
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.models.change import shift
 from nenrin.models.data import load
-from nenrin.models.expression import TRAITS, WithoutExpression, expression
+from nenrin.models.expression import TRAITS, AdjustedSums, expression
 from nenrin.models.means import Difference
 from nenrin.models.registration import FIELD, RegistrationNet, inverse, train_registration
 
@@ -83,18 +83,21 @@ def test_faces_learn_to_lie_over_each_other(tmp_path: Path) -> None:
         lines = (faces - F.avg_pool2d(faces, 9, 1, 4)).mean(1)[:, 20:52, 18:46]
         return lines.mean(0).square().mean() / lines.square().mean()
 
-    assert alike(laid) > 1.1 * alike(images)
+    # Laid by half a pixel, which blurs them as much, they are hardly more alike.
+    blurred = shift(images, torch.full_like(field, 0.5 / 32))
+    assert alike(laid) > 1.05 * alike(blurred) > 1.05 * alike(images)
     assert (
         field.mean(0).abs().max() < 0.5 * field.abs().max()
     )  # faces move towards each other, not all one way
-    assert 0.2 < said["registration/correlation"] <= 1
+    little = train_registration(RegistrationNet(), faces, 640)
+    assert little["registration/correlation"] < said["registration/correlation"] <= 1
     assert train_registration(RegistrationNet(), faces, 0) == {}
 
 
 def test_a_laugh_is_no_age() -> None:
     """Two cells of one domain show the same face, but one laughs more often, which lights up a corner."""
     generator = torch.Generator().manual_seed(0)
-    sums = WithoutExpression(1, 2)
+    sums = AdjustedSums(1, 2)
     for cell, laughing in ((0, 0.2), (1, 0.8)):
         laughs = (torch.rand(200, generator=generator) < laughing).float()
         traits = torch.stack([laughs, torch.rand(200, generator=generator), torch.zeros(200)], dim=1)
