@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from nenrin.domains.checks.tuned import SEEN, look, steps_for
 from nenrin.domains.checks.vectors import Vectors
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
 from nenrin.domains.clean import clean
-from nenrin.domains.decisions import Decision, Decisions, path_of
+from nenrin.domains.decisions import SAME, Decision, Decisions, path_of
 from nenrin.domains.face import Face
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import build_twins, sample_people
@@ -295,6 +296,22 @@ def test_decisions_count_wherever_a_set_is_read(faulty: Path, tmp_path: Path) ->
             writer.add(row)
     assert [face.verdict for face in FaceSet.open(path).faces()] == ["drop", "keep", "keep"]
     assert FaceSet.open(path).table(["age"])["age"].to_pylist()[1] == 7
+
+
+def test_a_decision_does_not_bring_back_the_same_pixels_under_another_name(
+    faulty: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "set"
+    face = next(face for face in FaceSet.open(faulty).faces() if face.verdict == "keep")
+    with SetWriter(path, name="set", size=64, domains=("photo",)) as writer:
+        for name, verdict, reason in (("a.jpg", "keep", None), ("b.jpg", "drop", f"{SAME}a.jpg")):
+            writer.add(dataclasses.replace(face, source_id=name, verdict=verdict, reason=reason))
+    faces = FaceSet.open(path)
+    faces.decisions.add(Decision(id=face.id, source=face.source, source_id="a.jpg", verdict="keep"))
+    assert faces.table(["verdict"])["verdict"].to_pylist() == ["keep", "drop"]
+    assert [face.verdict for face in faces.faces()] == ["keep", "drop"]
+    faces.decisions.add(Decision(id=face.id, source=face.source, source_id="b.jpg", verdict="keep"))
+    assert faces.table(["verdict"])["verdict"].to_pylist() == ["keep", "keep"]
 
 
 def test_a_kill_in_the_middle_of_a_line_loses_that_line_alone(tmp_path: Path) -> None:
