@@ -18,11 +18,12 @@ from benchmarks.plant import Planter
 from nenrin.cli import main
 from nenrin.domains.array import pack
 from nenrin.domains.checks.checks import CHECKS
-from nenrin.domains.checks.examiner import agreed
+from nenrin.domains.checks.examiner import agreed, fault_rules
+from nenrin.domains.checks.faults import spoil
 from nenrin.domains.checks.labels import log_odds, pooled, shared
 from nenrin.domains.checks.opinion import FAULTS
 from nenrin.domains.checks.scores import Scores
-from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.tails import rarity, rarity_among_sound
 from nenrin.domains.checks.tuned import SEEN, look, steps_for
 from nenrin.domains.checks.vectors import Vectors
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
@@ -134,9 +135,51 @@ def test_two_judges_agree_on_what_both_find_unusual() -> None:
     rule[1], net[1] = 9, 0  # one alone
     both = agreed(rule, net, np.zeros(2000, int))
     assert both[0].tolist() == both.max(0).tolist()
-    assert (both[1] > np.quantile(both[2:], 0.95, axis=0))[1:3].all()
-    blurred, occluded = (both[1, FAULTS.index(name)] for name in ("blurred", "occluded"))
-    assert blurred < occluded  # the net's word on blur weighs more, and it sees none
+    assert (both[1] > np.quantile(both[2:], 0.95, axis=0)).all()
+
+
+def test_a_fault_that_is_put_in_is_seen() -> None:
+    generator = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.rand(120, 3, 4, 4, generator=generator), size=64) * 2 - 1
+    masks = torch.ones(120, 1, 64, 64)
+    masks[:, :, :, :10] = 0
+    kinds = torch.arange(120) % len(FAULTS)
+    spoilt, outlines = spoil(smooth * masks, masks, kinds, generator)
+    assert spoilt.shape == smooth.shape
+    assert spoilt.abs().max() <= 1
+    assert not (spoilt * (1 - outlines)).any()
+    for name, least in (("text", 0.04), ("occluded", 0.1)):
+        mine = kinds == FAULTS.index(name)
+        off = (spoilt - smooth * masks)[mine][:, :, 15:56, 15:49].abs().mean(1) > 0.16
+        assert off.float().mean((1, 2)).min() > least
+
+
+def test_each_domain_has_a_rule_of_its_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    looks, domain, fold = rng.normal(size=(3000, 3)), np.arange(3000) % 3 // 2, np.arange(3000) // 3 % 4
+    looks[:, 2] = 1
+    worse = looks.copy()
+    worse[:, 0] += np.where(domain == 0, 3, -3)  # a fault is the other way round in the other domain
+    sound, spoilt = Vectors(tmp_path / "sound.bin", 3), Vectors(tmp_path / "spoilt.bin", 3)
+    sound.add(looks)
+    spoilt.add(worse)
+    kinds = np.full(3000, FAULTS.index("text"))
+    found = fault_rules(sound, spoilt, kinds, np.arange(3000), fold, domain)[:, FAULTS.index("text")]
+    for number, sign in ((0, 1), (1, -1)):
+        mine = domain == number
+        assert np.corrcoef(found[mine], sign * looks[mine, 0])[0, 1] > 0.95
+
+
+def test_what_is_no_face_does_not_hide_what_is_covered() -> None:
+    covered, groups = np.random.default_rng(0).exponential(size=4000), np.zeros(4000, int)
+    others = np.ones(4000, dtype=np.float32)
+    covered[:120], others[:120] = 60, 1e-6  # nothing is right with them
+    covered[120] = 14
+    first = rarity(covered, groups)
+    again = rarity_among_sound(covered, groups, first, others)
+    assert again[120] < 1e-5 < 1e-4 < first[120]
+    others[:120] = 1  # who is strange by this check alone is what it measures
+    np.testing.assert_array_equal(rarity_among_sound(covered, groups, first, others), first)
 
 
 def test_the_tuned_net_finds_faults_it_was_not_shown(faulty: Path) -> None:
