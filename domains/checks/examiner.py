@@ -62,7 +62,8 @@ def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, s
     def described(pixels: NDArray[np.uint8], masks: NDArray[np.uint8]) -> Floats:
         # A face and its mirror image are of one age and gender: seen twice, it is read better.
         both = [basis(describer(*seen)) for seen in ((pixels, masks), (mirrored(pixels), mirrored(masks)))]
-        return np.mean(both, axis=0, dtype=np.float32)
+        mean: Floats = np.mean(both, axis=0, dtype=np.float32)
+        return mean
 
     sound = Vectors(folder / "sound.bin", basis.width)
     for part in _read(faces, np.arange(len(faces)), "describing faces"):
