@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nenrin.domains.chunk import chunk_faces, chunk_labels, chunk_unreadable
+from nenrin.domains.decisions import SAME
 from nenrin.domains.duplicates import HASH_BYTES, near_duplicates
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.finders import AUTO, NOMINAL, check_finder
@@ -129,7 +130,7 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
                 face.split = plan.split or split
                 original = first.setdefault(face.id, face.source_id)
                 if original != face.source_id and face.verdict == "keep":
-                    face.verdict, face.reason = "drop", f"duplicate: the same pixels as {original}"
+                    face.verdict, face.reason = "drop", f"{SAME}{original}"
                 writer.add(face)
                 sample.add(face)
         sample.write(out / _OVERLAYS, (raw for _, raw in plan.raws()))

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray, pack
-from nenrin.domains.checks.checks import CHECKS, Evidence, score
+from nenrin.domains.checks.checks import CHECKS, Evidence, score_all
 from nenrin.domains.checks.examiner import examine
 from nenrin.domains.checks.features import SIZE
 from nenrin.domains.checks.scores import Scores
@@ -31,7 +31,7 @@ from nenrin.domains.rewrite import rewrite
 from nenrin.domains.storage import LABELS
 from nenrin.ground import UsageError, track
 
-VERSION = 4  # of the checks: scores of another version are computed anew
+VERSION = 5  # of the checks: scores of another version are computed anew
 EMBEDDED = 128  # px of the aligned faces that an embedder is given
 _FOLDER = ".clean"
 _BATCH = 64
@@ -130,9 +130,9 @@ def _score(
     )
     worst = np.ones(len(chosen), dtype=np.float32)
     found = {"age.seen": evidence.opinion.age}
-    for check in CHECKS:
-        found[check.name], found[f"{check.name}.raw"] = score(check, evidence, faces.domain)
-        worst = np.minimum(worst, found[check.name])
+    for name, (values, statistic) in score_all(evidence, faces.domain).items():
+        found[name], found[f"{name}.raw"] = values, statistic
+        worst = np.minimum(worst, values)
     found[SUSPICION] = worst
     twin = evidence.twice.twin
     found[TWIN] = np.where(twin < 0, np.nan, chosen[twin] - starts[owner])

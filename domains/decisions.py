@@ -18,7 +18,8 @@ from nenrin.ground import NenrinError, UsageError
 REVIEWED = "reviewed"  # the reason of whatever a person kept or dropped
 FIXABLE = ("age", "gender", "glasses", "domain")
 _OLDEST = 120.0  # years
-KEYS = ("id", "source", "source_id")  # name a face
+KEYS = ("id", "source", "source_id", "reason")  # name a face, and say why it was set aside
+SAME = "duplicate: the same pixels as "  # the reason of a picture that a set holds under two names
 DECIDED = ("verdict", "reason", *FIXABLE)  # what a decision may change
 
 
@@ -74,9 +75,14 @@ class Decisions:
     def __len__(self) -> int:
         return len(self._by_picture)
 
-    def of(self, id: str, source: str, source_id: str) -> Decision | None:
-        """The decision on the face of this picture; where the picture has a new name, on the same pixels."""
-        return self._by_picture.get((source, source_id)) or self._by_id.get(id)
+    def of(self, id: str, source: str, source_id: str, reason: str | None = None) -> Decision | None:
+        """The decision on the face of this picture; where the picture has a new name, on the same pixels.
+
+        What the build set aside for having the pixels of another (by its `reason`) is not brought back by a
+        decision on that one.
+        """
+        named = self._by_picture.get((source, source_id))
+        return named or (None if (reason or "").startswith(SAME) else self._by_id.get(id))
 
     def add(self, decision: Decision) -> None:
         """Write a decision to the disk, then count it. `NenrinError` where it cannot be written."""
@@ -107,15 +113,15 @@ class Decisions:
 
     def apply(self, face: Face) -> Face:
         """The face as decided; changed in place."""
-        decision = self.of(face.id, face.source, face.source_id)
+        decision = self.of(face.id, face.source, face.source_id, face.reason)
         if decision is not None and decision.verdict is not None:
             face.verdict, face.reason = decision.verdict, REVIEWED
             for name, value in decision.labels.items():
                 setattr(face, name, value)
         return face
 
-    def apply_to(self, table: pa.Table, keys: Iterable[tuple[str, str, str]]) -> pa.Table:
-        """The table with what was decided; `keys` are its rows' (id, source, source_id)."""
+    def apply_to(self, table: pa.Table, keys: Iterable[tuple[str, str, str, str | None]]) -> pa.Table:
+        """The table with what was decided; `keys` are its rows' `KEYS`."""
         decided = {i: d for i, key in enumerate(keys) if (d := self.of(*key)) is not None}
         for name in DECIDED if decided else ():
             if name not in table.column_names:

@@ -80,10 +80,14 @@ class ONet(nn.Module):
         self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
         self.dense6_1, self.dense6_2, self.dense6_3 = nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)
 
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What it decides from: where what is (B, 1152), and what there is (B, 256)."""
+    def textures(self, x: Tensor) -> Tensor:
+        """What is the same wherever it lies, (B, 64, 10, 10)."""
         x = self.pool1(self.prelu1(self.conv1(x)))
-        x = self.pool2(self.prelu2(self.conv2(x)))
+        found: Tensor = self.pool2(self.prelu2(self.conv2(x)))
+        return found
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From `textures` to what it decides from: where what is (B, 1152), and what there is (B, 256)."""
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu4(self.conv4(x)).permute(0, 3, 2, 1).flatten(1)
         return x, self.prelu5(self.dense5(x))
@@ -93,7 +97,7 @@ class ONet(nn.Module):
         return self.dense6_1(x).softmax(1), self.dense6_2(x), self.dense6_3(x)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.decide(self.features(x)[1])
+        return self.decide(self.features(self.textures(x))[1])
 
 
 def load(net: nn.Module, name: str) -> None:

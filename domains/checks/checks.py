@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from nenrin.domains.array import FaceArray
 from nenrin.domains.checks.labels import to_log
 from nenrin.domains.checks.opinion import FAULTS, Floats, Opinion
-from nenrin.domains.checks.tails import rarity
+from nenrin.domains.checks.tails import rarity, rarity_among_sound
 from nenrin.domains.checks.twice import Twice
 
 _FINE = 2.0  # times that a picture may be enlarged: nobody sees it
 # What a check's scores are multiplied by. So many times more pairs of two pictures are alike than an
 # exponential tail says: babies, dark glasses. Who is of another domain lies far out; what lies less far is a
 # style of its own. Glasses are plain to see: few are doubted, and half of them are worth a place.
-_WEIGHTS = {"near_duplicate": 3.0, "wrong_domain": 3.0, "wrong_glasses": 0.5}
+# How often a picture was enlarged is known and not guessed.
+_WEIGHTS = {"near_duplicate": 3.0, "wrong_domain": 3.0, "wrong_glasses": 0.5, "too_small": 0.3}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -140,6 +141,23 @@ CHECKS: tuple[Check, ...] = (
     WrongLabel("gender"),
     WrongLabel("glasses"),
 )
+
+
+def score_all(evidence: Evidence, groups: NDArray[np.integer]) -> dict[str, tuple[Floats, Floats]]:
+    """Of each check by its name: scores (N,) in [0, 1], lower = worse, within each of `groups`, and its
+    statistic (N,).
+
+    Whatever is no face is unlike a sound one in every way: a part of one looks covered and turned too. Each
+    fault of the picture is therefore scored again among those that nothing else is wrong with.
+    """
+    found = {check.name: score(check, evidence, groups) for check in CHECKS}
+    first = np.stack([scores for scores, _ in found.values()])
+    for number, check in enumerate(CHECKS):
+        if isinstance(check, Looks):
+            own, statistic = found[check.name]
+            others = np.delete(first, number, 0).min(0)
+            found[check.name] = rarity_among_sound(statistic, groups, own, others), statistic
+    return found
 
 
 def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tuple[Floats, Floats]:

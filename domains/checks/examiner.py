@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from nenrin.domains.array import FaceArray
-from nenrin.domains.checks.features import Axes, Basis, Describer
+from nenrin.domains.checks.features import Axes, Basis, Describer, mirrored
 from nenrin.domains.checks.labels import log_odds, of_log, pooled, shared, to_log
 from nenrin.domains.checks.opinion import FAULTS, Opinion
 from nenrin.domains.checks.spoilt import BATCH, spoil_rows
@@ -32,7 +32,8 @@ _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
 _LEAST = 600  # spoilt faces, however small the set
 _SAMPLE = 8000  # faces that say which directions vary most
-_NET = {"blurred": 0.85, "occluded": 0.3}  # what the net's word weighs, where it is not half
+_NET = 0.4  # what the net's word weighs beside the rule's
+_FOREIGN = 0.03  # what a face of another domain counts where the faults of one are learned
 _STIFFNESS = 0.05  # of the ridge, as a share of the features' mean square
 
 
@@ -57,21 +58,19 @@ def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, s
     rng = np.random.default_rng(0)
     sample = np.sort(rng.choice(len(faces), min(len(faces), _SAMPLE), replace=False))
     basis = Basis(np.concatenate([describer(*part) for part in _read(faces, sample, "choosing features")]))
+
+    def described(pixels: NDArray[np.uint8], masks: NDArray[np.uint8]) -> Floats:
+        # A face and its mirror image are of one age and gender: seen twice, it is read better.
+        both = [basis(describer(*seen)) for seen in ((pixels, masks), (mirrored(pixels), mirrored(masks)))]
+        mean: Floats = np.mean(both, axis=0, dtype=np.float32)
+        return mean
+
     sound = Vectors(folder / "sound.bin", basis.width)
     for part in _read(faces, np.arange(len(faces)), "describing faces"):
-        sound.add(basis(describer(*part)))
+        sound.add(described(*part))
     spoilt = Vectors(folder / "spoilt.bin", basis.width)
-    kinds, origin = _spoil(faces, lambda *part: spoilt.add(basis(describer(*part))), seed)
-    classes = np.eye(1 + len(FAULTS), dtype=np.float32)
-    every = np.ones(len(faces), dtype=bool)
-    fault = crossfit(
-        sound,
-        np.tile(classes[0], (len(faces), 1)),
-        every,
-        fold,
-        more=(spoilt, classes[1 + kinds], fold[origin]),
-    )
-    fault = fault[:, 1:] - fault[:, :1]
+    kinds, origin = _spoil(faces, lambda *part: spoilt.add(described(*part)), seed)
+    fault = fault_rules(sound, spoilt, kinds, origin, fold, faces.domain)
     more = [] if embedded is None else [embedded]
     if steps := steps_for(len(faces)):
         net, seen = look(faces, steps=steps, seed=seed)
@@ -108,16 +107,45 @@ def pictures_of(faces: FaceArray) -> NDArray[np.int64]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
+def fault_rules(
+    sound: Vectors,
+    spoilt: Vectors,
+    kinds: NDArray[np.int64],
+    origin: NDArray[np.int64],
+    fold: NDArray[np.int64],
+    domain: NDArray[np.int64],
+) -> Floats:
+    """How much more each face looks spoilt than sound, (N, len(FAULTS)), by a rule for each domain.
+
+    What would be writing in a photograph is hair in a drawing. Other domains count a little, for small ones.
+    `kinds` (M,) and `origin` (M,) are the fault of each of `spoilt` and the row of the face that it was.
+    """
+    classes = np.eye(1 + len(FAULTS), dtype=np.float32)
+    answer = np.empty((len(sound), len(FAULTS)), dtype=np.float32)
+    for number in np.unique(domain):
+        mine = domain == number
+        weight = np.where(mine, 1, _FOREIGN).astype(np.float32)
+        looks = crossfit(
+            sound,
+            np.tile(classes[0], (len(sound), 1)),
+            weight,
+            fold,
+            more=(spoilt, classes[1 + kinds], weight[origin], fold[origin]),
+        )
+        answer[mine] = (looks[:, 1:] - looks[:, :1])[mine]
+    return answer
+
+
 def agreed(rule: Floats, net: Floats, groups: NDArray[np.integer]) -> Floats:
     """How bad two judges together find (N, len(FAULTS)) faces that each judges in units of its own.
 
     Each one's statistic is made how unusual it is within its group, as minus the logarithm of its rarity, and
-    the mean of both is what counts: a fault that one is blind to is still seen by half.
+    the mean of both counts, the net a little less: a fault that one is blind to is still seen by half.
     """
     answer = np.empty_like(rule)
-    for number, name in enumerate(FAULTS):
+    for number in range(len(FAULTS)):
         first, second = (-np.log(rarity(judge[:, number], groups)) for judge in (rule, net))
-        answer[:, number] = first + _NET.get(name, 0.5) * (second - first)
+        answer[:, number] = first + _NET * (second - first)
     return answer
 
 
@@ -133,27 +161,29 @@ def _read(
 def crossfit(
     sound: Vectors,
     target: Floats,
-    known: NDArray[np.bool_],
+    weight: Floats | NDArray[np.bool_],
     fold: NDArray[np.int64],
     *,
-    more: tuple[Vectors, Floats, NDArray[np.int64]] | None = None,
+    more: tuple[Vectors, Floats, Floats, NDArray[np.int64]] | None = None,
 ) -> Floats:
-    """Predict `target` (N, T) from `sound`, each fold from the known rows of the others: (N, T).
+    """Predict `target` (N, T) from `sound`, each fold from the rows of the others, as much as they weigh:
+    (N, T). What is not known weighs nothing.
 
-    `more` adds rows to learn from: features, targets and folds.
+    `more` adds rows to learn from: features, targets, weights and folds.
     """
     answer = np.zeros((len(sound), target.shape[1]), dtype=np.float32)
-    if not known.any():
+    if not weight.any():
         return answer
     products = np.zeros((_FOLDS, sound.width, sound.width), dtype=np.float32)
     sides = np.zeros((_FOLDS, sound.width, target.shape[1]), dtype=np.float32)
-    parts = [(sound, target, np.where(known, fold, -1))] + ([more] if more else [])
-    for vectors, goal, where in parts:
+    parts = [(sound, target, weight.astype(np.float32), fold)] + ([more] if more else [])
+    for vectors, goal, worth, where in parts:
         for rows, block in vectors.blocks():
             for number in range(_FOLDS):
-                mine = where[rows] == number
-                products[number] += block[mine].T @ block[mine]
-                sides[number] += block[mine].T @ goal[rows][mine]
+                mine = (where[rows] == number) & (worth[rows] > 0)
+                weighed = block[mine].T * worth[rows][mine]
+                products[number] += weighed @ block[mine]
+                sides[number] += weighed @ goal[rows][mine]
     weights = np.empty_like(sides)
     for number in range(_FOLDS):
         product = (products.sum(0) - products[number]).astype(np.float64)

@@ -7,20 +7,27 @@ not the drawing.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nenrin.domains.checks.opinion import FAULTS
+from nenrin.domains.checks.shapes import Drawing, bank, cover, surface, writing
+
+# Takes (B, 3, H, W) faces, and as many others.
+Maker = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 _OWN_OUTLINE = ("text", "occluded", "blurred")
+# What lies over a face must change so much of its middle, else it is drawn again: a face with a fault that
+# nobody sees would teach that sound ones have it.
+_LEAST = {"text": 0.05, "occluded": 0.12}
+_CHANGED = 0.16  # of [-1, 1]: what counts as changed
+_TRIES = 4
 
 
 def spoil(images: Tensor, masks: Tensor, kinds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -34,11 +41,24 @@ def spoil(images: Tensor, masks: Tensor, kinds: Tensor, generator: torch.Generat
     for index, name in enumerate(FAULTS):
         rows = torch.nonzero(kinds == index)[:, 0]
         if len(rows):
-            made = _MAKERS[name](images[rows], images[strangers[rows]], generator)
+            others = images[strangers[rows]]
+            made = _MAKERS[name](images[rows], others, generator)
+            for _ in range(_TRIES if name in _LEAST else 0):
+                again = torch.nonzero(_changed(images[rows], made, masks[rows]) < _LEAST[name])[:, 0]
+                if len(again):
+                    made[again] = _MAKERS[name](images[rows[again]], others[again], generator)
             # What is no aligned face may have any outline: no fault may be told by where the grey begins.
             outlines[rows] = masks[rows if name in _OWN_OUTLINE else strangers[rows]]
             spoilt[rows] = made.clamp(-1, 1) * outlines[rows]
     return spoilt, outlines
+
+
+def _changed(before: Tensor, after: Tensor, masks: Tensor) -> Tensor:
+    """(B,) the share of a face's middle that differs plainly."""
+    side = before.shape[-1]
+    middle = (..., slice(side * 15 // 64, side * 56 // 64), slice(side * 15 // 64, side * 49 // 64))
+    off = (before - after.clamp(-1, 1))[middle].abs().mean(1, keepdim=True) > _CHANGED
+    return (off * masks[middle]).mean((1, 2, 3))
 
 
 def _uniform(count: int, low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -68,25 +88,69 @@ def _part(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _not_a_face(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
-    """Surroundings, pieces in disorder, soft noise, or plain shapes."""
-    count, side = len(images), images.shape[-1]
-    ways = torch.randint(0, 4, (count,), generator=generator)
+    """Surroundings, pieces in disorder, patterns, soft noise, or plain shapes."""
+    ways = [(0.25, _surroundings), (0.2, _pieces), (0.3, _surfaces), (0.05, _noise), (0.2, _collage)]
+    return _any_of(ways, images, others, generator)
+
+
+def _any_of(
+    ways: Sequence[tuple[float, Maker]], images: Tensor, others: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Each face by one of the ways, as often as its number says."""
+    weights = torch.tensor([weight for weight, _ in ways])
+    chosen = torch.multinomial(weights, len(images), replacement=True, generator=generator)
+    made = torch.empty_like(images)
+    for number, (_, make) in enumerate(ways):
+        rows = torch.nonzero(chosen == number)[:, 0]
+        if len(rows):
+            made[rows] = make(images[rows], others[rows], generator)
+    return made
+
+
+def _surroundings(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    count = len(images)
     corner = torch.where(torch.rand(count, 2, generator=generator) < 0.5, -1.0, 1.0)
-    place = corner * _uniform(count, 0.62, 0.9, generator)[:, None]
-    surroundings = _zoom(images, place, _uniform(count, 0.12, 0.35, generator), _turn(count, generator))
-    pieces = _pieces(images, others, generator)
-    fineness = [2, 3, 5, 9, 17, 33][int(torch.randint(0, 6, (1,), generator=generator))]
-    noise = F.interpolate(
-        torch.randn(count, 3, fineness, fineness, generator=generator) * 0.6, size=side, mode="bicubic"
-    )
-    shapes = _cover(surroundings.flip(0), others, generator, pieces=3)
-    made = torch.stack([surroundings, pieces, noise, shapes])[ways, torch.arange(count)]
-    return made.clamp(-1, 1)
+    place = corner * _uniform(count, 0.4, 0.75, generator)[:, None]
+    seen = _zoom(images, place, _uniform(count, 0.12, 0.35, generator), _turn(count, generator))
+    return _recoloured(seen, generator)
+
+
+def _noise(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    fineness = [2, 3, 5, 9, 17][int(torch.randint(0, 5, (1,), generator=generator))]
+    noise = torch.randn(len(images), 3, fineness, fineness, generator=generator) * 0.6
+    return F.interpolate(noise, size=images.shape[-1], mode="bicubic")
+
+
+def _collage(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    made = _surroundings(others, images, generator)
+    for _ in range(3):
+        made = _covered(made, others, generator)
+    return made
+
+
+def _surfaces(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    """Patterns, mirrored one way or the other."""
+    drawn = bank(surface, images.shape[-1])
+    chosen = drawn[torch.randint(len(drawn), (len(images),), generator=generator)] * 2 - 1
+    return chosen.flip(int(torch.randint(2, 4, (1,), generator=generator)))
+
+
+def _recoloured(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of them with more contrast and other colours: pieces of faces as pieces of anything else."""
+    count = len(images)
+    mean = images.mean((2, 3), keepdim=True)
+    contrast = _uniform(count, 0.8, 3, generator).view(-1, 1, 1, 1)
+    sign = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 0.3, -1.0, 1.0)
+    other = (mean + (images - mean) * contrast) * sign
+    order = torch.rand(count, 3, generator=generator).argsort(1)
+    other = other[torch.arange(count)[:, None], order]
+    chosen = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+    return torch.where(chosen, other, images).clamp(-1, 1)
 
 
 def _pieces(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
     """The tiles of two faces, shuffled and turned."""
-    cells = 4 if torch.rand(1, generator=generator) < 0.5 else 2
+    cells = (2, 4, 8)[int(torch.randint(0, 3, (1,), generator=generator))]
     tile = images.shape[-1] // cells
     count = len(images)
     both = torch.cat([images, others], 1).view(count, 6, cells, tile, cells, tile)
@@ -116,6 +180,14 @@ def _turned(images: Tensor, others: Tensor, generator: torch.Generator) -> Tenso
     x = (source + far)[:, None, :].expand(count, side, side)
     y = line[None, :, None].expand(count, side, side)
     yawed = _sample(images, torch.stack([x, y], -1))
+    # The far side is hair as often as not, and not the cheek drawn out.
+    near_hair = torch.stack(
+        [_uniform(count, -0.3, 0.3, generator), _uniform(count, -0.62, -0.42, generator)], 1
+    )
+    strands = _zoom(images, near_hair, _uniform(count, 0.1, 0.4, generator), _turn(count, generator))
+    haired = (torch.rand(count, 1, 1, 1, generator=generator) < 0.5) * (angle.abs() > 1.3)[:, None, None, :]
+    inside = ((line - shift).abs() < radius)[:, None, None, :]
+    yawed = torch.where(haired * inside, strands, yawed)
     lying = _zoom(
         images,
         torch.randn(count, 2, generator=generator) * 0.1,
@@ -131,60 +203,15 @@ def _turned(images: Tensor, others: Tensor, generator: torch.Generator) -> Tenso
     return torch.stack([yawed, lying, behind])[ways, torch.arange(count)]
 
 
-@functools.cache
-def _bank(draw: Callable[[np.random.Generator], NDArray[np.uint8]], side: int) -> Tensor:
-    """(512, 1, side, side) in [0, 1] of what `draw` draws, larger: drawing anew for every face takes longer
-    than learning from it."""
-    rng = np.random.default_rng(0)
-    drawn = [cv2.resize(draw(rng), (side, side), interpolation=cv2.INTER_AREA) for _ in range(512)]
-    return torch.from_numpy(np.stack(drawn))[:, None].float() / 255
-
-
 def _masks(
-    draw: Callable[[np.random.Generator], NDArray[np.uint8]],
-    count: int,
-    side: int,
-    generator: torch.Generator,
+    draw: Callable[[np.random.Generator], Drawing], count: int, side: int, generator: torch.Generator
 ) -> Tensor:
-    """(count, 1, side, side) of a bank, each shifted and mirrored anew."""
-    bank = _bank(draw, side)
-    masks = bank[torch.randint(len(bank), (count,), generator=generator)]
+    """(count, C, side, side) of a bank, all shifted and mirrored anew."""
+    drawn = bank(draw, side)
+    masks = drawn[torch.randint(len(drawn), (count,), generator=generator)]
     shift = torch.randint(-side // 8, side // 8 + 1, (2,), generator=generator).tolist()
     masks = masks.roll(shift, (2, 3))
     return masks.flip(3) if torch.rand(1, generator=generator) < 0.5 else masks
-
-
-_CANVAS = 256
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!?.,-:/&"
-_FONTS = (0, 1, 2, 3, 4, 5, 6, 7)  # OpenCV's Hershey fonts
-
-
-def _writing(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One to five lines of letters, or of invented characters of strokes, at any angle."""
-    canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
-    height = int(rng.integers(14, 70))
-    lines = int(rng.integers(1, 1 + min(5, 180 // height)))
-    start = rng.uniform(0.15, 0.8) * _CANVAS - lines * height * 0.5
-    invented, font, weight = rng.random() < 0.35, int(rng.choice(_FONTS)), max(height // 9, 1)
-    weight = max(1, round(weight * rng.uniform(0.6, 1.6)))
-    for line in range(lines):
-        y = int(start + (line + 1) * height * 1.3)
-        x, end = int(rng.uniform(-0.1, 0.35) * _CANVAS), int(rng.uniform(0.65, 1.1) * _CANVAS)
-        if invented:
-            while x < end:
-                for _ in range(int(rng.integers(3, 8))):
-                    a, b = rng.integers(0, height, (2, 2))
-                    b[int(rng.integers(2))] = a[0]  # mostly upright and level strokes
-                    cv2.line(canvas, (x + a[0], y - a[1]), (x + b[0], y - b[1]), 255, weight, cv2.LINE_AA)
-                x += int(height * 1.15)
-        else:
-            text = "".join(rng.choice(list(_LETTERS)) for _ in range(2 * (end - x) // height + 1))
-            text = " ".join(text[i : i + 6] for i in range(0, len(text), 6))
-            cv2.putText(canvas, text, (x, y), font, height / 26, 255, weight, cv2.LINE_AA)
-    if rng.random() < 0.4:
-        turn = cv2.getRotationMatrix2D((_CANVAS / 2, _CANVAS / 2), rng.normal(0, 25), 1)
-        canvas = np.asarray(cv2.warpAffine(canvas, turn, (_CANVAS, _CANVAS)), dtype=np.uint8)
-    return canvas
 
 
 def _colour(count: int, generator: torch.Generator) -> Tensor:
@@ -195,91 +222,65 @@ def _colour(count: int, generator: torch.Generator) -> Tensor:
 
 
 def _text(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
-    """Writing over the face, bare or on a patch of its own."""
-    count, side = len(images), images.shape[-1]
-    ink = _masks(_writing, count, side, generator)
-    # The patch is the writing's surroundings, closed: a bubble or a caption's bar.
-    patch = F.avg_pool2d((F.max_pool2d(ink, 13, 1, 6) > 0.3).float(), 3, 1, 1)
-    patch = patch * (torch.rand(count, 1, 1, 1, generator=generator) < 0.4)
+    """Writing over the face: bare, outlined, or on a patch of its own; more or less seen through."""
+    count = len(images)
+    drawn = _masks(writing, count, images.shape[-1], generator)
+    ink, patch = drawn[:, :1], drawn[:, 1:]
     colour = _colour(count, generator)
-    back = torch.where(colour.mean(1, keepdim=True) > 0, -1.0, 1.0) * _uniform(count, 0.5, 1, generator).view(
-        -1, 1, 1, 1
-    )
-    opacity = _uniform(count, 0.55, 1.0, generator).view(-1, 1, 1, 1)
-    return torch.lerp(
-        torch.lerp(images, back.expand_as(images), patch * opacity), colour.expand_as(images), ink * opacity
-    )
-
-
-def _blob(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Something in front of the face: a bar, an oval, a polygon, or fingers."""
-    canvas = np.zeros((_CANVAS, _CANVAS), np.uint8)
-    centre = (rng.normal([0.5, 0.52], 0.13) * _CANVAS).astype(int)
-    width, height = (rng.uniform(0.24, 0.56, 2) * _CANVAS).astype(int)
-    way = int(rng.integers(5))
-    turn = float(rng.uniform(0, 180))
-    if way == 0:  # a bar across or down, as over the eyes or the mouth
-        bar = (
-            (int(centre[0]), int(centre[1])),
-            (int(rng.uniform(0.5, 1.4) * _CANVAS), int(rng.uniform(0.1, 0.33) * _CANVAS)),
-            rng.normal(0, 25) if rng.random() < 0.5 else 0,  # a censor's is level
-        )
-        cv2.fillPoly(canvas, [cv2.boxPoints(bar).astype(np.int32)], 255)
-    elif way == 1:
-        cv2.ellipse(canvas, centre.tolist(), (int(width // 1.6), int(height // 1.6)), turn, 0, 360, 255, -1)
-    elif way == 2:
-        angles = np.sort(rng.uniform(0, 2 * np.pi, 8))
-        corners = centre + np.stack([np.cos(angles) * width, np.sin(angles) * height], 1) * rng.uniform(
-            0.4, 0.9, (8, 1)
-        )
-        cv2.fillPoly(canvas, [corners.astype(np.int32)], 255)
-    elif way == 3:  # fingers
-        step = np.array([np.cos(np.radians(turn)), np.sin(np.radians(turn))])
-        across = np.array([-step[1], step[0]])
-        thick = int(rng.integers(22, 40))
-        for finger in range(-2, 2):
-            tip = centre + across * finger * thick * 1.02 + step * rng.uniform(-20, 25)
-            cv2.line(canvas, (tip - step * 300).astype(int).tolist(), tip.astype(int).tolist(), 255, thick)
-    else:  # all of one side
-        edge = centre + (rng.normal(0, 0.06, 2) * _CANVAS).astype(int)
-        step = np.array([np.cos(np.radians(turn * 2)), np.sin(np.radians(turn * 2))])
-        across = np.array([-step[1], step[0]])
-        corners = np.stack(
-            [
-                edge - across * 400,
-                edge + across * 400,
-                edge + across * 400 + step * 400,
-                edge - across * 400 + step * 400,
-            ]
-        )
-        cv2.fillPoly(canvas, [corners.astype(np.int32)], 255)
-    return canvas
-
-
-def _cover(images: Tensor, others: Tensor, generator: torch.Generator, *, pieces: int) -> Tensor:
-    covered = images
-    count, side = len(images), images.shape[-1]
-    for _ in range(pieces):
-        mask = _masks(_blob, count, side, generator)
-        place = _uniform(count * 2, -0.5, 0.5, generator).view(count, 2)
-        texture = _zoom(
-            others.roll(1, 0), place, _uniform(count, 0.1, 0.6, generator), _turn(count, generator)
-        )
-        plain = _colour(count, generator).expand_as(images)
-        skin = F.adaptive_avg_pool2d(images[:, :, side // 2 : side * 5 // 8, side // 3 : side * 2 // 3], 1)
-        skin = (skin * _uniform(count, 0.7, 1.2, generator).view(-1, 1, 1, 1)).expand_as(images)
-        ways = torch.multinomial(
-            torch.tensor([0.45, 0.35, 0.2]), count, replacement=True, generator=generator
-        )
-        fill = torch.stack([texture, plain, skin])[ways, torch.arange(count)]
-        shade = 1 - 0.2 * F.avg_pool2d(mask, 9, 1, 4)
-        covered = torch.lerp(covered, (fill * shade).clamp(-1, 1), mask)
-    return covered
+    # What is written on, and what is drawn around letters, is dark where they are light.
+    depth = _uniform(count, 0.5, 1, generator).view(-1, 1, 1, 1)
+    back = torch.where(colour.mean(1, keepdim=True) > 0, -1.0, 1.0) * depth
+    opacity = _uniform(count, 0.45, 1.0, generator).view(-1, 1, 1, 1)
+    backed = torch.lerp(images, back.expand_as(images), patch * opacity)
+    return torch.lerp(backed, colour.expand_as(images), ink * opacity)
 
 
 def _occluded(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    return _any_of([(0.8, _covered), (0.2, _censored)], images, others, generator)
+
+
+def _censored(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    """Eyes or mouth made unknown by a bar, black as a rule, or by coarse pixels."""
+    count, side = len(images), images.shape[-1]
+    y = (torch.arange(side) + 0.5) / side * 2 - 1
+    middle, half = (_uniform(count, low, high, generator) for low, high in ((-0.3, 0.5), (0.08, 0.3)))
+    left, right = _uniform(count, -0.9, -0.3, generator), _uniform(count, 0.3, 0.9, generator)
+    down = (y - middle[:, None]).abs() < half[:, None]
+    across = (y > left[:, None]) & (y < right[:, None])
+    mask = (down[:, None, :, None] & across[:, None, None, :]).float()
+    tone = torch.where(
+        torch.rand(count, 1, 1, 1, generator=generator) < 0.75, -1.0, _colour(count, generator)
+    )
+    cells = F.interpolate(F.adaptive_avg_pool2d(images, 10), size=side)
+    coarse = (torch.rand(count, 1, 1, 1, generator=generator) < 0.25) & (half > 0.15)[:, None, None, None]
+    return torch.lerp(images, torch.where(coarse, cells, tone.expand_as(images)), mask)
+
+
+def _covered(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
     """A hand, a bar, a thing, another picture before a good part of the face."""
-    return _cover(images, others, generator, pieces=1)
+    mask = _masks(cover, len(images), images.shape[-1], generator)
+    fill = _any_of(
+        [(0.2, _stuff), (0.3, _surfaces), (0.35, _plain), (0.15, _skin)], images, others, generator
+    )
+    return torch.lerp(images, fill, mask)
+
+
+def _stuff(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    """A piece of another picture."""
+    count = len(images)
+    place = _uniform(count * 2, -0.8, 0.8, generator).view(count, 2)
+    piece = _zoom(others, place, _uniform(count, 0.1, 0.6, generator), _turn(count, generator))
+    return _recoloured(piece, generator)
+
+
+def _plain(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    return _colour(len(images), generator).expand_as(images)
+
+
+def _skin(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
+    side = images.shape[-1]
+    tone = images[:, :, side // 2 : side * 5 // 8, side // 3 : side * 2 // 3].mean((2, 3), keepdim=True)
+    return tone.expand_as(images) * _uniform(len(images), 0.7, 1.2, generator).view(-1, 1, 1, 1)
 
 
 def _blurred(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
@@ -292,12 +293,12 @@ def _blurred(images: Tensor, others: Tensor, generator: torch.Generator) -> Tens
             float(torch.rand(1, generator=generator)),
         )
         if way == 0:
-            kernel = cv2.getGaussianKernel(15, side / 64 * (1.6 + 2.4 * amount))
+            kernel = cv2.getGaussianKernel(15, side / 64 * (1.2 + 2.8 * amount))
             weight = torch.from_numpy(kernel @ kernel.T).float()
         elif way == 1:
             streak = np.zeros((15, 15), np.float32)
             angle = float(torch.rand(1, generator=generator)) * math.pi
-            reach = np.array([math.cos(angle), math.sin(angle)]) * (3.5 + 3.5 * amount)
+            reach = np.array([math.cos(angle), math.sin(angle)]) * (2 + 5 * amount)
             cv2.line(
                 streak,
                 np.round(7 - reach).astype(int).tolist(),
@@ -315,7 +316,7 @@ def _blurred(images: Tensor, others: Tensor, generator: torch.Generator) -> Tens
     return torch.cat(blurred).clamp(-1, 1)
 
 
-_MAKERS: dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]] = {
+_MAKERS: dict[str, Maker] = {
     "not_a_face": _not_a_face,
     "part": _part,
     "turned": _turned,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from nenrin.domains.mtcnn import ONet, load
@@ -21,8 +22,9 @@ _PART = 500  # vectors at a time, where each takes many times its size
 _BLOCK = 36  # values of a block of the histograms: 2 x 2 cells, 9 directions
 # How many values of a vector are which: histograms, energies, colours and the mask; then the net's.
 _EDGES, _ENERGIES, _REST = _HOG.getDescriptorSize(), 3 * _GRID**2, 3 * _COLOURS**2 + _GRID**2
-_PLACES, _THINGS = 1152, 256
-_COMPONENTS = (600, 300, 150)  # that are kept of the own values, of the net's places and of its things
+_TEXTURES, _PLACES, _THINGS = 1152, 1152, 256
+# That are kept of the own values, of the net's textures, of its places and of its things.
+_COMPONENTS = (600, 300, 300, 150)
 
 
 class Describer:
@@ -42,9 +44,23 @@ class Describer:
         # stays channels last
         images = torch.from_numpy(np.ascontiguousarray(pixels[:, *WINDOW])).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            places, things = self._net.features((images.float() - 127.5) / 128)
+            textures = self._net.textures((images.float() - 127.5) / 128)
+            places, things = self._net.features(textures)
             answers = torch.cat(self._net.decide(things), 1)
-        return np.concatenate([own, places, things, answers], 1, dtype=np.float16)
+            # Writing is a texture that may be anywhere: how much of each there is at most, and on the whole.
+            strong = torch.cat(
+                [
+                    F.adaptive_max_pool2d(textures, 3).flatten(1),
+                    F.adaptive_avg_pool2d(textures, 3).flatten(1),
+                ],
+                1,
+            )
+        return np.concatenate([own, strong, places, things, answers], 1, dtype=np.float16)
+
+
+def mirrored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, H, W) or (N, H, W, 3), left for right."""
+    return np.ascontiguousarray(images[:, :, ::-1])
 
 
 def _own(face: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -135,7 +151,9 @@ class Basis:
 
 
 def _split(vectors: NDArray[np.float16]) -> list[NDArray[np.float32]]:
-    """The parts of vectors: own values, the net's places, its things, its answers."""
+    """The parts of vectors: own values, the net's textures, its places, its things, its answers."""
     return np.split(
-        vectors.astype(np.float32), np.cumsum([_EDGES + _ENERGIES + _REST, _PLACES, _THINGS]), axis=1
+        vectors.astype(np.float32),
+        np.cumsum([_EDGES + _ENERGIES + _REST, _TEXTURES, _PLACES, _THINGS]),
+        axis=1,
     )

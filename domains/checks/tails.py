@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMALLEST = 1e-30  # scores are stored as float32
+_STRANGE = 0.002  # a face that scores below by one check does not say what is usual by another
 
 
 def rarity(
@@ -40,3 +41,18 @@ def rarity(
             seen = np.where(beyond > 0, (1 - first) * np.exp(-beyond / slope), seen)
         scores[rows] = np.clip(seen, _SMALLEST, 1)
     return scores
+
+
+def rarity_among_sound(
+    statistic: NDArray[np.floating],
+    groups: NDArray[np.integer],
+    own: NDArray[np.floating],
+    others: NDArray[np.floating],
+) -> NDArray[np.float32]:
+    """`rarity` once more, (N,), when it is known what else is wrong with whom.
+
+    `own` (N,) is what `rarity` said at first, `others` (N,) the lowest score by any other check. What another
+    check finds worse, and bad, does not say how far sound faces reach.
+    """
+    strange = (others < _STRANGE) & (others < own)
+    return rarity(statistic, groups, np.where(strange, np.nan, statistic))

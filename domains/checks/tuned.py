@@ -49,7 +49,7 @@ class Tuned(nn.Module):
             nn.init.zeros_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        things: Tensor = self.net.features(x)[1]
+        things: Tensor = self.net.features(self.net.textures(x))[1]
         return F.dropout(things, 0.2, self.training)
 
 
@@ -70,7 +70,8 @@ def look(faces: FaceArray, *, steps: int, seed: int = 0) -> tuple[Floats, Floats
     with torch.inference_mode():
         for start in track(range(0, len(faces), _ASKED), "looking for faults"):
             part = slice(start, start + _ASKED)
-            things = net(_view(faces.pixels[part]))
+            images = _view(faces.pixels[part])
+            things = (net(images) + net(images.flip(3))) / 2
             logits = net.fault(things).numpy()
             answer[part], seen[part] = logits[:, 1:] - logits[:, :1], things.numpy()
     return answer, seen

@@ -63,7 +63,7 @@ class Queue:
         """Row -> verdict and labels of the suspects that a person has decided on."""
         found = {}
         for suspect in self.suspects:
-            decision = self.faces.decisions.of(suspect.id, suspect.source, suspect.source_id)
+            decision = self.faces.decisions.of(suspect.id, suspect.source, suspect.source_id, suspect.reason)
             if decision is not None:
                 found[suspect.row] = {"verdict": decision.verdict, "labels": decision.labels}
         return found
