@@ -43,6 +43,8 @@ class Strip:
     from_age: float | None  # years: given, or read by the model; None where it has no opinion
     seconds: float  # for all of its ages, finding left out
     labels: tuple[Condition, Condition]  # what it is and what it shall be, but for the age; of one face
+    # Years -> what was done to it, where the model answers with a change: so it need not be asked again.
+    changes: dict[float, Change] = dataclasses.field(default_factory=dict)
 
 
 class Ager:
@@ -122,7 +124,7 @@ class Ager:
         # All ages of all faces at once: on a few small faces a net is mostly overhead.
         rows = torch.arange(count).repeat(len(to))
         ages = torch.tensor(to, dtype=torch.float32).repeat_interleave(count)
-        made = self.transform(images[rows], source[rows], asked[rows].replace(age=ages))
+        made, changes = self._made(images[rows], source[rows], asked[rows].replace(age=ages))
         outputs = to_pixels(made).reshape(len(to), count, *pixels.shape[1:])
         seconds = (time.perf_counter() - began) / count
         return [
@@ -135,9 +137,32 @@ class Ager:
                 from_age=None if math.isnan(source.age[row]) else float(source.age[row]),
                 seconds=seconds,
                 labels=(source[row : row + 1], asked[row : row + 1]),
+                changes={
+                    age: change[place : place + 1]
+                    for age, (change, place) in zip(to, changes[row::count], strict=True)
+                    if change is not None
+                },
             )
             for row in range(count)
         ]
+
+    def _made(
+        self, images: Tensor, source: Condition, target: Condition
+    ) -> tuple[Tensor, list[tuple[Change | None, int]]]:
+        """As `transform`; and for each face the change that it is part of, and its place there."""
+        made: list[Tensor] = [images[:0]]
+        changes: list[tuple[Change | None, int]] = []
+        for start in range(0, len(images), CHUNK):
+            some = slice(start, start + CHUNK)
+            faces = images[some]
+            change = self.model.change(faces, source[some], target[some])
+            made.append(
+                self.model.transform(faces, source[some], target[some])
+                if change is None
+                else change.apply(faces).clamp(-1, 1)
+            )
+            changes += [(change, place) for place in range(len(faces))]
+        return torch.cat(made), changes
 
     def paste(self, picture: Image.Image, strips: Sequence[Strip], age: float) -> Image.Image:
         """The picture with all of its faces at an age, at its own resolution; `strips` are `age`'s answer.
@@ -159,6 +184,8 @@ class Ager:
 
     def _change(self, strip: Strip, age: float) -> Change | Tensor:
         """What the model does to a face at an age, or what it added at its own resolution."""
+        if age in strip.changes:
+            return strip.changes[age]
         images = to_tensor(np.asarray(strip.input)[None])
         source, asked = strip.labels
         change = self.model.change(images, source, _aged(asked, age))

@@ -25,6 +25,15 @@ class Change:
     detail: Tensor  # (B, 1, h, w) log of the factor by which details grow
     first: Change | None = None  # another change that comes before this one
 
+    def __getitem__(self, rows: slice) -> Change:
+        """The changes of some faces."""
+        return Change(
+            flow=self.flow[rows],
+            shade=self.shade[rows],
+            detail=self.detail[rows],
+            first=None if self.first is None else self.first[rows],
+        )
+
     def apply(self, images: Tensor) -> Tensor:
         """Change (B, 3, H', W') faces in [-1, 1]; at another resolution the change is scaled smoothly."""
         if self.first is not None:

@@ -82,6 +82,8 @@ class MeanFaces(nn.Module):
         self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few
+        face, calm = _face(size)
+        self.face, self.calm = (nn.Buffer(mask, persistent=False) for mask in (face, calm))
 
     def fill(
         self, pictures: Tensor, details: Tensor, shapes: Tensor, main: int, share: Tensor, taught: Tensor
@@ -138,9 +140,8 @@ class MeanFaces(nn.Module):
         shown: Tensor = self.shown
         shade = there - here
         if not whole:
-            face, calm = (mask.to(shown.device) for mask in _face(shown.shape[-1]))
-            shown = shown * face
-            shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * calm
+            shown = shown * self.face
+            shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * self.calm
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)
         return Difference(
