@@ -1,4 +1,4 @@
-"""Draw the README's pictures into docs/: twins, who never were, and the astronaut whom scikit-image ships.
+"""Draw the README's pictures into docs/. No real person is in the repository: twins alone are drawn.
 
 python docs/pictures.py
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from skimage import data
 
 from nenrin.domains.face import GLASSES
 from nenrin.domains.twins import draw, sample_people, sample_views
@@ -23,8 +22,6 @@ SIDE = 104  # pixels of a face
 PERSON, VIEW = 11, 11  # seeds: who, and how she holds her head
 FREE = 8  # seed of those in manners of their own
 GAP = 6  # pixels between the rows
-GROWN = (5, 20, 60, 80)  # years
-HEAD, HEAD_SIDE = (120, 0, 330, 210), 150  # the part of the portrait that is shown, and at how many pixels
 
 
 def draw_twins() -> Image.Image:
@@ -63,15 +60,6 @@ def draw_aged() -> Image.Image:
     return _stack(rows)
 
 
-def draw_astronaut() -> Image.Image:
-    """A portrait by NASA (public domain, in scikit-image) and what the shipped ager makes of it."""
-    picture, ager = Image.fromarray(data.astronaut()), Ager.load()
-    strip = ager.age(picture, GROWN, domain="photo", gender="female", from_age=36, glasses="none")[0]
-    aged = [ager.paste(picture, [strip], age) for age in GROWN]
-    heads = [one.crop(HEAD).resize((HEAD_SIDE,) * 2, Image.Resampling.LANCZOS) for one in (picture, *aged)]
-    return draw_strip(heads, ["photographed at 36", *(f"{age}" for age in GROWN)])
-
-
 def _stack(rows: Sequence[Image.Image]) -> Image.Image:
     whole = Image.new("RGB", (rows[0].width, sum(row.height + GAP for row in rows) - GAP), PAPER)
     for number, row in enumerate(rows):
@@ -79,11 +67,7 @@ def _stack(rows: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-PICTURES = {
-    "strip-twins.png": draw_twins,
-    "strip-aged.png": draw_aged,
-    "strip-astronaut.png": draw_astronaut,
-}
+PICTURES = {"strip-twins.png": draw_twins, "strip-aged.png": draw_aged}
 
 if __name__ == "__main__":
     for name, picture in PICTURES.items():
