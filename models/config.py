@@ -6,6 +6,7 @@ The keys of the training and those of the model stand side by side in one flat t
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,13 @@ def _check(config: TrainConfig) -> None:
     for key in ("pictures", "batch", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"):
         if getattr(config, key) < 1:
             raise UsageError(f"{key} = {getattr(config, key)}: must be at least 1")
+    for part in (config, config.model_config):
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if not isinstance(value, float | int) or value == field.default:
+                continue
+            if not math.isfinite(value) or value < 0:
+                raise UsageError(f"{field.name} = {value}: must be a number from 0 on")
     if config.precision not in ("auto", "32-true", "bf16-mixed"):
         raise UsageError(f"precision = {config.precision!r}: auto, 32-true or bf16-mixed")
     for label in getattr(config.model_config, "told", ()):

@@ -141,6 +141,9 @@ def test_configuration_takes_the_last_word(tmp_path: Path) -> None:
         (["batch"], "is not key=value"),
         (["size=48"], "power of two"),
         (["pictures=0"], "at least 1"),
+        (["most=-1"], "from 0 on"),
+        (["watch_every=-5"], "from 0 on"),
+        (["learning_rate=nan"], "from 0 on"),
         (["precision=8-bit"], "bf16-mixed"),
     ],
 )
