@@ -39,6 +39,7 @@ class CAAEChange(CAAE):
     """CAAE, trained as published, beside a reader."""
 
     name = "caae-change"
+    parallel = False  # a process whose part of a batch has no photographs would step nothing
     config: CAAEChangeConfig
 
     def __init__(self, config: CAAEChangeConfig) -> None:

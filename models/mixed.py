@@ -48,6 +48,7 @@ from nenrin.models.reading import (
     read,
     reader_optimizer,
     slow_down,
+    steps_of,
     train_reader,
     update_average,
 )
@@ -165,13 +166,13 @@ class MixedAger(AgerModel):
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward, progress: float
     ) -> dict[str, Tensor]:
         logs: dict[str, Tensor] = {}
-        if torch.rand(()) < 1 / READER_EVERY and self._learns_to_read:
+        if self._learns_to_read and steps_of(optimizers["generator"]) % READER_EVERY == 0:
             logs |= train_reader(self.nets["reader"], batch, optimizers["reader"], backward, progress)
         slow_down(optimizers["generator"], self.config.learning_rate, progress)
         losses = self._losses(batch, progress)
         backward(torch.stack(list(losses.values())).sum())
         advance(optimizers["generator"])
-        steps = int(optimizers["generator"].state_dict()["state"][0]["step"])
+        steps = steps_of(optimizers["generator"])
         update_average(self.nets["average"], self.nets["generator"], self.config.ema, steps)
         return logs | {f"generator/{name}": loss.detach() for name, loss in losses.items()}
 

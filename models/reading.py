@@ -79,6 +79,16 @@ def advance(optimizer: Optimizer) -> None:
     optimizer.zero_grad(set_to_none=True)
 
 
+def steps_of(optimizer: Optimizer) -> int:
+    """How often it has stepped.
+
+    What is to happen at every other step goes by this, and by no draw: the processes of a training draw
+    differently, and must step the same optimizers.
+    """
+    first = next(iter(optimizer.state_dict()["state"].values()), None)
+    return 0 if first is None else int(first["step"])
+
+
 def slow_down(optimizer: Optimizer, rate: float, progress: float) -> None:
     """Let the learning rate fall exponentially from `rate` to a twentieth as `progress` goes from 0 to 1."""
     for group in optimizer.param_groups:

@@ -45,6 +45,8 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
     not trained in steps, nothing is kept then.
     """
     world = World()
+    if world.size > 1 and not MODELS[config.model][0].parallel:
+        raise UsageError(f"{config.model} is trained in one process: leave torchrun out")
     faces = _pack(sets, config, world)
     config.model_config.domains = faces.domains
     name = "-".join(part for part in (config.model, config.label) if part)

@@ -27,33 +27,26 @@ SMALL = [
 ]
 
 
+def in_two_processes(faces: Path, folder: Path, model: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Train under torchrun; the runs are in `folder`/two."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    return subprocess.run(
+        [*torchrun, "-m", "nenrin", "train", str(faces), "--model", model, *words, "-o", "two"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=550,
+    )
+
+
 @pytest.fixture(scope="module")
 def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, float]]]:
     """The metrics of one process with 16 faces a step, and of two with 8 each."""
     folder = tmp_path_factory.mktemp("parallel")
     one = train(resolve("caae", None, [*SMALL, "batch=16"]), [FaceSet.open(tiny_set)], folder / "one")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
-    subprocess.run(
-        [
-            *torchrun,
-            "-m",
-            "nenrin",
-            "train",
-            str(tiny_set),
-            "--model",
-            "caae",
-            *SMALL,
-            "batch=8",
-            "-o",
-            "two",
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=550,
-    )
+    done = in_two_processes(tiny_set, folder, "caae", *SMALL, "batch=8")
+    assert done.returncode == 0, done.stderr
     (two,) = (folder / "two").iterdir()  # one run folder, not one for each process
     return [
         [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in (one, two)
@@ -71,3 +64,19 @@ def test_the_loss_curve_is_the_same(curves: list[list[dict[str, float]]]) -> Non
     np.testing.assert_allclose(reconstruction[1], reconstruction[0], rtol=5e-4)
     # Batch normalisation sees each process's half of the batch, so that its nets differ a little.
     np.testing.assert_allclose(others[1], others[0], rtol=0.03)
+
+
+def test_a_reader_learns_beside_an_ager_in_both(tiny_set: Path, tmp_path: Path) -> None:
+    """Every other step trains it: both processes must think so of the same steps."""
+    words = ["size=32", "width=8", "threads=1", "batch=4", "pictures=96", "log_every=1", "watch_every=0"]
+    done = in_two_processes(tiny_set, tmp_path, "mixed", *words)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "two").iterdir()
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [("reader/age" in row) for row in rows] == [True, False] * 6
+
+
+def test_what_one_process_trains_is_not_begun_in_two(tiny_set: Path, tmp_path: Path) -> None:
+    done = in_two_processes(tiny_set, tmp_path, "caae-change", "size=32", "width=0.125", "pictures=16")
+    assert done.returncode != 0 and "caae-change is trained in one process" in done.stderr
+    assert not (tmp_path / "two").exists()
