@@ -23,8 +23,9 @@ from nenrin.models.base import FittedModel, ModelConfig
 from nenrin.models.change import Change, coarsened, shift
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import conditions, load
-from nenrin.models.expression import AdjustedSums, expression
+from nenrin.models.looks import AdjustedSums, expression
 from nenrin.models.means import GROUPS, KNOT, KNOTS, OLDEST, MeanFaces
+from nenrin.models.reading import wearing
 from nenrin.models.registration import train_registration
 from nenrin.models.ridge import RidgeReader
 
@@ -120,10 +121,17 @@ def _chunks(faces: FaceArray, label: str) -> Iterator[tuple[Tensor, Tensor, Cond
         yield images, masks, conditions(faces, rows)
 
 
-def _undresser(config: PrototypesConfig) -> Callable[[Tensor, Condition], Tensor]:
-    """What takes their glasses off faces that are said, or read by `config.bare`, to wear some."""
+Undress = Callable[[Tensor, Condition], tuple[Tensor, Tensor]]
+
+
+def _undresser(config: PrototypesConfig) -> Undress:
+    """What takes their glasses off faces that are said, or read by `config.bare`, to wear some.
+
+    It answers with the faces (B, 3, S, S), and with traits (B, K) that say how much they look of glasses
+    then; without `config.bare` there are none.
+    """
     if not config.bare:
-        return lambda images, labels: images
+        return lambda images, labels: (images, images.new_zeros(len(images), 0))
     from nenrin.models.ager import Ager  # which can hold prototypes itself
 
     ager = Ager.load(config.bare)
@@ -131,7 +139,9 @@ def _undresser(config: PrototypesConfig) -> Callable[[Tensor, Condition], Tensor
         ours, theirs = (f"{of.size} px and {', '.join(of.domains)}" for of in (config, ager))
         raise UsageError(f"{config.bare} is of {theirs}, not of {ours}: it takes off no glasses here")
 
-    def undress(images: Tensor, labels: Condition) -> Tensor:
+    reader = ager.model.nets["reader"]
+
+    def undress(images: Tensor, labels: Condition) -> tuple[Tensor, Tensor]:
         read = ager.estimate(images)
         worn = torch.where(labels.glasses == UNKNOWN, read.glasses, labels.glasses) > 0
         if worn.any():
@@ -139,7 +149,7 @@ def _undresser(config: PrototypesConfig) -> Callable[[Tensor, Condition], Tensor
             images[worn] = ager.transform(
                 images[worn], source, source.replace(glasses=torch.zeros_like(source.glasses))
             )
-        return images
+        return images, wearing(reader, images)[:, None]
 
     return undress
 
@@ -148,7 +158,7 @@ def _fill(
     means: MeanFaces,
     faces: FaceArray,
     config: PrototypesConfig,
-    undress: Callable[[Tensor, Condition], Tensor],
+    undress: Undress,
 ) -> None:
     """Register all faces of known age and average them."""
     domains, cells = len(config.domains), len(config.domains) * GROUPS * BINS
@@ -158,12 +168,13 @@ def _fill(
         if not known.any():
             continue
         images, masks, labels = images[known], masks[known], labels[known]
-        bare = undress(images, labels)
+        bare, look = undress(images, labels)
         field = means.registration(bare)
         laid, shown = shift(bare, field), (shift(masks, field, "zeros") > SEEN).float()
         where = (labels.age.clamp(0.0, OLDEST) / BIN).round().long()
         group = torch.where(labels.gender == UNKNOWN, len(GENDERS), labels.gender)
-        cell, traits = (labels.domain * GROUPS + group) * BINS + where, expression(laid)
+        cell = (labels.domain * GROUPS + group) * BINS + where
+        traits = torch.cat([expression(laid), look], dim=1)
         values = torch.cat([laid, strength_of_details(laid)], dim=1)
         colours.add(cell, labels.domain, values, shown, traits)
         shapes.add(cell, labels.domain, field, torch.ones_like(field[:, :1]), traits)

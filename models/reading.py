@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from nenrin.domains.face import GLASSES
 from nenrin.models import augment
 from nenrin.models.base import Backward
 from nenrin.models.condition import Condition
@@ -71,6 +72,15 @@ def read(reader: nn.Module, images: Tensor) -> Condition:
     seen = reading(reader(augment.crop(looks, CENTRE, SIZE)))
     straight, mirrored = seen.years().chunk(2)
     return seen.condition()[: len(images)].replace(age=(straight + mirrored) / 2)
+
+
+@torch.no_grad()
+def wearing(reader: nn.Module, images: Tensor) -> Tensor:
+    """How likely (B, 3, S, S) faces are to wear glasses, (B,): the mean of two looks, one at the mirror."""
+    looks = torch.cat([images, images.flip(3)])
+    chances = reading(reader(augment.crop(looks, CENTRE, SIZE))).glasses.softmax(1)
+    straight, mirrored = (1 - chances[:, GLASSES.index("none")]).chunk(2)
+    return (straight + mirrored) / 2
 
 
 def advance(optimizer: Optimizer) -> None:

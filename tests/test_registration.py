@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +14,7 @@ from nenrin.domains.array import pack
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.models.change import shift
 from nenrin.models.data import load
-from nenrin.models.expression import TRAITS, AdjustedSums, expression
+from nenrin.models.looks import EXPRESSION, AdjustedSums, expression
 from nenrin.models.means import Difference
 from nenrin.models.registration import FIELD, RegistrationNet, inverse, train_registration
 
@@ -112,12 +113,32 @@ def test_a_laugh_is_no_age() -> None:
     assert abs(means[1, 0, 0, 0] - means[0, 0, 0, 0] - 0.3) < 0.1  # 0.9 as they were
 
 
+def test_what_looks_like_glasses_is_no_age() -> None:
+    """The old look like wearing some more often, which darkens a corner: it is taken from them alone."""
+    generator = torch.Generator().manual_seed(0)
+    sums = AdjustedSums(1, 2)
+    for cell, share in ((0, 0.1), (1, 0.6)):
+        rims = (torch.rand(2000, generator=generator) < share).float()
+        values = torch.full((2000, 1, 4, 4), 0.1 + 0.3 * cell)
+        values[:, 0, 0, 0] -= rims
+        traits = torch.cat([torch.zeros(2000, EXPRESSION), rims[:, None]], dim=1)
+        everywhere = torch.ones(2000, 1, 4, 4)
+        sums.add(torch.full((2000,), cell), torch.zeros(2000, dtype=torch.long), values, everywhere, traits)
+        if not cell:
+            young = values.mean((0, 1))
+    means = sums.sums()[:, 0] / 2000
+    torch.testing.assert_close(means[0], young)
+    usual, own = (0.1 + 0.6) / 2, 0.6
+    assert means[1, 3, 3] == pytest.approx(0.4, abs=1e-3)
+    assert abs(means[1, 0, 0] - (0.4 - usual)) < 0.05 < abs(0.4 - own - means[1, 0, 0])
+
+
 def test_an_open_mouth_is_told_from_a_closed_one() -> None:
     images = torch.zeros(3, 3, 64, 64)
     images[:, :, 20:60, 16:48] = torch.linspace(0.0, 0.3, 32)
     images[1, :, 43:48, 28:36] = 0.9  # teeth
     images[2, :, 43:48, 28:36] = -0.9
     closed, laughing, open_ = expression(images)
-    assert len(closed) == TRAITS
+    assert len(closed) == EXPRESSION
     assert laughing[0] > closed[0] + 0.5 > open_[0] + 1
     assert laughing[2] > closed[2] and open_[2] > closed[2]

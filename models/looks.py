@@ -1,9 +1,11 @@
-"""What a mouth does in a picture, so that those who are photographed laughing at one age are no older for it.
+"""What a picture shows that is no ageing: what a mouth does in it, and what looks like glasses.
 
 Babies hardly laugh for a camera, people of thirty do: the difference of their mean faces would paint teeth.
-So mean faces are taken at the same expression, by analysis of covariance (Fisher 1932): what a mouth of more
-or less light changes within a group of one age is taken from what the groups differ by. (It supposes that age
-itself changes no mouth's light. Where it does, as in babies, some of that is taken away too.)
+More of the old wear glasses, and what is left of those taken off them, or was never glasses but bags and
+shadows that look it, would put rims about the eyes of whoever ages. So mean faces are taken at the same look,
+by analysis of covariance (Fisher 1932): what more or less of it changes within a group of one age is taken
+from what the groups differ by. (It supposes that age itself changes no mouth's light. Where it does, as in
+babies, some of that is taken away too.)
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from torch import Tensor
 from nenrin.models.change import scaled
 from nenrin.models.toning import luma
 
-TRAITS = 3
+EXPRESSION = 3  # numbers that say what a mouth does
 _SIDE = 64
 _MOUTH = slice(42, 49), slice(27, 37)  # of 64 pixels of the mean face, rows and columns: between the lips
 _LOWER = slice(30, 56), slice(20, 44)  # the lower face, that a mouth is compared with
@@ -24,7 +26,7 @@ _HELD = 10.0  # faces' worth of no change at all, by which slopes are held down
 
 def expression(images: Tensor) -> Tensor:
     """How light the mouth of (B, 3, S, S) registered faces is, how light the lightest of each row, and how
-    it varies: (B, TRAITS) in standard deviations of the lower face."""
+    it varies: (B, EXPRESSION) in standard deviations of the lower face."""
     light = luma(scaled(images, (_SIDE, _SIDE)))
     lower, mouth = (light[:, 0, rows, columns] for rows, columns in (_LOWER, _MOUTH))
     mean, spread = lower.mean((1, 2)), lower.std((1, 2)).clamp(min=0.05)
@@ -34,16 +36,21 @@ def expression(images: Tensor) -> Tensor:
 
 
 class AdjustedSums:
-    """Sums of pictures by cells, each a group of one age of one of D domains, at one expression for all."""
+    """Sums of pictures by cells, each a group of one age of one of D domains, at one look for all.
+
+    A look is told in traits: first those of the expression, of which every cell gets as much as is usual in
+    its domain; then others, if any, of which what is more than usual is taken away, and what is less stays.
+    """
 
     def __init__(self, domains: int, cells: int) -> None:
         self.domains, self.cells = domains, cells
         self._sums: tuple[Tensor, ...] | None = None
 
     def add(self, cell: Tensor, domain: Tensor, values: Tensor, weights: Tensor, traits: Tensor) -> None:
-        """Add pictures (B, C, H, W) with weights (B, 1, H, W) to the cells (B,) of their domains (B,)."""
+        """Add pictures (B, C, H, W) with weights (B, 1, H, W) and traits (B, K) to the cells (B,) of their
+        domains (B,)."""
         if self._sums is None:
-            self._sums = self._nothing(values)
+            self._sums = self._nothing(values, traits.shape[1])
         total, shown, weighted, products, squares = self._sums
         total.index_add_(0, cell, values * weights)
         shown.index_add_(0, cell, weights)
@@ -56,7 +63,7 @@ class AdjustedSums:
 
     def sums(self) -> Tensor:
         """Sums of the weighted pictures, and of the weights, (cells, C + 1, H, W): divided, they are the
-        means at the expression that is the mean of the domain."""
+        means at the look that is usual in the domain."""
         assert self._sums is not None
         total, shown, weighted, products, squares = self._sums
         adjusted = total.clone()
@@ -66,18 +73,20 @@ class AdjustedSums:
             # How values and traits vary together within cells, pixel by pixel.
             varied = products[each] - torch.einsum("nkhw,nchw->hwkc", mean, total[cells])
             spread = squares[each] - torch.einsum("nkhw,nlhw->hwkl", mean, mine)
-            slopes = torch.linalg.solve(spread + _HELD * torch.eye(TRAITS), varied)
+            slopes = torch.linalg.solve(spread + _HELD * torch.eye(spread.shape[-1]), varied)
             usual = mine.sum(0) / weight.sum(0).clamp(min=1)
-            adjusted[cells] -= torch.einsum("nkhw,hwkc->nchw", mine - usual * weight, slopes)
+            over = mine - usual * weight
+            over[:, EXPRESSION:] = over[:, EXPRESSION:].clamp(min=0)
+            adjusted[cells] -= torch.einsum("nkhw,hwkc->nchw", over, slopes)
         return torch.cat([adjusted, shown], dim=1)
 
-    def _nothing(self, values: Tensor) -> tuple[Tensor, ...]:
+    def _nothing(self, values: Tensor, traits: int) -> tuple[Tensor, ...]:
         """Empty sums of values, weights, traits, and of products and squares of traits."""
         _, channels, height, width = values.shape
         return (
             torch.zeros(self.cells, channels, height, width),
             torch.zeros(self.cells, 1, height, width),
-            torch.zeros(self.cells, TRAITS, height, width),
-            torch.zeros(self.domains, height, width, TRAITS, channels),
-            torch.zeros(self.domains, height, width, TRAITS, TRAITS),
+            torch.zeros(self.cells, traits, height, width),
+            torch.zeros(self.domains, height, width, traits, channels),
+            torch.zeros(self.domains, height, width, traits, traits),
         )
