@@ -72,7 +72,7 @@ class MixedConfig(ModelConfig):
     shapes: float = 2.0  # strength of their shapes, likewise
     details: float = 0.8  # strength of their details, as a share of that of the colours
     elsewhere: float = 0.88  # share of all this in domains with fewer ages: a drawn person is sooner another
-    children: float = 0.5  # share of colours and details up to five years, rising to all at 25
+    children: float = 0.55  # share of colours and details up to five years, rising to all at 25
     near: float = 0.7  # share of all this up to ten years from the own age, rising to all of it at forty
     colours: float = 0.75  # share of the hue: made many times as strong, skin turns green
     most: float = 0.45  # no place becomes lighter or darker by more, of the range of 2
