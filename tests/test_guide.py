@@ -97,8 +97,8 @@ def test_an_ager_without_pairs_learns_ages_from_its_guide() -> None:
     (led_by,) = ager.nets["guide"].children()
     led_by.load_state_dict(guide.nets.state_dict())
     before = {name: value.clone() for name, value in led_by.state_dict().items()}
-    for step, optimizers in enumerate([ager.optimizers()] * 60):
-        rows = ager.step(batch, optimizers, torch.Tensor.backward, 0.2 + step / 100)
+    for step, optimizers in enumerate([ager.optimizers()] * 120):
+        rows = ager.step(batch, optimizers, torch.Tensor.backward, 0.2 + step / 200)
     assert rows["generator/pair"] == 0
     ager.eval()
     reads = [
