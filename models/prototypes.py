@@ -25,6 +25,7 @@ from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import conditions, load
 from nenrin.models.looks import AdjustedSums, expression
 from nenrin.models.means import GROUPS, KNOT, KNOTS, OLDEST, MeanFaces
+from nenrin.models.reader import Reader
 from nenrin.models.reading import wearing
 from nenrin.models.registration import train_registration
 from nenrin.models.ridge import RidgeReader
@@ -139,7 +140,10 @@ def _undresser(config: PrototypesConfig) -> Undress:
         ours, theirs = (f"{of.size} px and {', '.join(of.domains)}" for of in (config, ager))
         raise UsageError(f"{config.bare} is of {theirs}, not of {ours}: it takes off no glasses here")
 
-    reader = ager.model.nets["reader"]
+    nets = ager.model.nets
+    reader = nets["reader"] if "reader" in nets else None  # noqa: SIM401  (a ModuleDict has no `get`)
+    if not isinstance(reader, Reader):
+        raise UsageError(f"{config.bare} is of --model {ager.model.name}, which takes off no glasses")
 
     def undress(images: Tensor, labels: Condition) -> tuple[Tensor, Tensor]:
         read = ager.estimate(images)

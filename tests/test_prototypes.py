@@ -321,3 +321,10 @@ def test_glasses_are_no_part_of_age(sets: tuple[FaceSet, FaceSet], tmp_path: Pat
     assert isinstance(other, Prototypes)
     with pytest.raises(UsageError, match=f"is of {SIZE} px and photo, not of 16 px"):
         other.fit(pack(sets[:1], size=16, splits=["train"]))
+
+
+def test_prototypes_take_off_no_glasses(sets: tuple[FaceSet, FaceSet], run: Path, tmp_path: Path) -> None:
+    words = [f"size={SIZE}", "views=0", f"bare={run}"]
+    with pytest.raises(UsageError, match="is of --model prototypes, which takes off no glasses"):
+        train(resolve("prototypes", None, words), sets, tmp_path)
+    assert not list(tmp_path.iterdir())
