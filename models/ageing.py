@@ -6,6 +6,7 @@ are: there a generator does it that has learned from twins drawn in many manners
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Protocol
 
@@ -19,14 +20,18 @@ from nenrin.models.change import Change, either, placed, scaled
 from nenrin.models.checkpoint import load_nets, read_state
 from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.generator import ChangeGenerator
+from nenrin.models.greying import greyed
 from nenrin.models.means import MeanFaces
+from nenrin.models.registration import inverse
 from nenrin.models.run import nets_of
+from nenrin.models.wrinkles import wrinkled
 
 _UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
 _TAUGHT = ("age",)  # what the generator that twins taught is told
 _NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, and from where all of it
 _CHILD = 5.0, 25.0  # years that the younger of both is: likewise
 _SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
+_GREYING = 35.0  # years: nobody who is younger turns grey
 _RIM = 0.15  # of the width: nearer to the edge less moves, as nothing can be fetched from outside
 _BLUR, _GRAIN = -0.3, 0.5  # log of the factor by which details fade or grow at most: to a blur, to specks
 
@@ -42,6 +47,8 @@ class Settings(Protocol):
     near: float
     colours: float
     most: float
+    wrinkles: float
+    hair: float
     twins: float
 
 
@@ -94,17 +101,16 @@ def ageing(
     known = means.taught[home] > 0
     drawn = ~known
     if "twins" not in nets:
-        return _by_means(means, settings, images, source, target, home)
-    net, strength = nets["twins"], settings.twins
+        return _by_means(nets, settings, images, source, target, home)
     if torch.compiler.is_compiling():  # an exported ager has no branches
-        change = _by_means(means, settings, images, source, target, home)
-        return either(known, change, _by_twins(net, strength, images, source, target))
+        change = _by_means(nets, settings, images, source, target, home)
+        return either(known, change, _by_twins(nets, settings, images, source, target))
     if drawn.all():
-        return _by_twins(net, strength, images, source, target)
-    change = _by_means(means, settings, images, source, target, home)
+        return _by_twins(nets, settings, images, source, target)
+    change = _by_means(nets, settings, images, source, target, home)
     if not drawn.any():
         return change
-    answer = _by_twins(net, strength, images[drawn], source[drawn], target[drawn])
+    answer = _by_twins(nets, settings, images[drawn], source[drawn], target[drawn])
     return either(known, change, placed(answer, drawn, images))
 
 
@@ -115,14 +121,16 @@ def unasked(source: Condition, target: Condition) -> Tensor:
 
 
 def _by_means(
-    means: MeanFaces,
+    nets: nn.ModuleDict,
     settings: Settings,
     images: Tensor,
     source: Condition,
     target: Condition,
     home: Tensor,
 ) -> Change:
-    """What the mean faces of the two ages differ by; nothing for faces of unknown age."""
+    """What the mean faces of the two ages differ by, and wrinkles; nothing for faces of unknown age."""
+    means = nets["means"]
+    assert isinstance(means, MeanFaces)
     own = torch.where(source.age.isnan(), target.age, source.age)
     asked = torch.where(target.age.isnan(), own, target.age)
     share = torch.where(home == means.main, 1.0, settings.elsewhere)
@@ -130,17 +138,50 @@ def _by_means(
     strength = settings.prototypes * share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
     difference = means.difference(own, asked, target.domain, target.gender, whole=False)
     difference = difference.times(strength, moves=settings.shapes * share, detail=settings.details * strength)
-    change = difference.warped(means.places(images, target.domain))
+    places = means.places(images, target.domain)
+    change = difference.warped(places)
     here, _, _ = means(own, target.domain, target.gender)
     skin = toning.skin(images)
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
     shade = toning.toned(change.shade, images, here, settings.colours)
     most = max(settings.most, 1e-6)
-    return Change(
+    change = Change(
         flow=change.flow * coarse,
         shade=most * torch.tanh(shade / most) * skin,
         detail=(change.detail * coarse).clamp(_BLUR, _GRAIN),
     )
+    known, wanted = source.replace(age=own), target.replace(age=asked)
+    return _grown_old(nets, settings, images, known, wanted, change, places, skin)
+
+
+def _grown_old(
+    nets: nn.ModuleDict,
+    settings: Settings,
+    images: Tensor,
+    source: Condition,
+    target: Condition,
+    change: Change,
+    places: Tensor,
+    skin: Tensor,
+) -> Change:
+    """The change of those who grow older, with what no mean face shows: wrinkles and grey hair."""
+    own, asked = source.age, target.age
+    shade, creases = change.shade, None
+    if settings.wrinkles and _some(asked > own):
+        lines = wrinkled(nets["wrinkles"], images, own, asked, places, change.flow, skin)
+        creases = settings.wrinkles * lines
+    greying = (asked > own) & (asked > _GREYING)
+    if settings.hair and "twins" in nets and _some(greying):
+        # An exported ager looks at all of them.
+        rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
+        grey = greyed(nets["twins"], images[rows], source[rows], target[rows], inverse(places[rows]))
+        shade[rows] += settings.hair * grey * greying[rows][:, None, None, None]
+    return dataclasses.replace(change, shade=shade, creases=creases)
+
+
+def _some(rows: Tensor) -> bool:
+    """Whether there are any of (B,) bool; an exported ager has no branches."""
+    return torch.compiler.is_compiling() or bool(rows.any())
 
 
 def _rising(years: Tensor, share: float, start: float, end: float) -> Tensor:
@@ -149,16 +190,25 @@ def _rising(years: Tensor, share: float, start: float, end: float) -> Tensor:
 
 
 def _by_twins(
-    net: nn.Module, strength: float, images: Tensor, source: Condition, target: Condition
+    nets: nn.ModuleDict, settings: Settings, images: Tensor, source: Condition, target: Condition
 ) -> Change:
-    """What a generator answers that has seen drawings alone grow old."""
-    change: Change = net(scaled(images, (_SIDE, _SIDE)), source, target)
+    """What a generator answers that has seen drawings alone grow old, and wrinkles."""
+    change: Change = nets["twins"](scaled(images, (_SIDE, _SIDE)), source, target)
     change = change.times((1 - unasked(source, target)) * ~target.age.isnan())
     # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
+    flow = change.flow * settings.twins * _inside(change.flow)
+    creases = None
+    own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
+    if settings.wrinkles and _some(asked > own):
+        assert isinstance(nets["means"], MeanFaces)
+        places = nets["means"].registration(images)  # it has learned from drawn faces too
+        skin = toning.skin(images)
+        creases = settings.wrinkles * wrinkled(nets["ink"], images, own, asked, places, flow, skin)
     return Change(
-        flow=change.flow * strength * _inside(change.flow),
+        flow=flow,
         shade=scaled(change.shade, images.shape[-2:]),
         detail=change.detail.clamp(min=_BLUR),
+        creases=creases,
     )
 
 

@@ -23,14 +23,16 @@ class Change:
     flow: Tensor  # (B, 2, h, w) where to fetch each pixel from, x then y, in the grid's units (2 = the width)
     shade: Tensor  # (B, 3, H, W) what is added after the shift
     detail: Tensor  # (B, 1, h, w) log of the factor by which details grow
+    creases: Tensor | None = None  # (B, 1, H', W') how much darker wrinkles are: -log of the light left
     first: Change | None = None  # another change that comes before this one
 
-    def __getitem__(self, rows: slice) -> Change:
+    def __getitem__(self, rows: slice | Tensor) -> Change:
         """The changes of some faces."""
         return Change(
             flow=self.flow[rows],
             shade=self.shade[rows],
             detail=self.detail[rows],
+            creases=None if self.creases is None else self.creases[rows],
             first=None if self.first is None else self.first[rows],
         )
 
@@ -41,7 +43,8 @@ class Change:
         size = images.shape[-2:]
         shifted = shift(images, self.flow)
         coarse = coarsened(shifted)
-        return coarse + (shifted - coarse) * scaled(self.detail, size).exp() + scaled(self.shade, size)
+        aged = coarse + (shifted - coarse) * scaled(self.detail, size).exp() + scaled(self.shade, size)
+        return aged if self.creases is None else (aged + 1) * scaled(-self.creases, size).exp() - 1
 
     def times(self, strength: Tensor | float) -> Change:
         """The same change, so many times as strong: the same for all, or (B,)."""
@@ -50,6 +53,7 @@ class Change:
             flow=self.flow * each,
             shade=self.shade * each,
             detail=self.detail * each,
+            creases=None if self.creases is None else self.creases * each,
             first=None if self.first is None else self.first.times(strength),
         )
 
@@ -57,18 +61,30 @@ class Change:
 def either(rows: Tensor, one: Change, other: Change) -> Change:
     """One change in some rows (B,) bool, another in the rest; fields as fine as the finer of both."""
 
-    def chosen(name: str) -> Tensor:
-        here, there = getattr(one, name), getattr(other, name)
+    def chosen(here: Tensor, there: Tensor) -> Tensor:
         size = max(here.shape[-2:], there.shape[-2:])
         return torch.where(rows[:, None, None, None], scaled(here, size), scaled(there, size))
 
-    return Change(flow=chosen("flow"), shade=chosen("shade"), detail=chosen("detail"))
+    creases = None
+    if one.creases is not None or other.creases is not None:
+        flat = rows.new_zeros(len(rows), 1, 1, 1, dtype=torch.float32)
+        here, there = (flat if each.creases is None else each.creases for each in (one, other))
+        creases = chosen(here, there)
+    return Change(
+        flow=chosen(one.flow, other.flow),
+        shade=chosen(one.shade, other.shade),
+        detail=chosen(one.detail, other.detail),
+        creases=creases,
+    )
 
 
 def placed(change: Change, rows: Tensor, images: Tensor) -> Change:
     """The change of some rows (B,) bool of (B, 3, H, W) faces as one of all; the rest does not change."""
     whole = no_change(images, change)
     whole.flow[rows], whole.shade[rows], whole.detail[rows] = change.flow, change.shade, change.detail
+    if change.creases is not None:
+        whole.creases = images.new_zeros(len(images), *change.creases.shape[1:])
+        whole.creases[rows] = change.creases
     return whole
 
 

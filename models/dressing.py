@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nenrin.domains.face import GLASSES
-from nenrin.models.change import Change, no_change, placed
+from nenrin.models.change import Change, no_change, placed, scaled
 from nenrin.models.condition import UNKNOWN, Condition
+from nenrin.models.registration import oval
 
+Look = Callable[[Tensor], Tensor]  # faces -> how likely they are to wear glasses, (B,)
 Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
 Ageing = Callable[[Tensor], Change | None]  # faces that have taken off what they shall not wear
 
@@ -29,11 +31,20 @@ _LIGHT = 0.8  # of the pair put on: the mean of all is black and thick, and take
 _UNCOVERED, _COVERED = 0.2, 0.4
 _FAINT, _SURE = 0.06, 0.14  # the same where it is said that some are worn
 _FADING = 0.2  # of the same range: an ageing that changes colours by so much has faded a thin rim
+_FRAMED = 0.05, 0.2  # how likely glasses are, from where the ageing does less about the eyes, and the least
+_HELD = 0.7  # share of it that goes then
+_BAND = (0.5, 0.43), (0.30, 0.14), 0.4  # both eyes and the bridge between, in shares of the side
 _SPARED = 5  # pixels about each, at the net's resolution
 
 
 def dressed(
-    images: Tensor, source: Condition, target: Condition, ageing: Ageing, net: Glasses, told: Tensor
+    images: Tensor,
+    source: Condition,
+    target: Condition,
+    ageing: Ageing,
+    net: Glasses,
+    look: Look,
+    told: Tensor,
 ) -> Change:
     """The change of (B, 3, S, S) faces that `ageing` ages; of `target` no label is unknown.
 
@@ -48,7 +59,10 @@ def dressed(
     if off is not None:
         change = off.times(leave.float())
         change = _after(change, _only(leave, net, _applied(change, images, leave), untold, bare))
-    age = ageing(_applied(change, images, leave))
+    faces = _applied(change, images, leave)
+    age = ageing(faces)
+    if age is not None:
+        age = _unframed(age, faces, ~shall & (target.age > source.age), look)
     if age is not None and off is not None:
         age = _sparing(age, off, wears & same, told)
     change = _after(change, age)
@@ -88,7 +102,31 @@ def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
     again = (rims - cover) * _ramp(_about(age.shade), 0, _FADING)
     coarse = F.interpolate(rims, age.detail.shape[-2:], mode="area")
     return Change(
-        flow=age.flow, shade=age.shade * (1 - cover) - again * off.shade, detail=age.detail * (1 - coarse)
+        flow=age.flow,
+        shade=age.shade * (1 - cover) - again * off.shade,
+        detail=age.detail * (1 - coarse),
+        creases=None if age.creases is None else age.creases * (1 - scaled(rims, age.creases.shape[-2:])),
+    )
+
+
+def _unframed(age: Change, faces: Tensor, rows: Tensor, look: Look) -> Change:
+    """An ageing that does less about the eyes of those rows that it makes look as if they wore glasses."""
+    if not (torch.compiler.is_compiling() or bool(rows.any())):
+        return age
+    some: slice | Tensor = slice(None) if torch.compiler.is_compiling() else rows
+    worn = torch.zeros(len(faces), device=faces.device)
+    worn[some] = look(age[some].apply(faces[some]).clamp(-1, 1))
+    less = (_HELD * _ramp(worn, *_FRAMED) * rows)[:, None, None, None]
+    band = oval(faces.shape[-1], *_BAND)
+
+    def held(field: Tensor) -> Tensor:
+        return field * (1 - less * scaled(band, field.shape[-2:]))
+
+    return Change(
+        flow=age.flow,
+        shade=held(age.shade),
+        detail=held(age.detail),
+        creases=None if age.creases is None else held(age.creases),
     )
 
 

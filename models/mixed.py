@@ -51,8 +51,10 @@ from nenrin.models.reading import (
     steps_of,
     train_reader,
     update_average,
+    wearing,
 )
 from nenrin.models.run import nets_of, open_nets
+from nenrin.models.wrinkles import Wrinkles
 
 _GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
 
@@ -75,7 +77,9 @@ class MixedConfig(ModelConfig):
     children: float = 0.55  # share of colours and details up to five years, rising to all at 25
     near: float = 0.7  # share of all this up to ten years from the own age, rising to all of it at forty
     colours: float = 0.75  # share of the hue: made many times as strong, skin turns green
-    most: float = 0.45  # no place becomes lighter or darker by more, of the range of 2
+    most: float = 0.5  # no place becomes lighter or darker by more, of the range of 2
+    wrinkles: float = 0.7  # how deep they are drawn on whoever mean faces or twins age; 0 for none
+    hair: float = 1.0  # how grey it turns where mean faces age, if twins have taught it
     twins: float = 0.0  # in domains without ages twins age instead: how far their shapes are followed
     net_ages: bool = True  # else ages are left to mean faces and twins, the generator changes glasses alone
 
@@ -118,6 +122,10 @@ class MixedAger(AgerModel):
         )
         if config.prototypes:
             self.nets["means"] = MeanFaces(domains, config.size).requires_grad_(False)
+        if config.prototypes and config.wrinkles:
+            self.nets["wrinkles"] = Wrinkles()
+            if config.twins:
+                self.nets["ink"] = Wrinkles(ink=True)
         if config.twins:
             self.nets["twins"] = new_twins().requires_grad_(False)
         if config.guide:
@@ -201,7 +209,13 @@ class MixedAger(AgerModel):
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
         if not self.config.net_ages:
             return dressed(
-                images, source, target, lambda faces: self._ageing(faces, source, target), self._glasses, told
+                images,
+                source,
+                target,
+                lambda faces: self._ageing(faces, source, target),
+                self._glasses,
+                lambda faces: wearing(self.nets["reader"], faces),
+                told,
             )
         first = self._ageing(images, source, target)
         asked = _asked(source, target)

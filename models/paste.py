@@ -22,8 +22,9 @@ from nenrin.models.samples import to_pixels, to_tensor
 
 FINER = 1.25  # pixels of the aligned face for each of the picture's: turning it costs some sharpness
 LARGEST = 2048  # pixels of the aligned face's side
-REACH = 0.92  # the oval's share of the aligned square
-SOFT = 0.12  # of the square: how wide the oval's edge is
+REACH = 0.96  # share of the aligned square that may change; its corners are rounded
+SOFT = 0.12  # of the square: how wide the edge of that is
+_ROUND = 5  # the higher, the more of the corners: 2 is an oval
 
 
 def side_of(points: NDArray[np.float32] | None, picture: Image.Image) -> int:
@@ -66,7 +67,7 @@ def _added(face: Tensor, change: Change | Tensor) -> Tensor:
 def add(
     picture: Image.Image, differences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]]
 ) -> Image.Image:
-    """The picture with what changed in each of its faces, under a soft oval.
+    """The picture with what changed in each of its faces, under a soft mask.
 
     Each is the answer of `difference` and the face's points (5, 2) in pixels of the picture, None where the
     whole picture is the face.
@@ -79,17 +80,29 @@ def add(
             pixels += cv2.resize(added, (width, height), interpolation=cv2.INTER_CUBIC)
             continue
         matrix = similarity(points[None], side)[0].astype(np.float64)
-        matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # OpenCV counts from pixel centres
-        pixels += cv2.warpAffine(
-            added * _oval(side), matrix, (width, height), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        # Only the box around the face: a picture may be a hundred times as large.
+        corners = np.asarray([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]])
+        there = corners @ cv2.invertAffineTransform(matrix).T
+        (left, top), (right, bottom) = (np.floor(there.min(0)).astype(int), np.ceil(there.max(0)).astype(int))
+        left, right = np.clip((left, right), 0, width)
+        top, bottom = np.clip((top, bottom), 0, height)
+        if left == right or top == bottom:
+            continue
+        # OpenCV counts from pixel centres.
+        matrix[:, 2] += matrix[:, :2] @ (left + 0.5, top + 0.5) - 0.5
+        pixels[top:bottom, left:right] += cv2.warpAffine(
+            added * _mask(side),
+            matrix,
+            (int(right - left), int(bottom - top)),
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         )
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
-def _oval(side: int) -> NDArray[np.float32]:
-    """(side, side, 1): 1 in the middle, 0 from the oval on, a smooth step between."""
-    at = torch.linspace(-1, 1, side)
-    radius = (at[:, None] ** 2 + at**2).sqrt()
+def _mask(side: int) -> NDArray[np.float32]:
+    """(side, side, 1): 1 in the middle, 0 towards the edges and rounded corners, a smooth step between."""
+    at = torch.linspace(-1, 1, side).abs()
+    radius = (at[:, None] ** _ROUND + at**_ROUND) ** (1 / _ROUND)
     inside = ((REACH - radius) / (2 * SOFT)).clamp(0, 1)
     smooth: NDArray[np.float32] = (inside * inside * (3 - 2 * inside))[..., None].numpy()
     return smooth

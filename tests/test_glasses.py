@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,10 @@ def _labels(*glasses: int) -> Condition:
     return Condition(age=torch.full((count,), 30.0), domain=zero, glasses=torch.tensor(glasses), gender=zero)
 
 
+def _bare(images: Tensor) -> Tensor:
+    return torch.zeros(len(images))
+
+
 def _ageing(images: Tensor) -> Change:
     change = no_change(images)
     change.shade[:] = 0.2
@@ -168,7 +173,7 @@ def test_glasses_come_off_before_and_go_on_after_the_ageing_and_are_spared_by_it
     pen, images = Pen(), torch.zeros(5, 3, SIZE, SIZE)
     source, target = _labels(NONE, NONE, CLEAR, UNKNOWN, DARK), _labels(NONE, CLEAR, CLEAR, NONE, CLEAR)
     told = torch.ones(5, dtype=torch.bool)
-    aged = dressing.dressed(images, source, target, _ageing, pen, told).apply(images)
+    aged = dressing.dressed(images, source, target, _ageing, pen, _bare, told).apply(images)
     # Whoever wears some is looked at without, twice where they go; then two get some, less black.
     assert pen.asked == [
         ([UNKNOWN] * 3, [NONE] * 3),
@@ -185,7 +190,7 @@ def test_faint_rims_are_drawn_again_where_they_are_said_to_be_worn(ageing: float
     images, worn = torch.zeros(2, 3, SIZE, SIZE), _labels(CLEAR, CLEAR)
     told, age = torch.tensor([True, False]), no_change(images)
     age.shade[:] = ageing
-    aged = dressing.dressed(images, worn, worn, lambda faces: age, Pen(0.18), told).apply(images)
+    aged = dressing.dressed(images, worn, worn, lambda faces: age, Pen(0.18), _bare, told).apply(images)
     # The ageing goes on below them; what would come off is put on as far as that has faded it.
     torch.testing.assert_close(aged[:, 0, 28, 30], torch.tensor([ageing - 0.18 * share, ageing]))
 
@@ -193,8 +198,35 @@ def test_faint_rims_are_drawn_again_where_they_are_said_to_be_worn(ageing: float
 def test_who_is_asked_nothing_about_glasses_costs_no_net() -> None:
     pen, images = Pen(), torch.zeros(3, 3, SIZE, SIZE)
     bare = _labels(NONE, NONE, NONE)
-    dressing.dressed(images, bare, bare, lambda faces: None, pen, torch.zeros(3, dtype=torch.bool))
+    told = torch.zeros(3, dtype=torch.bool)
+    dressing.dressed(images, bare, bare, lambda faces: None, pen, _bare, told)
     assert pen.asked == []
+
+
+def test_who_would_look_as_if_wearing_glasses_ages_less_about_the_eyes() -> None:
+    images, bare = torch.zeros(4, 3, SIZE, SIZE), _labels(NONE, NONE, CLEAR, NONE)
+    older = bare.replace(age=torch.tensor([70.0, 70.0, 70.0, 10.0]))
+    seen: list[Tensor] = []
+
+    def look(faces: Tensor) -> Tensor:
+        seen.append(faces)
+        return torch.tensor([1.0, 0.0])
+
+    def ageing(faces: Tensor) -> Change:
+        change = _ageing(faces)
+        change.creases = torch.full((len(faces), 1, 2 * SIZE, 2 * SIZE), 0.1)
+        return change
+
+    told = torch.ones(4, dtype=torch.bool)
+    change = dressing.dressed(images, bare, older, ageing, Pen(0.0), look, told)
+    # Only who grows older and wears none is looked at, aged.
+    assert [len(faces) for faces in seen] == [2]
+    torch.testing.assert_close(seen[0][:, 0, 60, 30], torch.full((2,), 1.2 * math.exp(-0.1) - 1))
+    assert change.creases is not None
+    eyes, chin = change.shade[:, 0, 27, 23], change.shade[:, 0, 60, 30]
+    assert 0 < eyes[0] < 0.1 and change.creases[0, 0, 54, 46] < 0.05
+    torch.testing.assert_close(eyes[1:], torch.full((3,), 0.2))
+    torch.testing.assert_close(chin, torch.full((4,), 0.2))
 
 
 def test_what_differs_counts_most() -> None:

@@ -193,7 +193,7 @@ def test_the_mixed_ager_begins_with_their_change(
     faces = pack(sets[:1], size=SIZE, splits=["train"])
     images, _ = load(faces, np.arange(4), np.zeros(4, bool))
     source = conditions(faces, np.arange(4))
-    target = source.replace(age=torch.full((4,), 80.0))
+    target = source.replace(age=torch.full((4,), 5.0))
     means = ager.nets["means"]
     assert isinstance(means, MeanFaces)
     expected = ageing(ager.nets, ager.config, images, source, target)
