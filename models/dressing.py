@@ -1,9 +1,9 @@
-"""Ageing by mean faces and glasses by a net, one after the other: what is asked of each, and in which order.
+"""Combines ageing by mean faces with a net for glasses: what is asked of each, and in which order.
 
-Glasses come off before a face ages, as mean faces wear none, and are put on afterwards. They come off in two
-goes: what the first leaves of a dark lens or a coloured rim is itself the look of glasses. Those that stay
-are spared by the ageing: it would fade them. Thin rims are too faint to be told from lids and bags; where it
-is said that they are worn, and not only read, they are drawn again on what has faded them.
+Glasses come off before a face ages, as mean faces wear none, and go on afterwards. The net takes them off in
+two passes, because remnants of a dark lens or a coloured rim still look like glasses. Glasses that stay are
+masked out of the ageing, which would fade them. Thin rims are too faint to be distinguished from lids and
+bags; if the label was given, and not only estimated, rims that ageing has faded are drawn again.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from nenrin.domains.face import GLASSES
 from nenrin.models.change import Change, no_change, placed
 from nenrin.models.condition import UNKNOWN, Condition
 
-Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
-Ageing = Callable[[Tensor], Change | None]  # faces that have taken off what they shall not wear
+Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear, what they shall wear
+Ageing = Callable[[Tensor], Change | None]  # takes faces without the glasses that shall come off
 
 _NONE, _CLEAR = GLASSES.index("none"), GLASSES.index("clear")
-_LIGHT = 0.8  # of the pair put on: the mean of all is black and thick, and taken for dark ones
-# Of the range of 2 from black to white: where a net that takes off glasses would change less, there are none
-# (who wears none is often read to); where it would change more, there is nothing else.
+_LIGHT = 0.8  # strength of a clear pair put on: at full strength it is black and thick, like dark ones
+# The mask of glasses, from how much the net that takes them off would change, of the range of 2: 0 below the
+# first (bare faces are often read to wear some), 1 above the second.
 _UNCOVERED, _COVERED = 0.2, 0.4
-_FAINT, _SURE = 0.06, 0.14  # the same where it is said that some are worn
-_FADING = 0.2  # of the same range: an ageing that changes colours by so much has faded a thin rim
-_SPARED = 5  # pixels about each, at the net's resolution
+_FAINT, _SURE = 0.06, 0.14  # the same where the label is given
+_FADING = 0.2  # of the same range: ageing that changes colours by this much has fully faded a thin rim
+_SPARED = 5  # pixels: side of the window about each pixel, at the net's resolution
 
 
 def dressed(
     images: Tensor, source: Condition, target: Condition, ageing: Ageing, net: Glasses, told: Tensor
 ) -> Change:
-    """The change of (B, 3, S, S) faces that `ageing` ages; of `target` no label is unknown.
+    """The whole change of (B, 3, S, S) faces, ageing and glasses; every label of `target` is known.
 
-    `told` (B,) is set where somebody said what they shall wear; elsewhere it was read.
+    `told` (B,) is set where the requested glasses were given; elsewhere they were estimated.
     """
-    # Of whom nobody knows it may wear some.
+    # Where it is unknown, a face may wear glasses.
     wears, shall, same = source.glasses != _NONE, target.glasses > _NONE, source.glasses == target.glasses
     bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
     untold = target.replace(glasses=torch.full_like(target.glasses, UNKNOWN))  # whatever is there comes off
@@ -61,7 +61,7 @@ def dressed(
 
 
 def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target: Condition) -> Change | None:
-    """What the net answers for some rows (B,) bool, and no change of the others; None for no rows."""
+    """The net's change for some rows (B,) bool, no change for the others; None if there are no rows."""
     if torch.compiler.is_compiling():  # an exported ager has no branches
         return net(images, source, target).times(rows.float())
     if not rows.any():
@@ -70,18 +70,18 @@ def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target:
 
 
 def _applied(change: Change | None, images: Tensor, rows: Tensor) -> Tensor:
-    """The faces changed, if any of these rows is looked at."""
+    """The changed faces, or the faces as they are if none of these rows is needed."""
     needed = torch.compiler.is_compiling() or bool(rows.any())
     return images if change is None or not needed else change.apply(images).clamp(-1, 1)
 
 
 def _after(first: Change | None, change: Change | None) -> Change | None:
-    """One change and then the other."""
+    """`change` applied after `first`."""
     return first if change is None else dataclasses.replace(change, first=first)
 
 
 def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
-    """A change that leaves the glasses of some rows as they are, wherever a net would take them `off`."""
+    """The ageing, with the glasses of some rows masked out, wherever the net would take them `off`."""
     strength, of = _about(off.shade), rows[:, None, None, None]
     cover = _ramp(strength, _UNCOVERED, _COVERED) * of
     rims = torch.maximum(cover, _ramp(strength, _FAINT, _SURE) * of * told[:, None, None, None])
@@ -93,11 +93,11 @@ def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
 
 
 def _about(shade: Tensor) -> Tensor:
-    """How much (B, 3, S, S) changes colours around each pixel, (B, 1, S, S)."""
+    """Largest colour change of (B, 3, S, S) around each pixel, smoothed: (B, 1, S, S)."""
     most = F.max_pool2d(shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
     return F.avg_pool2d(most, 3, 1, 1)
 
 
 def _ramp(values: Tensor, low: float, high: float) -> Tensor:
-    """From 0 at `low` to 1 at `high`."""
+    """0 up to `low`, rising linearly to 1 at `high`."""
     return ((values - low) / (high - low)).clamp(0, 1)
