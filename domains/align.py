@@ -1,4 +1,4 @@
-"""Bring every face, of whatever domain, to one template: eyes and mouth at the same places.
+"""Align faces of all domains to one template, with eyes and mouth at the same places.
 
 Coordinates are continuous: a picture of W x H pixels spans [0, W] x [0, H], a pixel's centre lies at + 0.5.
 """
@@ -34,7 +34,7 @@ def similarity(points: NDArray[np.floating], size: int) -> Floats:
     target = TEMPLATE.astype(np.float64) * size
     source_mean, target_mean = source.mean(1, keepdims=True), target.mean(0)
     a, b = source - source_mean, target - target_mean
-    # In the plane the optimum is closed: the rotation and scale are one complex number.
+    # In the plane the optimum has a closed form: rotation and scale are one complex number.
     variance = (a**2).sum((1, 2))
     cosine = (a * b).sum((1, 2)) / variance
     sine = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).sum(1) / variance

@@ -1,4 +1,4 @@
-"""What training and evaluation read: the faces of one or more sets at one size, in a memory-mapped array."""
+"""The faces of one or more sets at one size, in a memory-mapped array for training and evaluation."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.ground import NenrinError, UsageError, track
 
 HELD = 2**28  # bytes of a map that a process may hold
-AROUND = 2**16  # bytes that the system maps at least, around each row that is read
+AROUND = 2**16  # bytes that the system maps at least for each row that is read
 _log = logging.getLogger(__name__)
 _LABELS = ("age", "domain", "glasses", "gender", "identity", "view", "split", "source", "source_id")
-_VERSION = "1"  # of the cache's layout and of the way pictures are resized
+_VERSION = "1"  # of the cache's layout and of how pictures are resized
 _STRONGEST: tuple[Split, ...] = ("test", "judge", "val", "train")  # where two sets disagree on an identity
 
 
 class Rows:
     """Some rows of a memory map. Indexing gives a NumPy array of the rows asked for; nothing else is read.
 
-    What was read is given back to the system every `HELD` bytes, so that a process does not grow to the size
-    of its set; the system keeps the pages as long as it has room for them.
+    Every `HELD` bytes the pages read are released to the system, so that a process does not grow to the size
+    of its set. The system keeps them cached as long as it has room.
     """
 
     def __init__(self, base: NDArray[np.uint8], rows: NDArray[np.int64]) -> None:
         self._base = base
         self._rows = rows
-        self._read = 0  # bytes since pages were last given back
+        self._read = 0  # bytes since pages were last released
         self.shape = (len(rows), *base.shape[1:])
         self.dtype = base.dtype
 
@@ -63,7 +63,7 @@ class Rows:
         return np.asarray(self._base[self._rows], dtype=dtype)
 
     def take(self, index: NDArray[Any]) -> Rows:
-        """These rows of the rows, still unread."""
+        """A selection of the rows; nothing is read yet."""
         return Rows(self._base, self._rows[index])
 
 
@@ -112,11 +112,11 @@ def pack(
 ) -> FaceArray:
     """The kept faces of these splits, at `size` pixels, in the order of the sets.
 
-    Splits stay disjoint across sets: an identity (or identical face) that two sets put on different sides is
-    left out of the weaker one (`test` before `judge` before `val` before `train`), and the count is logged.
-    The array is kept under `cache` (by default `arrays/` in the first set) and mapped at once the next time.
-    `every` takes all faces instead, also those set aside, and reduces them in a third of the time, a little
-    softer: for looking at a set, not for training on it.
+    Splits stay disjoint across sets: if two sets put an identity (or an identical face) in different splits,
+    it is left out of the weaker one (`test` before `judge` before `val` before `train`), and the count is
+    logged. The array is kept under `cache` (by default `arrays/` in the first set) and only mapped the next
+    time. `every` takes all faces instead, also those set aside, and downsamples them in a third of the time,
+    slightly softer: for looking at a set, not for training on it.
     """
     if not sets:
         raise UsageError("no set to read: name at least one")
@@ -131,7 +131,7 @@ def pack(
         raise UsageError(
             f"no faces in the splits {', '.join(sorted(splits))} of {', '.join(str(s.path) for s in sets)}"
         )
-    # Rows are keyed by content: the id is the hash of the pixels, so labels and ids say it all.
+    # Rows are keyed by content: the id is the hash of the pixels, so ids and labels suffice.
     digest = hashlib.sha256(f"{_VERSION} {size} {every or ''}".rstrip().encode())
     for table, chosen in zip(labels, rows, strict=True):
         stream = io.BytesIO()
@@ -218,11 +218,11 @@ def _fill(
             _reserve(file)
         faces = (face for source, chosen in zip(sets, rows, strict=True) for face in _rows_of(source, chosen))
         sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
-        written = 0  # bytes since pages were last given back
+        written = 0  # bytes since pages were last released
         for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
             pixels[i] = decode(face, size, quick=quick)
             written += pixels[i].nbytes
-            if written > HELD // 8:  # what is written is the system's, and no longer this process's memory
+            if written > HELD // 8:  # written pages belong to the system, not to this process's memory
                 for array in (pixels, masks):
                     if isinstance(array.base, mmap.mmap):
                         array.base.madvise(mmap.MADV_DONTNEED)
@@ -241,7 +241,7 @@ def _fill(
 
 
 def _reserve(file: Path) -> None:
-    """Take the file's space on the disk now: a write to a map for which there is none kills the process."""
+    """Reserve the file's space on the disk: writing to a map without enough space kills the process."""
     with file.open("rb+") as stream:
         os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
@@ -254,7 +254,7 @@ def _rows_of(faces: FaceSet, chosen: NDArray[np.int64]) -> Iterator[Face]:
 def decode(face: Face, size: int, *, quick: bool = False) -> NDArray[np.uint8]:
     """The face's pixels, (size, size, 3) uint8 RGB, resized with Pillow's antialiased bicubic filter.
 
-    `quick` leaves the larger part of the reduction to the JPEG decoder.
+    `quick` leaves most of the downsampling to the JPEG decoder.
     """
     with Image.open(io.BytesIO(face.image)) as picture:
         if quick:

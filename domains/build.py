@@ -1,4 +1,4 @@
-"""Raw pictures in, a set of faces out. Interrupted anywhere, the same call goes on, to the same set.
+"""Builds a set of faces from raw pictures. After any interruption, the same call continues to the same set.
 
 Chunks of pictures are processed by workers into files under `.build/`; when all are there, splits are decided
 over the whole set and the shards are written in the order of the input.
@@ -62,13 +62,14 @@ def build(
 ) -> BuildReport:
     """Build a set of aligned faces from folders of pictures (`PATH`, or `KIND:PATH` to name the importer).
 
-    `size` is the side in pixels; `finder` is auto (what suits each source), nominal (as it cut them), one of
-    `finders.FINDERS` or a file (`finders.open_finder`); `split` forces all faces into one; `splits_from` is
-    a set whose splits are kept, identity by identity; `points_from` is a set of the same pictures (by name)
-    in another style, whose points are used; `limit` takes that many pictures, spread over all by a hash;
-    `ray` is a Ray cluster that does the work of `workers` (`cluster.run_on_ray`), to the same set;
-    `on_progress` is told the pictures done and all. A picture that is bad is counted, never fatal. Raises
-    `UsageError` for a wrong call, `NenrinError` where writing fails; the same call then goes on from there.
+    `size` is the side in pixels. `finder` is auto (what suits each source), nominal (the source's own crop),
+    one of `finders.FINDERS` or a file (`finders.open_finder`). `split` forces all faces into one split.
+    `splits_from` is a set whose splits identities keep. `points_from` is a set of the same pictures (by
+    name) in another style, whose points are used. `limit` takes that many pictures, spread over all by a
+    hash. `ray` is a Ray cluster that runs the jobs instead of `workers` (`cluster.run_on_ray`), with the same
+    result. `on_progress` is called with the numbers of pictures done and in all. A bad picture is counted,
+    never fatal. Raises `UsageError` for a wrong call, `NenrinError` where writing fails; the same call then
+    continues from there.
     """
     check_finder(finder, NOMINAL)
     if not raws:
@@ -105,7 +106,7 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
     paths = sorted(folder.glob("*.parquet"))
     labels = pa.concat_tables([chunk_labels(path) for path in paths])
     hashes = np.frombuffer(b"".join(labels["hash"].to_pylist()), dtype=np.uint8).reshape(-1, HASH_BYTES)
-    # Rejects may look alike without being the same picture: a grey page, say.
+    # Rejects may look alike without being the same picture, such as grey pages.
     rows = np.flatnonzero(pc.equal(labels["verdict"], "keep").to_numpy())
     pairs = [(int(rows[a]), int(rows[b])) for a, b in near_duplicates(hashes[rows])]
     names = zip(*(labels[column].to_pylist() for column in ("identity", "source", "source_id")), strict=True)

@@ -13,7 +13,8 @@ AGE_BINS = ((0, 5), (6, 10), (11, 15), (16, 20), (21, 30), (31, 40), (41, 50), (
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Tally:
-    """Counts of the kept faces by label and split, of the others by reason; grows with labels, not faces."""
+    """Counts of kept faces by label and split, and of the others by reason. Its size depends on the number of
+    labels, not of faces."""
 
     by_label: dict[str, Counter[tuple[str, str]]] = dataclasses.field(default_factory=dict)
     rejects: Counter[tuple[str, str]] = dataclasses.field(default_factory=Counter)  # (verdict, reason)
@@ -24,7 +25,7 @@ class Tally:
         """Count one face."""
         self.sources[face.source] += 1
         if face.verdict != "keep":
-            # What follows the colon is particular to one picture.
+            # The text after the colon concerns a single picture.
             self.rejects[face.verdict, (face.reason or "no reason given").split(":")[0]] += 1
             return
         self.kept += 1
@@ -39,7 +40,7 @@ class Tally:
 
 
 def age_bin(age: float | None) -> str:
-    """The bin of CAAE that an age in years falls in, as text."""
+    """CAAE's age bin for an age in years, as text."""
     if age is None:
         return "unknown"
     low, high = next((low, high) for low, high in AGE_BINS if age < high + 1)

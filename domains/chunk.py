@@ -1,4 +1,4 @@
-"""Some pictures of one source on their way into a set: a build's jobs, and the files they become."""
+"""Chunks of pictures of one source: the jobs of a build, and the files that they write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nenrin.domains.storage import STORED, load_row, store_row
 from nenrin.domains.workers import write_rows
 from nenrin.scrapers.raw import Raw
 
-CHUNK = 64  # pictures; what a kill loses at most, for each worker
+CHUNK = 64  # pictures; also the most that each worker loses by a kill
 _HASHED = STORED.append(pa.field("hash", pa.binary(HASH_BYTES)))
 
 _pipelines: dict[tuple[str, int, str, str | None], Pipeline] = {}  # a worker's, kept for their nets
@@ -26,7 +26,7 @@ _pipelines: dict[tuple[str, int, str, str | None], Pipeline] = {}  # a worker's,
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Chunk:
-    """Some pictures of one source, and the file that they become."""
+    """Some pictures of one source, and the file to write for them."""
 
     path: Path
     importer: str
@@ -40,7 +40,7 @@ class Chunk:
         return len(self.raws)
 
     def run(self) -> None:
-        """Find, align and write the faces; what gave no pixels is named in the file's metadata."""
+        """Find, align and write the faces; unreadable pictures are named in the file's metadata."""
         from nenrin.domains.importers import importer_named
 
         key = (self.importer, self.size, self.finder, self.domain)
@@ -63,7 +63,7 @@ def chunk_labels(path: Path) -> pa.Table:
 
 
 def chunk_unreadable(path: Path) -> list[Unreadable]:
-    """The pictures of a chunk that gave no pixels."""
+    """The unreadable pictures of a chunk."""
     metadata = pq.read_schema(path).metadata
     return [Unreadable(**values) for values in json.loads(metadata[b"unreadable"])]
 

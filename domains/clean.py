@@ -1,6 +1,6 @@
-"""Which faces a person should look at: scores of every check, verdicts and reasons, written into the set.
+"""Decides which faces a person should look at, and writes scores, verdicts and reasons into the set.
 
-Interrupted anywhere, the same call goes on. Scores are computed once; verdicts follow from them and from
+After any interruption, the same call continues. Scores are computed once; verdicts follow from scores and
 thresholds, and are decided anew in seconds.
 """
 
@@ -31,11 +31,11 @@ from nenrin.domains.rewrite import rewrite
 from nenrin.domains.storage import LABELS
 from nenrin.ground import UsageError, track
 
-VERSION = 5  # of the checks: scores of another version are computed anew
-EMBEDDED = 128  # px of the aligned faces that an embedder is given
+VERSION = 5  # of the checks; scores of another version are computed anew
+EMBEDDED = 128  # px of the aligned faces given to an embedder
 _FOLDER = ".clean"
 _BATCH = 64
-_FEW = 300  # faces of a source: fewer do not say what is usual among them
+_FEW = 300  # faces: with fewer in a source, what is usual in it cannot be estimated
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # (N, 128, 128, 3) RGB to vectors (N, E)
 
@@ -46,8 +46,8 @@ class CleanReport:
 
     faces: int  # examined
     verdicts: Counter[str]
-    reasons: Counter[str]  # of those not kept, by the check that likes them least
-    computed: bool  # False: the scores were there, verdicts alone were decided anew
+    reasons: Counter[str]  # of those not kept, by the check with the lowest score
+    computed: bool  # False: the stored scores were used, and only verdicts decided anew
 
 
 def clean(
@@ -59,10 +59,10 @@ def clean(
 ) -> CleanReport:
     """Score the faces of one or more sets and decide which a person should look at.
 
-    Sets are best cleaned together: each domain is known by its difference from the others. What a build set
-    aside stays so. Scores that are there are used again, unless `again`: new thresholds cost seconds. Where
-    `embed` asks a net that tells people apart, labels are judged by that as well, and scores computed anew.
-    Raises `UsageError` for a wrong call, `NenrinError` where writing fails.
+    Clean the sets of a project together, because a domain is recognised by how it differs from the others.
+    What a build set aside stays so. Stored scores are used, unless `again`, so that new thresholds cost only
+    seconds. With `embed`, a net that tells people apart, labels are judged by its vectors as well, and scores
+    are computed anew. Raises `UsageError` for a wrong call, `NenrinError` where writing fails.
     """
     if not paths:
         raise UsageError("no set to clean: name at least one")
@@ -92,7 +92,7 @@ def _fingerprint(tables: Sequence[pa.Table]) -> str:
 
 
 def _examined(table: pa.Table, scores: Scores) -> NDArray[np.int64]:
-    """The rows that the checks have something to say of: what a build set aside is no face to them."""
+    """The rows that the checks examine: all but those that a build set aside."""
     kept = pc.not_equal(table["verdict"], "drop").to_numpy()
     return np.flatnonzero(kept | ~np.isnan(scores.get(SUSPICION)))
 
@@ -104,7 +104,7 @@ def _score(
     folder: Path,
     embed: Embed | None,
 ) -> None:
-    """Put the results of all checks, and their statistics, among the scores."""
+    """Add the scores of all checks, and their statistics."""
     rows = [_examined(table, known) for table, known in zip(tables, scores, strict=True)]
     starts = np.cumsum([0, *map(len, tables)])
     chosen = np.concatenate([start + part for start, part in zip(starts[:-1], rows, strict=True)])

@@ -19,14 +19,14 @@ from nenrin.domains.workers import WORKER_ENVIRONMENT, Job, run_job
 from nenrin.ground import NenrinError, UsageError
 
 LOCAL = "local"  # a cluster of this machine alone, for as long as the jobs run
-RETRIES = 3  # times that a job is run again whose process died
+RETRIES = 3  # times that a job is run again after its process died
 
 
 def run_on_ray(jobs: Iterable[Job], address: str) -> Iterator[int]:
     """As `workers.run_jobs`, on the cluster at `address`: host:port, ray://host:port, auto or local.
 
-    The outcome is that of `run_jobs`. Raises `UsageError` where Ray is missing or nothing answers there, and
-    where its machines have another nenrin; `NenrinError` where a job's process keeps dying.
+    The result is that of `run_jobs`. Raises `UsageError` if Ray is missing, if nothing answers at the
+    address, or if the machines have another nenrin; `NenrinError` if a job's process keeps dying.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray = _ray()
@@ -72,7 +72,7 @@ def _run_there(job: Job, folder: Path, version: str) -> int:
 
 
 def _reach(address: str) -> None:
-    """Ray waits long for what is not there: a connection shows it at once. Raises `OSError`."""
+    """Raises `OSError` if nothing answers: Ray itself would wait long to find out."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

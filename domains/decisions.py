@@ -1,4 +1,4 @@
-"""What a person decided about faces, beside their set: a line of JSON each, kept when it is built anew."""
+"""A person's decisions about faces: lines of JSON in a file beside the set, kept when it is built anew."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from nenrin.ground import NenrinError, UsageError
 REVIEWED = "reviewed"  # the reason of whatever a person kept or dropped
 FIXABLE = ("age", "gender", "glasses", "domain")
 _OLDEST = 120.0  # years
-KEYS = ("id", "source", "source_id", "reason")  # name a face, and say why it was set aside
+KEYS = ("id", "source", "source_id", "reason")  # columns that name a face, and why it was set aside
 SAME = "duplicate: the same pixels as "  # the reason of a picture that a set holds under two names
 DECIDED = ("verdict", "reason", *FIXABLE)  # what a decision may change
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """A person's word on one face, named by its picture and by its pixels."""
+    """A person's decision on one face, which is named by its picture and by its pixels."""
 
     id: str
     source: str
     source_id: str
     verdict: Verdict | None  # None takes back what was decided before
-    labels: dict[str, Any] = dataclasses.field(default_factory=dict)  # of FIXABLE: what is right instead
+    labels: dict[str, Any] = dataclasses.field(default_factory=dict)  # corrected values of FIXABLE
 
     def __post_init__(self) -> None:
         if self.verdict not in (None, "keep", "drop"):
@@ -76,9 +76,9 @@ class Decisions:
         return len(self._by_picture)
 
     def of(self, id: str, source: str, source_id: str, reason: str | None = None) -> Decision | None:
-        """The decision on the face of this picture; where the picture has a new name, on the same pixels.
+        """The decision on the face of this picture or, if there is none, on a face with the same pixels.
 
-        What the build set aside for having the pixels of another (by its `reason`) is not brought back by a
+        A face that the build set aside as a copy of another (by its `reason`) is not brought back by a
         decision on that one.
         """
         named = self._by_picture.get((source, source_id))
@@ -88,7 +88,7 @@ class Decisions:
         """Write a decision to the disk, then count it. `NenrinError` where it cannot be written."""
         row = {**dataclasses.asdict(decision), "at": datetime.now(UTC).isoformat(timespec="seconds")}
         try:
-            # One write of one line, flushed to the disk: killed at any point, all that was said is there.
+            # A single write of one line, flushed to the disk, so that a kill at any point loses no decision.
             with self.path.open("ab+") as stream:
                 _drop_half_a_line(stream)
                 stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
@@ -138,7 +138,7 @@ class Decisions:
 
 
 def _lines(path: Path) -> list[bytes]:
-    """The whole lines; what a kill or a full disk left of one at the end is no decision."""
+    """The complete lines; a partial last line, left by a kill or a full disk, is ignored."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -150,7 +150,7 @@ def _lines(path: Path) -> list[bytes]:
 
 
 def _drop_half_a_line(stream: BinaryIO) -> None:
-    """Cut off what a kill left of a line at the end, so that the next line stands alone."""
+    """Cut off a partial last line that a kill left, so that the next one begins on its own line."""
     end = stream.seek(0, os.SEEK_END)
     start = max(end - 65536, 0)
     stream.seek(start)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 HASH_BYTES = 32
-# Of 256 bits. Among UTKFace's and anime faces all pairs below are one picture twice (recoloured, turned or
-# cut anew); from 34 on there are pairs of two people.
+# Of 256 bits. Among UTKFace and anime faces, all pairs up to this distance are one picture twice (recoloured,
+# turned or recropped); from 34 on there are pairs of two people.
 NEAR = 32
-_INNER = (0.22, 0.30, 0.78, 0.86)  # of an aligned face: what every source has pixels of
-_LAYOUTS = 2  # ways to cut a hash into 16 bands of two bytes; compared are those that agree in a band
+_INNER = (0.22, 0.30, 0.78, 0.86)  # part of an aligned face where every source has pixels
+_LAYOUTS = 2  # ways to cut a hash into 16 bands of two bytes; only hashes that agree in a band are compared
 
 
 def difference_hash(pixels: NDArray[np.uint8]) -> bytes:
@@ -48,7 +48,7 @@ def near_duplicates(hashes: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
 
 
 def _bands(hashes: NDArray[np.uint8]) -> Iterator[NDArray[np.uint16]]:
-    """The hashes cut into 16-bit words, their bits shuffled: (N,) for each band of each layout."""
+    """The hashes with their bits shuffled, cut into 16-bit words: (N,) for each band of each layout."""
     bits = np.unpackbits(hashes, axis=1)
     for layout in range(_LAYOUTS):
         shuffled = bits[:, np.random.default_rng(layout).permutation(bits.shape[1])]

@@ -1,7 +1,7 @@
-"""Detectors of others, from a file: OpenCV's cascades, YOLO nets and YuNet as ONNX.
+"""External detectors from a file: OpenCV's cascades, YOLO nets and YuNet as ONNX.
 
-Where one gives boxes alone, our net marks the points in them; without its weights, they lie where the
-template has them.
+For a detector that gives boxes alone, our net marks the points in them; without its weights the template's
+points are used.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from nenrin.domains.finder.finder import NetFinder
 from nenrin.domains.finder.look import WEIGHTS
 from nenrin.ground import UsageError
 
-_SURE = 0.4  # a detection's score; nobody can know what an unknown net's scores mean
-_ONE_FACE = 0.45  # boxes of an external net that share more of their union are one face
+_SURE = 0.4  # least score of a detection; nobody can know what an unknown net's scores mean
+_ONE_FACE = 0.45  # IoU above which two boxes of an external net are one face
 _CASCADE_LEAST = 24  # pixels, the smallest window of such cascades
 
 
@@ -55,11 +55,11 @@ class CascadeFinder:
 
 
 class OnnxFinder:
-    """An ONNX net of one of two layouts, which its outputs tell apart.
+    """An ONNX net of one of two layouts, recognised by its outputs.
 
-    YOLO (5 to 11): one output (1, 4 + K, N) or (1, N, 4 + K) of middle, width, height in pixels of the
-    input, and a score for each class; with fifteen more (five points as x, y and how visible) where K is 16,
-    or ten more where K is 11. YOLO 5 with one class is (1, N, 6), with a score of "anything" before it.
+    YOLO (5 to 11): one output (1, 4 + K, N) or (1, N, 4 + K) of centre, width and height in pixels of the
+    input, and a score for each class; with fifteen more values (five points as x, y and visibility) if K is
+    16, or ten more if K is 11. YOLO 5 with one class is (1, N, 6), with an objectness score before it.
     YuNet: OpenCV's `FaceDetectorYN`, which gives points too. Raises `UsageError` for any other.
     """
 
@@ -120,7 +120,7 @@ class OnnxFinder:
             raise UsageError(f"{self._path} fails on a picture: {str(error).splitlines()[0]}") from None
         if answer.ndim != 3 or len(answer) != 1 or min(answer.shape[1:]) < 5:
             raise UsageError(f"{self._path} gives {answer.shape}: neither YOLO's layout nor YuNet's")
-        # There are more candidates than values of each; YOLO 5 has them in rows.
+        # The longer axis is that of the candidates; in YOLO 5 they are rows.
         in_rows = answer.shape[1] > answer.shape[2]
         rows = answer[0] if in_rows else answer[0].T
         half = rows[:, 2:4] / 2
@@ -150,7 +150,7 @@ def _points(net: NetFinder | None, picture: Image.Image, box: Floats) -> Floats:
 
 
 def _distinct(rows: Floats) -> list[int]:
-    """The rows (N, 5 ...) of the surest of boxes that overlap, surest first."""
+    """Non-maximum suppression of rows (N, 5 ...): the surest of overlapping boxes, surest first."""
     kept: list[int] = []
     for row in np.argsort(-rows[:, 4], kind="stable"):
         if not kept or overlap(rows[[row], :4], rows[kept, :4])[0].max() <= _ONE_FACE:

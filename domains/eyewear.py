@@ -1,7 +1,7 @@
 """Glasses of any kind, drawn on aligned faces.
 
-Twins wear a few kinds (`domains/twins/wear.py`), which will do to show how glasses are put on. Whoever is to
-take glasses off must know those of real life and of cartoons: any shape, colour, tint and gleam.
+Twins wear a few kinds (`domains/twins/wear.py`), enough to learn how to put glasses on. To take glasses off,
+a net must know those of real life and of cartoons: any shape, colour, tint and gleam.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from nenrin.domains.align import TEMPLATE
 from nenrin.domains.face import GLASSES
 
-_SCALE = 3  # glasses are drawn on so many times as many pixels
-_BITS = 4  # binary places of OpenCV's coordinates
+_SCALE = 3  # factor of supersampling
+_BITS = 4  # fractional bits of OpenCV's coordinates
 _BAND = (0.14, 0.72)  # of the face's height: glasses do not reach beyond it
 _CORNERS = 48  # of a lens
 _POWERS = (2.0, 2.3, 3.0, 4.0, 8.0)  # of a superellipse, from round to a rectangle
@@ -34,14 +34,14 @@ class Eyewear:
     lenses: tuple[Points, Points]
     bars: list[tuple[Points, float]]  # open lines and their widths: rims, bridges, temples
     colour: NDArray[np.float64]
-    cover: float  # how much of what lies behind the rims they hide
+    cover: float  # opacity of the rims
     tint: NDArray[np.float64]
-    tinted: float  # the same of the lenses, at their upper edge ...
-    paling: float  # ... and the share of it that is lost on the way down
+    tinted: float  # opacity of the lenses at their upper edge ...
+    paling: float  # ... and the fraction of it that is lost towards the lower edge
     gleams: list[tuple[Points, float]]  # lines on the lenses
     gleaming: float
     shadow: float  # strength of the rims' shadow on the skin
-    soft: float  # deviation in pixels by which the picture was out of focus; 0 is sharp
+    soft: float  # standard deviation in pixels of the picture's blur; 0 is sharp
 
 
 def put_on_any(
@@ -214,10 +214,10 @@ def _paint(face: NDArray[np.uint8], pair: Eyewear, rng: np.random.Generator) -> 
 
 
 def _share(mask: NDArray[Any]) -> Canvas:
-    """A mask (H, W) of 0 to 255 as shares (H, W, 1)."""
+    """A mask (H, W) of 0 to 255 as fractions (H, W, 1)."""
     return mask[..., None].astype(np.float32) / np.float32(255)
 
 
 def _mix(canvas: Canvas, share: Canvas, colour: NDArray[np.float64]) -> None:
-    """Lay a colour over the canvas, opaque to the share."""
+    """Blend a colour over the canvas with opacity `share`."""
     canvas += share * (colour.clip(0, 255).astype(np.float32) - canvas)

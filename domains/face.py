@@ -24,7 +24,7 @@ POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Face:
-    """One aligned face. Everything that is not known is None, and stays so: nothing is guessed silently."""
+    """One aligned face. Whatever is not known is None and stays None: nothing is guessed silently."""
 
     id: str  # 16 hex digits of the SHA-256 of the aligned pixels, see `face_id`
     image: bytes  # the aligned face, encoded (JPEG or PNG), RGB, square at the set's resolution
@@ -35,8 +35,8 @@ class Face:
     glasses: str | None = None
     attributes: dict[str, bool] = dataclasses.field(default_factory=dict)
     identity: str | None = None  # person or character, unique within the set: "fgnet/001"
-    # Names pictures of one person that differ in age and glasses alone: same pose, light, framing. Twins come
-    # so, and what an ager made of a face; hardly any others.
+    # Shared by pictures of one person that differ in age and glasses alone: same pose, light, framing. Twins
+    # have such pictures, and faces with what an ager made of them; hardly any others.
     view: str | None = None
     source: str = ""
     source_id: str = ""
@@ -45,8 +45,8 @@ class Face:
     licence: str | None = None
     retrieved: datetime | None = None
     points: NDArray[np.float32] | None = None  # (5, 2) x, y pixels in the source picture, in POINTS order
-    # (4, 2) the source picture's corners in the aligned face's pixels, clockwise from its top left:
-    # what lies outside has no pixels of its own and is left out of losses and metrics.
+    # (4, 2) the source picture's corners in the aligned face's pixels, clockwise from its top left. Pixels
+    # outside are not from the picture, and are left out of losses and metrics.
     frame: NDArray[np.float32] | None = None
     split: Split = "train"
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -59,7 +59,7 @@ def face_id(pixels: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:16]
 
 
-# `image` is laid out as Hugging Face's `datasets.Image`: datasets, DuckDB and pandas open a set as it is.
+# `image` has the layout of Hugging Face's `datasets.Image`: datasets, DuckDB and pandas open a set as it is.
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

@@ -37,7 +37,7 @@ class SetMeta:
     size: int  # pixels of a side
     template: list[list[float]]  # (5, 2) in units of the side
     domains: tuple[str, ...]
-    complete: bool  # False while it is being written, or where that was interrupted
+    complete: bool  # False while it is being written, or after that was interrupted
     software: str
     sources: dict[str, int]  # faces by source
     licences: dict[str, str]  # by source
@@ -51,7 +51,7 @@ class SetMeta:
 class FaceSet:
     """A folder of shards `faces-00000.parquet` ..., opened for reading.
 
-    What a person decided in a review (`nenrin.domains.decisions`) counts before what is stored.
+    A person's decisions in a review (`nenrin.domains.decisions`) override what is stored.
     """
 
     def __init__(self, path: Path, meta: SetMeta) -> None:
@@ -135,7 +135,7 @@ def _open(shard: Path) -> pq.ParquetFile:
 
 
 class SetWriter:
-    """Write a set. A shard appears whole or not at all; killed at any point, those so far stay a valid set.
+    """Write a set. A shard appears whole or not at all; after a kill the shards so far are a valid set.
 
     A folder that holds a set already is refused unless `replace` is given.
     """

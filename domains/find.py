@@ -25,11 +25,11 @@ class Found:
     box: NDArray[np.float32]  # (4,) left, top, right, bottom
     points: NDArray[np.float32]  # (5, 2) x, y in the order of `face.POINTS`
     score: float  # the finder's confidence, 0 to 1
-    domain: str | None = None  # what the finder takes it for; None where it cannot tell
+    domain: str | None = None  # the domain that the finder assigns; None if it cannot tell
 
 
 class Finder(Protocol):
-    """Finds faces in RGB pictures of any sizes; the answer has a list, surest first, for each of them."""
+    """Finds faces in RGB pictures of any sizes; returns a list for each of them, surest first."""
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]: ...
 
@@ -37,9 +37,9 @@ class Finder(Protocol):
 class MTCNNFinder:
     """MTCNN (Zhang et al. 2016) with facenet-pytorch's weights. For photographs.
 
-    Faces smaller than `smallest`, as a share of the longer side, are not looked for: the time goes with
-    the inverse square of it. Pictures with a longer side than `side` pixels are searched at that size, with
-    a black `margin` about them (a share of the longer side), where faces that are cut off have their rest.
+    Faces smaller than `smallest`, a fraction of the longer side, are not looked for; the time is proportional
+    to its inverse square. Pictures with a longer side than `side` pixels are searched at that size, with a
+    black `margin` about them (a fraction of the longer side), so that boxes of cut-off faces fit.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class MTCNNFinder:
 
 
 def main_face(faces: Sequence[Found], size: tuple[int, int]) -> Found:
-    """The face that a portrait of (W, H) pixels shows: large and near the middle."""
+    """The main face of a portrait of (W, H) pixels: large and near the middle."""
     middle = np.array(size) / 2
 
     def weight(face: Found) -> float:
@@ -110,10 +110,10 @@ def open_picture(path: str | Path) -> Image.Image:
 def decode_picture(
     file: Path | BinaryIO, *, name: str, most: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
-    """A picture as RGB, turned as its EXIF data say, transparency on white, the first frame of an animation.
+    """A picture as RGB, rotated by its EXIF data, transparency on white, the first frame of an animation.
 
-    `formats` are Pillow's names of those to try, all it knows by default. Raises `NenrinError` in one line,
-    which begins with `name`, if it is no picture, truncated or of more than `most` pixels.
+    `formats` are Pillow's names of those to try, by default all. Raises `NenrinError` in one line that begins
+    with `name`, if it is no picture, truncated or has more than `most` pixels.
     """
     try:
         with warnings.catch_warnings():

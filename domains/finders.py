@@ -9,8 +9,8 @@ from nenrin.domains.find import Finder, MTCNNFinder
 from nenrin.ground import UsageError, suggest
 
 OURS, MTCNN = "nenrin", "mtcnn"
-AUTO = "auto"  # both of them: what looks where nobody names a finder
-NOMINAL = "nominal"  # a build's: no finder, but the source's cut
+AUTO = "auto"  # both finders together, the default
+NOMINAL = "nominal"  # only for a build: no finder, but the source's own crop
 FINDERS = (AUTO, OURS, MTCNN)
 SUFFIXES = (".onnx", ".xml")  # files: a net, or a cascade of OpenCV 4
 
@@ -31,9 +31,9 @@ def check_finder(name: str, *others: str) -> str:
 def open_finder(name: str = AUTO, *, smallest: float = 0.04, margin: float = 0.1) -> Finder:
     """The finder of that name, or in that file.
 
-    Faces smaller than `smallest`, a share of a picture's longer side, are not looked for; `margin` is
-    another such share, beyond its edges, where a face that is cut off has its rest. Raises `UsageError` for
-    any other name and for a file that is no detector.
+    Faces smaller than `smallest`, a fraction of a picture's longer side, are not looked for. `margin`, also a
+    fraction, is added around the picture for faces that are cut off. Raises `UsageError` for any other name
+    and for a file that is no detector.
     """
     check_finder(name)
     if name == MTCNN:
@@ -56,7 +56,7 @@ def open_finder(name: str = AUTO, *, smallest: float = 0.04, margin: float = 0.1
 
 
 def finder_digest(name: str) -> str:
-    """Names what a finder finds, whatever its file is called: for a set's fingerprint."""
+    """A digest of the finder by content, not by its file's name, for a set's fingerprint."""
     from nenrin.domains.finder.close import CLOSE
     from nenrin.domains.finder.look import WEIGHTS
 

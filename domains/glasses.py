@@ -1,4 +1,4 @@
-"""Tell dark glasses from clear ones, where a source says only that glasses are worn."""
+"""Distinguishes dark from clear glasses, where a source says only that glasses are worn."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from nenrin.domains.align import TEMPLATE
 
 WORN = "worn"  # in `Raw.glasses`: glasses of a kind that the source does not name
-# On CelebA and the Cartoon Set, glasses of a tint below the first are dark and above the second clear, with
-# few exceptions; between them are half-dark lenses, shadows and hair, and nothing is claimed.
+# On CelebA and the Cartoon Set, with few exceptions, glasses of a tint below the first are dark and above the
+# second clear. In between are half-dark lenses, shadows and hair, so the kind stays unknown.
 DARK, CLEAR = 0.30, 0.45
-_LENS = 0.06  # half the side of the square looked at, about each eye and on each cheek
+_LENS = 0.06  # half the side of the squares that are compared, at each eye and on each cheek
 _CHEEKS = ((0.36, 0.60), (0.64, 0.60))
 
 
 def tint(image: NDArray[np.uint8]) -> float:
-    """The lenses' brightness over that of the cheeks, from an aligned face (H, W, 3): about 0 to 1."""
+    """The brightness of the lenses relative to the cheeks, of an aligned face (H, W, 3): about 0 to 1."""
     size = image.shape[0]
     grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
 

@@ -1,9 +1,9 @@
 """MTCNN's three nets and their cascade (Zhang et al. 2016), with the weights of facenet-pytorch's package.
 
-That package's own cascade finds the same faces (a test compares them), but where a face reaches over the edge
-of its picture it stretches what is there to the whole face, and sets the points wrong: on crops as tight as
-UTKFace's by a quarter of the eyes' distance. Its import also takes torchvision and torch's compiler along,
-four seconds and 200 MB for each worker of a build.
+That package's own cascade finds the same faces (a test compares them). But where a face extends over the edge
+of its picture, it stretches the visible part to the whole face and misplaces the points, by a quarter of the
+distance between the eyes on crops as tight as UTKFace's. Its import also loads torchvision and torch's
+compiler: four seconds and 200 MB for each worker of a build.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nenrin.ground import NenrinError
 
 THRESHOLDS = (0.6, 0.7, 0.7)  # of the three nets, as published
 _FACTOR = 0.709  # from one scale of the pyramid to the next: half the area
-_CELL, _STRIDE = 12, 2  # pixels that the first net sees at once, and between two looks
+_CELL, _STRIDE = 12, 2  # pixels: the first net's receptive field and stride
 _BATCH = 32  # candidates at a time: 512 are no faster, and take 150 MB more
 
 Floats = NDArray[np.float32]
@@ -81,19 +81,19 @@ class ONet(nn.Module):
         self.dense6_1, self.dense6_2, self.dense6_3 = nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)
 
     def textures(self, x: Tensor) -> Tensor:
-        """What is the same wherever it lies, (B, 64, 10, 10)."""
+        """Features of textures, translation-equivariant, (B, 64, 10, 10)."""
         x = self.pool1(self.prelu1(self.conv1(x)))
         found: Tensor = self.pool2(self.prelu2(self.conv2(x)))
         return found
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """From `textures` to what it decides from: where what is (B, 1152), and what there is (B, 256)."""
+        """From `textures` to the last features with positions (B, 1152), and the final features (B, 256)."""
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu4(self.conv4(x)).permute(0, 3, 2, 1).flatten(1)
         return x, self.prelu5(self.dense5(x))
 
     def decide(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """From the second of `features` to the answers."""
+        """From the final features to the net's outputs."""
         return self.dense6_1(x).softmax(1), self.dense6_2(x), self.dense6_3(x)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,7 +110,7 @@ def load(net: nn.Module, name: str) -> None:
 
 
 class Cascade:
-    """The three nets, one after another, each on what the one before it left."""
+    """The three nets in sequence, each on the candidates left by the one before."""
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = torch.device(device)
@@ -154,7 +154,7 @@ class Cascade:
         return [(boxes[owner == i], points[owner == i]) for i in range(len(pictures))]
 
     def _propose(self, images: Tensor, smallest: float) -> tuple[NDArray[np.int64], Floats]:
-        """What may be a face, by the first net over a pyramid: the picture of each, and (N, 5) boxes."""
+        """Candidates by the first net over an image pyramid: the index of each picture, and (N, 5) boxes."""
         height, width = images.shape[2:]
         owners, found = [np.empty(0, np.int64)], [np.empty((0, 5), np.float32)]
         moved = [np.empty((0, 4), np.float32)]
@@ -184,9 +184,9 @@ class Cascade:
 def _crop(
     images: Tensor, owner: NDArray[np.int64], boxes: Floats, side: int
 ) -> tuple[NDArray[np.int64], Floats, Tensor]:
-    """The pictures' content of each box at `side` pixels, (N, 3, side, side); boxes of nothing are left out.
+    """The content of each box at `side` pixels, (N, 3, side, side); empty boxes are left out.
 
-    What lies outside a picture is black, as published: a crop of the rest alone would move the points.
+    Outside a picture the content is black, as published; cropping to the picture would move the points.
     """
     height, width = images.shape[2:]
     corners = boxes[:, :4].astype(np.int64) - np.array([1, 1, 0, 0])  # boxes count pixels from one
@@ -205,7 +205,7 @@ def _crop(
 
 
 def _square(boxes: Floats) -> Floats:
-    """The boxes, widened or heightened about their middles."""
+    """The boxes, extended to squares about their centres."""
     extent = boxes[:, 2:4] - boxes[:, :2]
     side = extent.max(1, keepdims=True)
     corner = boxes[:, :2] + extent * np.float32(0.5) - side * np.float32(0.5)
@@ -213,7 +213,7 @@ def _square(boxes: Floats) -> Floats:
 
 
 def _move(boxes: Floats, moves: Floats) -> Floats:
-    """The boxes' edges, moved by shares of their sides."""
+    """The boxes with their edges moved by fractions of their sides."""
     extent = np.tile(boxes[:, 2:4] - boxes[:, :2] + 1, 2)
     return np.concatenate([boxes[:, :4] + moves * extent, boxes[:, 4:]], 1)
 
@@ -221,9 +221,9 @@ def _move(boxes: Floats, moves: Floats) -> Floats:
 def _suppress(
     owner: NDArray[np.int64], boxes: Floats, threshold: float, *, smaller: bool = False
 ) -> NDArray[np.int64]:
-    """The rows of the surest of boxes of one picture that overlap.
+    """Non-maximum suppression of one picture's boxes: the rows to keep.
 
-    Overlap is the share of the union, or of the smaller box; there pixels count at both ends, as published.
+    Overlap is relative to the union, or to the smaller box, where pixels count at both ends, as published.
     """
     end = 1 if smaller else 0
     kept: list[NDArray[np.int64]] = [np.empty(0, np.int64)]

@@ -1,4 +1,4 @@
-"""What was found, drawn over the pictures, to be looked at."""
+"""Draws the faces found over their pictures, for a person to check."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _cell(path: Path, face: Face) -> Image.Image | None:
     try:
         picture = open_picture(path)
     except NenrinError:
-        return None  # it was there when its face was found
+        return None  # it was readable when its face was found
     scale = _CELL / max(picture.size)
     width, height = (max(round(length * scale), 1) for length in picture.size)
     small = picture.resize((width, height))

@@ -27,7 +27,7 @@ _JPEG_QUALITY = 95
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Placed:
-    """A face in an open picture: its five points, and how they were come by."""
+    """A face in an open picture: its five points, and where they come from."""
 
     raw: Raw
     picture: Image.Image
@@ -38,7 +38,7 @@ class Placed:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Hashed:
-    """A face that is done but for its split, and its hash."""
+    """A face, complete except for its split, and its hash."""
 
     face: Face
     hash: bytes
@@ -46,7 +46,7 @@ class Hashed:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Unreadable:
-    """A picture that gave no pixels, and why."""
+    """A picture that cannot be decoded, and why."""
 
     source: str
     source_id: str
@@ -54,14 +54,14 @@ class Unreadable:
 
 
 def finder_for(importer: Importer, finder: str) -> str:
-    """What `auto` means for a source: what the source says; MTCNN for photographs; else both finders."""
+    """The finder that `auto` means for a source: its own choice; MTCNN for photographs; else both."""
     if finder != AUTO:
         return finder
     return importer.finder or (MTCNN if importer.domain == "photo" else AUTO)
 
 
 class Pipeline:
-    """The steps for the pictures of one source. The finder is loaded when it is first needed."""
+    """The steps for the pictures of one source. The finder is loaded on first use."""
 
     def __init__(self, importer: Importer, *, size: int, finder: str, domain: str | None) -> None:
         self._importer = importer
@@ -69,7 +69,7 @@ class Pipeline:
         self._domain = domain
         self._finder_name = finder_for(importer, finder)
         self._finder: Finder | None = None
-        self._trust_points = finder in (AUTO, NOMINAL)  # who names a finder wants to see its own
+        self._trust_points = finder in (AUTO, NOMINAL)  # a finder that is named gives the points itself
 
     def run(
         self, raws: Sequence[Raw], fractions: Sequence[NDArray[np.float32] | None]
@@ -114,7 +114,7 @@ class Pipeline:
             yield self._finish(place, image, frame)
 
     def _place(self, batch: Sequence[tuple[Raw, Image.Image, NDArray[np.float32] | None]]) -> list[Placed]:
-        """Find each picture's face or faces: points of the source first, then the finder, then the cut."""
+        """Find each picture's faces: by the source's points, else the finder, else the source's cut."""
         given = [self._given(raw, picture, fraction) for raw, picture, fraction in batch]
         search = [i for i, points in enumerate(given) if points is None and self._finder_name != NOMINAL]
         found: dict[int, list[Found]] = {}
@@ -136,7 +136,7 @@ class Pipeline:
             if not faces:
                 scores = scores if points is not None else {}
                 placed.append(Placed(raw=raw, picture=picture, points=points, scores=scores))
-            if len(faces) > 1:  # nobody says which of them the source names
+            if len(faces) > 1:  # the source's labels do not say which of them they are for
                 raw = dataclasses.replace(raw, identity=None)
             for number, face in enumerate(faces, 1):
                 scores = {"found": face.score}
@@ -205,7 +205,7 @@ def _about(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, 
 
 
 def _in_source(place: Placed) -> NDArray[np.float32] | None:
-    """A face's points in its whole picture, where only a part of it was looked at."""
+    """A face's points in the whole picture, if only a part of it was searched."""
     if place.points is None or place.raw.box is None:
         return place.points
     corner = _about(place.raw.box, place.picture.size)[:2]

@@ -1,4 +1,4 @@
-"""What a build is to make: settled, and named by a fingerprint, before anything is written."""
+"""The plan of a build, settled and named by a fingerprint before anything is written."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from nenrin.domains.pipeline import finder_for
 from nenrin.ground import UsageError
 from nenrin.scrapers.raw import Raw
 
-_RECIPE = 2  # raised whenever the same pictures and options would become other faces
+_RECIPE = 2  # raised whenever the same pictures and options would give other faces
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Plan:
-    """The pictures of a build and the options that decide its outcome; `settle` completes it."""
+    """The pictures of a build and the options that determine its result; `settle` completes it."""
 
     sources: list[tuple[Importer, Path]]
     size: int
@@ -76,7 +76,7 @@ class Plan:
 
 
 def settle(plan: Plan, limit: int | None) -> None:
-    """Go over the sources once: count, vocabulary, and a fingerprint of all that decides the outcome."""
+    """Go through the sources once for the count, the vocabulary, and a fingerprint of all inputs."""
     if limit is not None:
         hashed = (
             (hashlib.sha256(f"{raw.source}/{raw.source_id}".encode()).digest(), raw.source, raw.source_id)
@@ -112,8 +112,7 @@ def settle(plan: Plan, limit: int | None) -> None:
 
 
 def _origin(plan: Plan, importer: Importer) -> object:
-    """What a source decides for each of its faces: its cut where they are not looked for, our net where it
-    looks."""
+    """A source's part of the fingerprint: its crop if no finder is used, our net if that is used."""
     finder = finder_for(importer, plan.finder)
     if importer.finder == NOMINAL:
         return importer.name, importer.nominal

@@ -1,6 +1,6 @@
-"""Work that is done in jobs, so that whatever stops it, the same call goes on, to the same set.
+"""Work in jobs, so that after any interruption the same call continues to the same set.
 
-The jobs' files lie under `.build/` in the set until all are there; then the set is written from them.
+The jobs' files are kept under `.build/` in the set until all are there; then the set is written from them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FOLDER = ".build"
 
 
 def finished(out: Path, fingerprint: str) -> FaceSet | None:
-    """The set itself where it is made already; `UsageError` where another one is in its place."""
+    """The set itself if it is already made; `UsageError` if another one is in its place."""
     if not (out / "set.toml").is_file():
         return None
     faces = FaceSet.open(out)
@@ -38,9 +38,9 @@ def finished(out: Path, fingerprint: str) -> FaceSet | None:
 
 @contextmanager
 def workplace(out: Path, fingerprint: str, *, name: str = _FOLDER) -> Iterator[Path]:
-    """The folder of the jobs' files, for this process alone; what another work or release left is dropped.
+    """The folder of the jobs' files, locked for this process; files of other work or releases are dropped.
 
-    `fingerprint` names all that decides the outcome.
+    `fingerprint` identifies everything that determines the result.
     """
     folder = out / name
     try:
@@ -103,7 +103,7 @@ def process(
         else:
             missing.add(job.path)
     todo = (job for job in jobs() if job.path in missing)
-    # A handful of pictures is done before another process has started.
+    # A handful of pictures is done before another process would have started.
     counts = run_on_ray(todo, ray) if ray and missing else run_jobs(todo, workers if len(missing) > 1 else 0)
 
     def pictures() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""New labels for the faces of a set that is written already; the pictures are copied as they are."""
+"""Rewrites labels of a finished set; the pictures are copied as they are."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nenrin.ground import NenrinError, atomic_path, write_text, write_toml
 
 
 def rewrite(faces: FaceSet, columns: Mapping[str, Sequence[Any]], **meta: Any) -> None:
-    """Put these columns, one value a face, in the place of the set's own, and `meta` into its `set.toml`.
+    """Replace these columns, one value for each face, and the fields of `set.toml` given by `meta`.
 
-    A shard changes as a whole or not at all. `set.toml` is written last: what it says of the columns holds of
-    all shards. Raises `NenrinError` where writing fails; the same call then does it again.
+    A shard changes as a whole or not at all. `set.toml` is written last, so what it says of the columns is
+    true of all shards. Raises `NenrinError` where writing fails; the same call then starts over.
     """
     start = 0
     try:

@@ -31,10 +31,10 @@ def parse_split(word: str) -> Split:
 
 
 def groups_of(keys: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str]:
-    """Join the faces that must stay together, and name each group by its alphabetically first key.
+    """Group the faces that must stay together, and name each group by its alphabetically first key.
 
-    `keys` holds each face's identity (or its own name where it has none); faces of one key are together
-    already. `pairs` are indices of near-duplicates.
+    `keys` holds each face's identity (or its own name if it has none); faces with the same key form a group.
+    `pairs` are indices of near-duplicates, whose groups are merged.
     """
     parent = {key: key for key in keys}
 
@@ -52,7 +52,7 @@ def groups_of(keys: Sequence[str], pairs: Iterable[tuple[int, int]]) -> list[str
 def assign_splits(
     keys: Sequence[str], pairs: Iterable[tuple[int, int]], inherited: Mapping[str, Split]
 ) -> list[Split]:
-    """A split for each face: that of its identity in another set where it has one, else its group's.
+    """A split for each face: that of its identity in another set if it has one, else its group's.
 
     A group that holds inherited identities follows the first of them, so that near-duplicates stay together.
     """

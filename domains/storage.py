@@ -14,7 +14,7 @@ LABELS = tuple(name for name in SCHEMA.names if name != "image")
 
 
 def _stored(field: pa.Field) -> pa.Field:
-    """What `datasets` can open: maps as lists of (key, value), and no column declared free of nulls."""
+    """A field that `datasets` can open: maps become lists of (key, value), and every column is nullable."""
     if field.name not in MAPS:
         return field.with_nullable(True)
     entry = pa.struct([("key", field.type.key_type), ("value", field.type.item_type)])
@@ -22,7 +22,7 @@ def _stored(field: pa.Field) -> pa.Field:
 
 
 def _feature(kind: pa.DataType) -> dict[str, Any]:
-    """A type in the words of `datasets.Features`."""
+    """A type as `datasets.Features` describes it."""
     if pa.types.is_struct(kind):
         return {field.name: _feature(field.type) for field in kind}
     if pa.types.is_list(kind):

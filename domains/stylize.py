@@ -1,6 +1,6 @@
-"""A set of photographs in, its drawn counterpart out: row for row the same faces, labels and splits.
+"""Turns a set of photographs into its drawn counterpart, row for row with the same labels and splits.
 
-Interrupted anywhere, the same call goes on, to the same set.
+After any interruption, the same call continues to the same set.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from nenrin.ground import UsageError
 
 _BATCH = 8  # faces drawn at a time
 
-_stylizers: dict[StylizerSpec, Stylizer] = {}  # a worker's, kept for their nets
+_stylizers: dict[StylizerSpec, Stylizer] = {}  # of this worker, kept so that nets are loaded once
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -82,9 +82,9 @@ def stylize(
     """Draw every face of the set `photos`; labels, identity, split, points and frame are carried over.
 
     `weights` is the path of a TensorFlow Lite or ONNX image-to-image net, an address (with its `sha256`) or a
-    name of `weights.KNOWN`. What its file does not say is given: `channels` rgb or bgr (rgb), `value_range`
-    of black and white (-1 to 1), `side` in pixels (the set's), `licence`. `domain` is what the drawings are.
-    Raises `UsageError` for a wrong call, before anything is written.
+    name of `weights.KNOWN`. The other arguments say what its file does not (defaults in brackets): `channels`
+    rgb or bgr (rgb), `value_range` of black and white (-1 to 1), `side` in pixels (the set's), `licence`.
+    `domain` is the drawings' domain. Raises `UsageError` for a wrong call, before anything is written.
     """
     faces = FaceSet.open(photos)
     if not faces.meta.complete:
@@ -119,7 +119,7 @@ def _spec(
     licence: str | None,
     cache: Path | None,
 ) -> StylizerSpec:
-    """What is given, else what is known of the file, else the defaults."""
+    """The given options, else those known for the file, else the defaults."""
     path, found = obtain(weights, sha256=sha256, cache=cache)
     known = known_by(found)
     contract = known.contract if known else Contract()
@@ -139,7 +139,7 @@ def _spec(
 
 
 def _fingerprint(faces: FaceSet, spec: StylizerSpec, domain: str) -> str:
-    """Names all that decides the outcome: the faces by content, their labels, the net and its options."""
+    """A hash of all that determines the result: the faces by content, their labels, the net, its options."""
     options = [FORMAT_VERSION, faces.meta.size, domain, spec.sha256, spec.name, spec.licence]
     digest = hashlib.sha256(json.dumps([*options, dataclasses.asdict(spec.contract)]).encode())
     labels = faces.table()
@@ -168,8 +168,8 @@ def _sheets(faces: FaceSet, folder: Path, spec: StylizerSpec, domain: str) -> It
 
 
 def _counterpart(face: Face, drawn: Pixels, spec: StylizerSpec, domain: str) -> Face:
-    """The drawn face: `source_id` still names the picture, `source` and licence name who drew it too."""
-    if face.frame is not None:  # the net has drawn something where the picture has nothing
+    """The drawn face: `source_id` still names the picture; `source` and licence also name the net."""
+    if face.frame is not None:  # the net has also drawn outside the picture
         drawn = np.where(
             frame_mask(face.frame[None], len(drawn))[0, :, :, None] > 0, drawn, np.uint8(OUTSIDE)
         )

@@ -34,7 +34,7 @@ class Net(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class StylizerSpec:
-    """All that decides what a stylizer draws. It travels to another process, which loads the net there."""
+    """All that determines what a stylizer draws. It is sent to other processes, which load the net."""
 
     path: Path
     sha256: str
@@ -62,7 +62,7 @@ class Stylizer:
         drawn = []
         for start in range(0, len(faces), step):
             some = faces[start : start + step]
-            # A net for batches of several gets the last face again where they do not come out even.
+            # A net with a fixed batch size gets the last face repeated to fill the batch.
             full = np.concatenate([some, np.repeat(some[-1:], step - len(some), axis=0)])
             drawn.append(self._batch(full)[: len(some)])
         return np.stack([_resize(picture, size) for picture in np.concatenate(drawn)])
@@ -96,7 +96,7 @@ class Stylizer:
         return done
 
     def _turn(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """RGB to what the net takes, and back."""
+        """RGB to the net's channel order, and back."""
         return values[..., ::-1] if self._contract.channels == "bgr" else values
 
 
@@ -198,7 +198,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what LiteRT's C++ writes of itself to standard error away from the progress bar and the errors."""
+    """Keep messages of LiteRT's C++ off standard error, where the progress bar and errors go."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

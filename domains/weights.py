@@ -1,4 +1,4 @@
-"""The nets that draw: known ones by name, any by path, or fetched once from an address with a checksum."""
+"""Stylising nets: known ones by name, any by path, or fetched once from an address with a checksum."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from nenrin.scrapers.download import download, sha256_of
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """How a net takes its pictures and gives them back, as far as its file does not say."""
+    """The format of a net's input and output pictures, as far as its file does not say."""
 
     channels: str = "rgb"  # or "bgr"
     low: float = -1.0  # black
     high: float = 1.0  # white
-    side: int | None = None  # pixels, where the net takes any size; None: that of the set
+    side: int | None = None  # pixels to use if the net takes any size; None: the set's
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
     """A published net."""
 
-    name: str  # as faces drawn by it name it
+    name: str  # in the source of faces drawn by it
     url: str
     member: str | None  # its file in the archive that the address leads to
     sha256: str
@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 
 def known_by(sha256: str) -> Known | None:
-    """The published net that a file of this checksum is."""
+    """The published net with this checksum, if there is one."""
     return next((known for known in KNOWN.values() if known.sha256 == sha256), None)
 
 
@@ -65,8 +65,8 @@ def obtain(
 ) -> tuple[Path, str]:
     """The file of a net (a path, a name of `KNOWN` or an address) and its SHA-256.
 
-    What is fetched is kept in `cache` and never fetched again. Raises `UsageError` for a file that is missing
-    or is not the one of `sha256`, or an address without a checksum; `NenrinError` where fetching fails.
+    Fetched files are kept in `cache` and never fetched again. Raises `UsageError` for a file that is missing
+    or does not match `sha256`, or an address without a checksum; `NenrinError` where fetching fails.
     """
     sha256 = sha256.lower() if sha256 is not None else None
     path = Path(weights)

@@ -1,4 +1,4 @@
-"""Run jobs in processes of their own; each becomes a file, whole or not at all."""
+"""Runs jobs in worker processes; each writes a file, whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nenrin.ground import NenrinError, atomic_path
 
 # Read by torch when a job imports it.
 WORKER_ENVIRONMENT = {
-    # oneDNN keeps code for each shape it has met, and MTCNN's batches have a new one every time.
+    # oneDNN caches code for each shape, and MTCNN's batches have a new shape every time.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
     # There are as many processes as cores already.
     "OMP_NUM_THREADS": "1",
@@ -30,7 +30,7 @@ WORKER_ENVIRONMENT = {
 
 
 class Job(Protocol):
-    """Some pictures, and the file that they become. It travels to another process by pickle."""
+    """Some pictures, and the file to write for them. It is sent to other processes by pickle."""
 
     @property
     def path(self) -> Path: ...
@@ -43,9 +43,9 @@ class Job(Protocol):
 
 
 def run_jobs(jobs: Iterable[Job], workers: int) -> Iterator[int]:
-    """Run jobs, in this process if `workers` is 0; yields the number of pictures of each that is done.
+    """Run jobs, in this process if `workers` is 0; yields the number of pictures of each finished job.
 
-    The outcome does not depend on `workers`. What is done stays done whatever stops it.
+    The result does not depend on `workers`. Finished jobs stay finished after any interruption.
     """
     if workers == 0:
         for job in jobs:
@@ -75,7 +75,7 @@ def run_jobs(jobs: Iterable[Job], workers: int) -> Iterator[int]:
 def run_job(job: Job) -> int:
     """Run one job, in whatever process this is; returns the number of its pictures."""
     job.run()
-    # The allocator keeps what a job has freed, in pieces that the next one does not fit: give it back.
+    # The allocator keeps freed memory in fragments that the next job cannot use: release it to the system.
     with contextlib.suppress(AttributeError):  # only glibc's has this
         ctypes.CDLL(None).malloc_trim(0)
     return len(job)

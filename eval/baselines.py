@@ -1,4 +1,4 @@
-"""The floors, as agers: change nothing, and forget everybody."""
+"""The floors, as agers: one changes nothing, the other forgets everybody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOTS = np.arange(0, 101, 5)  # years at which mean faces are kept
 
 
 class _Unseeing:
-    """An ager that reads nothing off a face."""
+    """An ager that estimates no labels."""
 
     domains: tuple[str, ...] = ()
 
@@ -37,14 +37,14 @@ class CopyAger(_Unseeing):
         return images
 
 
-UNTOLD = 35.0  # years: the mean face of a face of unknown age that is asked to keep it
+UNTOLD = 35.0  # years: used for a face of unknown age that is asked to keep its age
 
 
 class MeanFaceAger(_Unseeing):
-    """The mean face of the domain at the asked age: age as good as a mean can show it, nobody's identity.
+    """The domain's mean face at the requested age: the best age that a mean can show, but nobody's identity.
 
-    Gaussian kernel means over age, on a grid of five years, linear in between. A domain without ages
-    has one mean face for all of them.
+    Means use a Gaussian kernel over age, on a grid of five years, interpolated linearly. A domain without
+    ages has one mean face for all of them.
     """
 
     name = "mean face"
@@ -63,7 +63,7 @@ class MeanFaceAger(_Unseeing):
             flat = to_tensor(faces.pixels[rows]).flatten(1).double()
             age = faces.age[rows][:, None]
             kernel = np.exp(-((age - KNOTS) ** 2) / (2 * BANDWIDTH**2))
-            # A face without an age counts a little everywhere: it decides only where nothing else does.
+            # A face without an age has a tiny weight everywhere, which matters only if no face has an age.
             weight = torch.from_numpy(np.where(np.isnan(age), 1e-6, kernel + 1e-9)).double()
             for domain in range(count):
                 member = torch.from_numpy((faces.domain[rows] == domain) | (domain == count - 1)).double()

@@ -1,4 +1,4 @@
-"""What every protocol works with: the agers, the faces, the judges, and how a number is written down."""
+"""The bench that every protocol works with: agers, faces and judges, and the sheet for its numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Floats = NDArray[np.floating]
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Contender:
-    """A subject and what it stands for. `key` names what it computes, in the cache; "" is not cached."""
+    """A subject and its role. `key` identifies its outputs in the cache; with "" they are not cached."""
 
     subject: Subject
     role: Role
@@ -44,7 +44,7 @@ class Contender:
 
     @property
     def who(self) -> Who:
-        """Whose numbers its are."""
+        """Its name and role, for its numbers."""
         return Who(self.name, self.role)
 
 
@@ -52,9 +52,9 @@ class Contender:
 class CanonOptions:
     """Where the characters of `canon` come from."""
 
-    pictures: Path | None = None  # the user's folder, a folder in it for each pair
+    pictures: Path | None = None  # the user's folder, with a folder for each pair
     manifests: Sequence[Path] = ()  # instead of those that come with nenrin
-    finder: str = AUTO  # finds their faces: a name of `finders.FINDERS`, or a file
+    finder: str = AUTO  # for their faces: a name of `finders.FINDERS`, or a file
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -64,11 +64,11 @@ class Bench:
     contenders: Sequence[Contender]  # agers, then floors
     faces: Batch  # the test split of the sets
     panel: Panel
-    embedders: Sequence[Embedder]  # the first is the one strips and plots speak of
+    embedders: Sequence[Embedder]  # strips and plots use the first
     perceptual: Perceptual
     store: FeatureStore
     size: int  # px at which faces are compared
-    people: int  # how many a protocol takes in a domain
+    people: int  # how many a protocol uses in each domain
     shown: int  # how many of them the report shows
     seed: int
     resamples: int
@@ -94,10 +94,10 @@ class Bench:
         glasses: NDArray[np.integer] | None = None,
         rows: NDArray[np.intp] | None = None,
     ) -> Pixels:
-        """The batch at the ages `to` (N,) by this contender; grey where the input has no pixels.
+        """The batch aged by this contender to `to` (N,); grey where the input has no pixels.
 
         NaN asks for the face's own age; `glasses` (N,) are indices into GLASSES, by default those it wears.
-        `rows` (N,) says which face each age is asked of, where one is asked for several.
+        `rows` (N,) gives the face for each age, if faces are asked for several ages.
         """
         rows = np.arange(len(batch)) if rows is None else rows
         asked = asked_of(batch, to, batch.glasses[rows] if glasses is None else glasses)
@@ -123,9 +123,9 @@ class Bench:
         return self.store.get(embedder.key, embedder.embed, pixels, embedder.name)
 
     def judged(self, judge: Judge, pixels: Pixels) -> NDArray[np.float32]:
-        """Years (N,), to the hundredth: below it lies the noise of summing in another order, which would
-        rank equal pictures."""
-        if isinstance(judge, SVRJudge) and judge.embedder is not None:  # faces are embedded once
+        """Years (N,), rounded to hundredths: differences below are noise from the order of summation, which
+        would rank equal pictures."""
+        if isinstance(judge, SVRJudge) and judge.embedder is not None:  # embed each face only once
             svr, vectors = judge, self.embed(judge.embedder, pixels)
             years = self.store.read(
                 judge.key, judge.name, (pixels,), lambda r: svr.judge(to_tensor(pixels[r]), vectors[r])
@@ -136,7 +136,7 @@ class Bench:
 
     def labelled(self, judge: LabelJudge, pixels: Pixels) -> NDArray[np.float32]:
         """Probabilities (N, C) of the judge's words."""
-        if isinstance(judge, NetJudge):  # all attributes of a face are read at once
+        if isinstance(judge, NetJudge):  # estimate all attributes of a face in one pass
             read = self.store.get(judge.net_key, judge.everything, pixels, judge.name)
             return read[:, judge.columns]
         return self.store.get(judge.key, judge.probabilities, pixels, judge.name)
@@ -174,7 +174,7 @@ class Sheet:
     def score(
         self, who: Who, metric: str, backend: str, estimate: Estimate, sample: Sample | None = None
     ) -> Score:
-        """One number that belongs into this domain and case."""
+        """One number of this domain and case."""
         return Score(
             protocol=self.result.protocol,
             domain=self.domain,
@@ -201,7 +201,7 @@ def hide(pixels: Pixels, seen: Pixels) -> Pixels:
 
 
 class EvalProtocol(Protocol):
-    """A question. `run` raises `NenrinError` where these faces cannot answer it: the report says so."""
+    """A question. `run` raises `NenrinError` if these faces cannot answer it, and the report says so."""
 
     name: str
     question: str

@@ -1,4 +1,4 @@
-"""Procedural characters, laid out as the pictures of real ones are: manifest, folders, points."""
+"""Procedural characters in the layout of real characters' pictures: manifest, folders, points."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from nenrin.ground import atomic_path, write_bytes, write_text
 MANIFEST = "characters.toml"
 YOUNG, OLD = (7, 16), (30, 75)  # years
 PICTURES = 3  # of each character at each age, in other views
-SEED = 5_520_000  # added to the caller's, so that no training draws these people
+SEED = 5_520_000  # added to the caller's seed, so that no training draws these people
 
 
 def draw_characters(
     folder: Path, count: int, *, seed: int, size: int = 160, domain: Literal["photo", "manga"] = "manga"
 ) -> Path:
-    """`count` people who never were, at two ages each, into `folder`; returns the manifest in it.
+    """Draw `count` fictional people at two ages each into `folder`; returns the manifest in it.
 
-    Every other one wears glasses as a child and none later, as Conan does. Each face stands somewhere on a
-    wider picture, and `points.csv` says where.
+    Every second one wears glasses as a child and none later, as Conan does. Each face is placed somewhere in
+    a larger picture, and `points.csv` says where.
     """
     rng = np.random.default_rng(seed + SEED)
     people = sample_people(count, seed=seed + SEED)

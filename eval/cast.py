@@ -1,4 +1,4 @@
-"""Who plays in `canon`: characters of manifests, and people of the sets as if they were characters."""
+"""The cast of `canon`: characters of manifests, and people of the sets treated as characters."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from nenrin.eval.subjects import Batch
 
 GAP = 10  # years at least between the two ages of a person of the sets
 NEAR = 5  # years between pictures that count as of one age
-PICTURES, PEOPLE = 2, 40  # of a person of the sets at one age; and how many persons, at most
+PICTURES, PEOPLE = 2, 40  # at most: pictures of a person of the sets at one age; persons
 STRANGERS = 100
-SPARE = 20  # more that are looked at, as some may turn out to be the character
+SPARE = 20  # extra candidates, as some may turn out to be the character
 BOARDS = ("danbooru", "safebooru", "gelbooru")
 ABOUT = 10  # years by which a stranger may differ, as long as there are enough of them
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Role:
-    """One character: pictures to be aged, and pictures of what the outcome should be."""
+    """One character: pictures to be aged, and pictures of the true result."""
 
     name: str
     title: str  # "Conan Edogawa → Shinichi Kudo"
@@ -36,11 +36,11 @@ class Role:
     goal: Batch  # empty: shown, not scored
     age: float  # years, of the goal
     glasses: int  # of the goal; -1 leaves them alone
-    known_as: frozenset[str] = frozenset()  # what else the sets may call this character, in lower case
+    known_as: frozenset[str] = frozenset()  # other names that sets may use for this character, in lower case
 
 
 def from_manifests(bench: Bench, notes: list[str]) -> list[Role]:
-    """Characters of whom there are pictures; what is missing goes into `notes`, a line each.
+    """Characters with pictures; each missing one becomes a line in `notes`.
 
     Raises `UsageError` for a manifest or a folder that cannot be used at all.
     """
@@ -74,14 +74,14 @@ def from_manifests(bench: Bench, notes: list[str]) -> list[Role]:
 
 
 def _names_of(pair: Pair) -> frozenset[str]:
-    """The character's names and, of the boards' queries, its tags, which the scrapers take for identities."""
+    """The character's names, and its tags from the boards' queries, which scrapers use as identities."""
     sides = (pair.start, pair.goal)
     tags = [q.query.split()[0] for side in sides for q in side.find if q.source in BOARDS]
     return frozenset(name.lower() for name in (*(side.character for side in sides), *tags))
 
 
 def from_sets(bench: Bench, domain: str) -> list[Role]:
-    """Test people with pictures at two ages: the youngest are aged, the oldest are what is true."""
+    """Test people with pictures at two ages: the youngest pictures are aged, the oldest are the truth."""
     faces = bench.of_domain(domain)
     faces = faces.take(np.isfinite(faces.age))
     cast = []
@@ -110,10 +110,10 @@ def from_sets(bench: Bench, domain: str) -> list[Role]:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Strangers:
-    """Others of the character's domain, gender and age, as far as they can be had."""
+    """Other people of the character's domain, gender and age, as far as available."""
 
     rows: NDArray[np.intp]  # of the pool
-    furthest: float  # years by which the age of one differs; NaN where the ages are unknown
+    furthest: float  # largest difference in age, in years; NaN if the ages are unknown
 
 
 def strangers(
@@ -121,8 +121,8 @@ def strangers(
 ) -> Strangers:
     """Up to `STRANGERS` faces of other people, the nearest in age; none without a face of the domain.
 
-    Nobody is a stranger who bears one of the character's names, or whose face is nearly one of its pictures.
-    `hashes` keeps those of the pool's rows from one role to the next.
+    People with one of the character's names, or whose face nearly equals one of its pictures, are excluded.
+    `hashes` caches hashes of the pool's rows between roles.
     """
     if pool is None or role.domain not in pool.domains or not len(role.goal):
         return Strangers(rows=np.zeros(0, np.intp), furthest=float("nan"))

@@ -24,8 +24,8 @@ A manifest is a TOML file about one work (`eval/canon/*.toml`; no picture comes 
     [pair.to]                   # as from; with reference = false it is shown and not scored
     ...
 
-A query belongs to the side whose age alone it shows. Where none does, `find` is left out, and the pictures
-are the user's own.
+A side lists only queries that find the character at that age alone. If there are none, `find` is left out,
+and users add pictures themselves.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Query:
     source: str
     query: str
     options: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of the source
-    limit: int | None = None  # pictures at most, where the source's first answers alone are right
+    limit: int | None = None  # pictures at most, if only the source's first answers are right
 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)

@@ -10,7 +10,7 @@ _CELL, _LEFT, _TOP = 54, 62, 34
 
 
 def confusion(one: Confusion) -> Markup:
-    """Shares of each row, with the counts below them; what is right lies on the diagonal, ringed."""
+    """Percentages of each row, with the counts below them; the ringed diagonal is what is right."""
     size = len(one.words)
     width, height = _LEFT + size * _CELL + 4, _TOP + size * _CELL + 4
     said = "; ".join(

@@ -1,8 +1,8 @@
-"""Do the outputs look like faces of that domain? FID and KID through torch-fidelity, and how sure they are.
+"""Do the outputs look like faces of that domain? FID and KID by torch-fidelity, with intervals.
 
-FID needs thousands of pictures and is biased upwards below; KID is unbiased at any number (Binkowski et al.
-2018), so KID is what to read below 2,000. Which network's features, and how the pictures were resized for
-it, are part of the name.
+FID needs thousands of pictures and is biased upwards with fewer; KID is unbiased at any number (Binkowski et
+al. 2018), so use KID below 2,000. The name of a score includes the network of its features and how pictures
+were resized for it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nenrin.ground import NenrinError, UsageError, suggest
 
 OURS = "nenrin-faces-192"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-# name here: torch-fidelity's name, the layer, and how it brings pictures to its size
+# our name: torch-fidelity's name, the layer, and how it resizes pictures
 _FIDELITY = {
     "inception": ("inception-v3-compat", "2048", "299 px, bilinear as TensorFlow 1"),
     "clip": ("clip-vit-b-32", "clip", "224 px, bilinear as TensorFlow 1"),
@@ -35,7 +35,7 @@ NAMES = ("auto", *_FIDELITY, OURS)
 
 
 class FeatureNet(Protocol):
-    """Pictures to features of which the mean and the spread mean something."""
+    """Maps pictures to features whose mean and covariance are meaningful."""
 
     name: str
     key: str
@@ -73,9 +73,9 @@ class FidelityFeatures:
 
 
 def feature_net(word: str, labels: LabelPanel) -> tuple[FeatureNet, str | None]:
-    """The net of that name, and a line for the report where "auto" had to take our own.
+    """The net of that name, and a line for the report if "auto" falls back to our own.
 
-    "auto" takes Inception where it is cached already and never goes to the network.
+    "auto" uses Inception if it is cached already, and never downloads it.
     """
     if word not in NAMES:
         raise UsageError(f"unknown features {word!r}; {suggest(word, NAMES)}")
@@ -116,10 +116,10 @@ def fid_between(
 
 
 def frechet(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """The same number as `fid`, many times faster where there are fewer faces than twice the features.
+    """The same number as `fid`, many times faster if there are fewer faces than twice the features.
 
-    The trace of the root of the product of two covariances is the sum of the singular values of the product
-    of the centred features.
+    It uses that the trace of the root of the product of two covariances is the sum of the singular values of
+    the product of the centred features.
     """
     x, y = (np.asarray(v, np.float64) for v in (a, b))
     apart = ((x.mean(0) - y.mean(0)) ** 2).sum()
@@ -142,7 +142,7 @@ def kid(
     seed: int,
     resamples: int,
 ) -> Estimate:
-    """KID of two feature sets, both (N, D), by torch-fidelity with one subset that holds them all.
+    """KID of two feature sets, both (N, D), by torch-fidelity with a single subset of all faces.
 
     The interval resamples persons (`a_groups` and `b_groups`, (N,)) in both. A picture drawn twice is not
     compared with itself, or every resample would look less varied than the faces are.
@@ -171,10 +171,10 @@ def diversity(
     seed: int,
     resamples: int,
 ) -> Estimate:
-    """How different the outputs are from each other, as a share of how different their inputs are.
+    """The diversity of the outputs relative to that of their inputs.
 
-    (N, D) and (N, D); the ratio of root mean square distances between two faces. Near 0 where an ager has
-    collapsed to one picture.
+    For (N, D) and (N, D) it is the ratio of root mean square distances between two faces, near 0 if an ager
+    has collapsed to one picture.
     """
 
     def spread(x: NDArray[np.floating], draws: Floats) -> Floats:
@@ -194,7 +194,7 @@ def diversity(
 
 
 def mean_of_pairs(matrix: Floats, draws: Floats) -> Floats:
-    """The mean of (N, N) over pairs of different rows that are drawn so often, (R, N): (R,)."""
+    """The mean of `matrix` (N, N) over pairs of different rows, weighted by `draws` (R, N) of rows: (R,)."""
     squares = draws * draws
     within = ((draws @ matrix) * draws).sum(1) - squares @ np.diagonal(matrix)
     with np.errstate(invalid="ignore", divide="ignore"):

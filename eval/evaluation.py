@@ -1,4 +1,4 @@
-"""What an evaluation found, as the report, metrics.json and scores.csv have it."""
+"""The results of an evaluation, in the form of the report, metrics.json and scores.csv."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COLUMNS = (
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Evaluation:
-    """What an evaluation found, and the facts needed to find it again."""
+    """The results of an evaluation, and the facts needed to reproduce it."""
 
     results: list[Result]
     comparisons: list[Comparison]
@@ -47,12 +47,12 @@ class Evaluation:
         `schema` (int); `facts` as above; `notes` (list of text); `scores`: a list of flat rows with
         `protocol`, `domain`, `case`, `subject`, `role` (ager, floor, ceiling, embedder), `metric`, `backend`,
         `value`, `low` and `high` (the 95% interval), `n` (pictures or pairs), `identities` (persons
-        resampled), `better` (1 higher, -1 lower, 0 neither) and `percent` (the value is a share). Behind
-        those of all characters of `canon` stand those of each, whose `case` is "NAME: TITLE". `curves`:
-        judged age, mean `y` and quartiles `low` and `high`, at the asked ages `x`; `confusions`: `counts` of
-        asked (or true) against judged `words`; `comparisons`: ager `a` less ager `b` on the same faces, with
-        `difference` and its interval, `effect` (Cohen's d over persons), `p` (sign flips, corrected by Holm
-        within the protocol) and which is `better`. An undefined number is null.
+        resampled), `better` (1 higher, -1 lower, 0 neither) and `percent` (the value is a fraction). In
+        `canon`, the numbers of all characters are followed by those of each, whose `case` is "NAME: TITLE".
+        `curves`: judged age, mean `y` and quartiles `low` and `high`, at the asked ages `x`. `confusions`:
+        `counts` of asked (or true) against judged `words`. `comparisons`: ager `a` less ager `b` on the same
+        faces, with `difference` and its interval, `effect` (Cohen's d over persons), `p` (sign flips,
+        corrected by Holm within the protocol) and which is `better`. An undefined number is null.
         """
         return {
             "schema": SCHEMA_VERSION,

@@ -1,9 +1,8 @@
-"""What takes long is done once: aged faces, and what is read off them, under a hash of their making.
+"""Caches slow results on disk: aged faces, and features and estimates of faces, under a hash of their inputs.
 
-The key names the pictures by their bytes and the extractor (or ager) by its weights and preprocessing, so a
-second protocol, a second evaluation, or one that was killed and started again, reads a file instead of
-running a network. While it is made, an array lies there in parts, a chunk of faces each: what is killed
-loses the chunk it was at.
+The key identifies the pictures by their bytes and the extractor (or ager) by its weights and preprocessing. A
+second protocol, a second evaluation, or one that was killed and started again, then reads a file instead of
+running a network. Arrays are written in parts, a chunk of faces each, so a kill loses only the current chunk.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ AGED, READ = 64, 128  # faces of a chunk
 
 
 class FeatureStore:
-    """Arrays on disk under `folder`. What is cached is dropped by deleting the folder."""
+    """Arrays on disk under `folder`. Delete the folder to empty the cache."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._digests: dict[int, bytes] = {}  # by the identity of arrays that are alive
+        self._digests: dict[int, bytes] = {}  # by the id() of live arrays
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, key: str, function: Callable[[Tensor], Tensor], pixels: Pixels, label: str = "") -> Floats:
@@ -48,7 +47,7 @@ class FeatureStore:
     def outputs(
         self, key: str, inputs: Sequence[NDArray[Any]], compute: Callable[[slice], Pixels], label: str
     ) -> Pixels:
-        """The aged faces that `compute` makes of rows of `inputs`, mapped from the disk."""
+        """The aged faces that `compute` makes from rows of `inputs`, mapped from the disk."""
         path = self._made(key, inputs, compute, f"ageing with {label}", AGED)
         made: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         return made
@@ -56,7 +55,7 @@ class FeatureStore:
     def read(
         self, key: str, label: str, inputs: tuple[Pixels, ...], compute: Callable[[slice], Tensor]
     ) -> Floats:
-        """What `compute` reads off rows of `inputs`, concatenated."""
+        """The results of `compute` for rows of `inputs`, concatenated."""
 
         def rows_of(rows: slice) -> Floats:
             with torch.no_grad():
@@ -75,7 +74,7 @@ class FeatureStore:
         label: str,
         size: int,
     ) -> Path:
-        """The file of what `compute` makes of all rows; chunks that lie there already are not made again."""
+        """The file of `compute`'s results for all rows; chunks that exist already are not computed again."""
         path = self._path(key, inputs)
         if path.is_file():
             return path
@@ -98,7 +97,7 @@ class FeatureStore:
         return self._folder / f"{digest.hexdigest()[:32]}.npy"
 
     def _digest(self, array: NDArray[Any]) -> bytes:
-        """Of its bytes; the same array is asked for by every extractor, and read once."""
+        """A digest of its bytes, computed once, although every extractor asks for it."""
         known = self._digests.get(id(array))
         if known is None:
             digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
@@ -109,7 +108,7 @@ class FeatureStore:
 
 
 def _join(path: Path, files: Sequence[Path], count: int) -> None:
-    """The parts one after the other as one array, a part in memory at a time."""
+    """Concatenate the parts into one array, with one part in memory at a time."""
     first = np.load(files[0], mmap_mode="r", allow_pickle=False)
     with atomic_path(path) as part:
         whole = np.lib.format.open_memmap(part, "w+", first.dtype, (count, *first.shape[1:]))

@@ -1,8 +1,8 @@
-"""Pictures of the canon's characters, fetched by the scrapers from where the manifests say.
+"""Fetches pictures of the canon's characters from the sources that the manifests name.
 
-Each query has a scrape of its own below `DIR/fetched/`, with the provenance of every picture; its pictures
-appear in `DIR/PAIR/from` or `to` as well, which is where the protocol looks. What a person removes there
-stays away.
+Each query has its own scrape below `DIR/fetched/`, with the provenance of every picture. The pictures are
+also placed in `DIR/PAIR/from` or `to`, where the protocol looks. Those that a person removes there are not
+placed again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PLACED = "placed.txt"  # in a scrape's folder: the pictures that were put into 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
 class Fetched:
-    """What one query of a manifest brought."""
+    """The result of one query of a manifest."""
 
     pair: Pair
     side: str  # "from" or "to"
@@ -41,10 +41,10 @@ def fetch_pictures(
 ) -> Iterator[Fetched]:
     """Ask every query of these pairs for up to `limit` pictures and put them where the protocol looks.
 
-    A query with a smaller limit of its own keeps to that.
+    A smaller limit of a query's own is respected.
 
-    A source that refuses, does not answer or wants a key that is not there is a `problem`, and the others
-    are asked all the same. Stopped anywhere, the same call goes on.
+    If a source refuses, does not answer or needs a missing key, that is a `problem`, and the others are asked
+    all the same. After any interruption, the same call continues.
     """
     for pair in pairs:
         for side, who in (("from", pair.start), ("to", pair.goal)):
@@ -69,7 +69,7 @@ def fetch_pictures(
 
 
 def _place(raw: Path, goal: Path, source: str) -> int:
-    """Put a scrape's pictures that were not there before into `goal`; how many."""
+    """Place a scrape's new pictures in `goal`, and return how many."""
     if not (raw / NAME).exists():
         return 0
     note = raw / _PLACED

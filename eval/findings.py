@@ -1,4 +1,4 @@
-"""What each question found, in sentences: the best ager's number, its interval, and what no ageing gives."""
+"""The answers to each question in sentences: the best ager's number, its interval, and that of no ageing."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def best_of(scores: Sequence[Score], metric: str) -> list[Score]:
 
 
 def named(scores: Sequence[Score], name: str) -> str:
-    """The ager, and how many it is the best of."""
+    """The ager's name, and out of how many it is the best."""
     agers = {s.subject for s in scores if s.role == "ager"} - {m for s in scores for m in s.members}
     return f"{name} (the best of {len(agers)})" if len(agers) > 1 else name
 
 
 def alone(scores: Sequence[Score], score: Score) -> str:
-    """What the face left alone scores in the same place: ", 0.31 [0.28, 0.34] for the face left alone"."""
+    """The unchanged face's score in the same place: ", 0.31 [0.28, 0.34] for the face left alone"."""
     for s in scores:
         if s.place == score.place and s.subject == CopyAger.name and s.estimate.defined:
             return f", {number(s.estimate, percent=s.percent)} for the face left alone"
@@ -51,7 +51,7 @@ def alone(scores: Sequence[Score], score: Score) -> str:
 
 
 def canon(scores: Sequence[Score], case: str) -> list[str]:
-    """Do young characters become the official older ones? Of each domain a gain and a rank."""
+    """Do young characters become the official older ones? A gain and a rank for each domain."""
     mine = [s for s in scores if s.protocol == Canon.name and s.case == case]
     who, selves = _WHO[case]
     sentences = []
@@ -73,7 +73,7 @@ def canon(scores: Sequence[Score], case: str) -> list[str]:
 
 
 def first_character(details: Sequence[Score]) -> list[str]:
-    """What became of Conan, or else of whoever comes first, by the ager that brings it closest."""
+    """The result for Conan, else for the first character, by the ager that brings it closest."""
     gains = [s for s in details if s.metric == metrics.GAIN and s.role == "ager" and s.estimate.defined]
     if not gains:
         return []
@@ -100,7 +100,7 @@ def first_character(details: Sequence[Score]) -> list[str]:
 
 
 def longitudinal(scores: Sequence[Score]) -> list[str]:
-    """Does it bring persons of the sets closer to their true faces? A sentence of each, the best first."""
+    """Does it bring persons of the sets closer to their true faces? A sentence for each, the best first."""
     gains = [
         s
         for s in scores
@@ -132,7 +132,7 @@ def _closer(name: str, gains: Sequence[Score]) -> str:
 
 
 def twins(scores: Sequence[Score]) -> list[str]:
-    """How far does it go where the truth is a known picture? A sentence of each ager."""
+    """How far does it go where the truth is a known picture? A sentence for each ager."""
     by_ager: dict[str, list[Score]] = {}
     for s in scores:
         asked = (s.protocol, s.metric, s.role) == (Twins.name, metrics.PERCEPTUAL_RECOVERY, "ager")
@@ -156,7 +156,7 @@ def _recovered(name: str, scores: Sequence[Score]) -> str:
 
 
 def unseen(scores: Sequence[Score]) -> list[str]:
-    """What whoever does best by people never seen lost on them, a sentence a domain."""
+    """What the ager that is best on unseen people loses on them, a sentence for each domain."""
     mine = [s for s in scores if s.protocol == Unseen.name and s.metric == metrics.AGE_ERROR]
     return [
         f"By people it never saw in {best.domain}, {named(mine, best.subject)} errs {number(best.estimate)} "
@@ -169,7 +169,7 @@ def unseen(scores: Sequence[Score]) -> list[str]:
 
 
 def quality(scores: Sequence[Score]) -> list[str]:
-    """How far the outputs are from real faces as a crowd, a sentence a domain."""
+    """How far the distribution of outputs is from real faces, a sentence for each domain."""
     mine = [s for s in scores if s.protocol == Quality.name]
     return [
         f"As a crowd, the outputs of {named(mine, s.subject)} are {number(s.estimate)} from real faces in "

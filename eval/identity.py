@@ -1,8 +1,8 @@
 """Is it the same person? Face embedders, each a function from aligned faces to unit vectors.
 
-No embedder sees the aligned face as it is stored. Recognition networks were trained on the tight
-five-point crop of ArcFace, so faces are re-cropped to it by one fixed similarity between the two
-templates, which keeps an ager that moves the eyes from being helped by a second alignment.
+No embedder sees the aligned face as it is stored. Recognition networks were trained on the tight five-point
+crop of ArcFace, so faces are re-cropped to it by one fixed similarity between the two templates. A second
+alignment would help an ager that moves the eyes.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ ARCFACE_SIZE = 112
 
 
 class Embedder(Protocol):
-    """Faces to vectors whose inner product is similarity."""
+    """Maps faces to vectors whose inner product is similarity."""
 
     name: str  # for the report
-    key: str  # for the cache: also tells apart two files of one name
+    key: str  # for the cache: also distinguishes two files of the same name
 
     def embed(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) aligned faces in [-1, 1] -> (N, D) float32 of unit length."""
@@ -63,7 +63,7 @@ def crop_arcface(images: Tensor, size: int = ARCFACE_SIZE) -> Tensor:
 
 
 class PixelEmbedder:
-    """The floor: the centre of the face at 16 x 16 grey pixels, contrast normalised. Knows no persons."""
+    """The floor: the centre of the face at 16 x 16 grey pixels, contrast normalised. Nothing is learned."""
 
     name = key = "pixels"
 
@@ -78,8 +78,8 @@ class PixelEmbedder:
 class OnnxEmbedder:
     """Any recognition network in an ONNX file that maps one picture, (1 or N, 3, size, size), to a vector.
 
-    A picture in [0, 1] goes in as (x - mean) / std, `channels` naming the order. Raises `UsageError` for a
-    missing file and `NenrinError` for one that is not such a network.
+    The input is (x - mean) / std of a picture in [0, 1], with the order of `channels`. Raises `UsageError`
+    for a missing file and `NenrinError` for one that is not such a network.
     """
 
     def __init__(
@@ -147,9 +147,9 @@ FACENET_FILES = {
 
 
 class FacenetEmbedder:
-    """facenet-pytorch's InceptionResnetV1 at 160 px. Weights from `path`, torch's cache, or fetched.
+    """facenet-pytorch's InceptionResnetV1 at 160 px. Weights come from `path`, torch's cache, or a download.
 
-    Raises `NenrinError` where they cannot be had.
+    Raises `NenrinError` if they are not available.
     """
 
     def __init__(self, path: Path | None = None, *, trained_on: str = "vggface2") -> None:
@@ -165,7 +165,7 @@ class FacenetEmbedder:
                 self._net = InceptionResnetV1(pretrained=None if path else trained_on)
                 if path:
                     state = torch.load(path, weights_only=True, map_location="cpu")
-                    # The published files carry the classifier they were trained with; we do not.
+                    # The published files include the classifier of their training, which we leave out.
                     state = {k: v for k, v in state.items() if not k.startswith("logits.")}
                     self._net.load_state_dict(state)
         except (URLError, OSError) as error:
@@ -173,7 +173,7 @@ class FacenetEmbedder:
                 f"facenet's {trained_on} weights could not be fetched ({_first_line(error)}): "
                 f"get {FACENET_FILES[trained_on]} and give its path, or use another embedder"
             ) from None
-        except Exception as error:  # a torn file fails in as many ways as pickle has opcodes
+        except Exception as error:  # a damaged file fails in as many ways as pickle has opcodes
             raise NenrinError(f"{path} does not hold facenet's weights: {_first_line(error)}") from None
         self._net.eval().requires_grad_(False)
         self.name = f"facenet-{path.stem if path else trained_on}"
@@ -187,9 +187,9 @@ class FacenetEmbedder:
 
 
 class MTCNNEmbedder:
-    """The last layer but one of MTCNN's output network, 256 numbers: it was trained to place eyes and mouths.
+    """The penultimate layer (256 numbers) of MTCNN's output network, trained to place eyes and mouths.
 
-    It comes with facenet-pytorch and was never asked who somebody is: what it tells apart is looks alone.
+    It comes with facenet-pytorch and was not trained on identity, so it distinguishes looks alone.
     """
 
     name = key = "mtcnn-256"
@@ -231,7 +231,7 @@ def embedder(spec: str) -> Embedder:
         vectors = opened.embed(torch.zeros(2, 3, ARCFACE_SIZE, ARCFACE_SIZE))
     except NenrinError:
         raise
-    except Exception as error:  # whatever the runtime says of a network that cannot take a face
+    except Exception as error:  # whatever the runtime raises for a network that cannot take a face
         raise NenrinError(f"{spec} cannot be run on a face: {_first_line(error)}") from None
     if vectors.ndim != 2 or len(vectors) != 2 or vectors.shape[1] < 2 or not vectors.isfinite().all():
         raise NenrinError(f"{spec} gave {list(vectors.shape)} numbers for 2 faces: not an embedder")

@@ -1,8 +1,8 @@
-"""Who reads the age: two judges of different kind, trained on faces that no ager may see.
+"""Estimates age by two judges of different kinds, trained on faces that no ager may see.
 
-The convolutional judge looks at pixels; the other is scikit-learn's support vector regression on frozen
-features. They fail differently, and what each is worth is measured on real test faces in the same report.
-`panel` gives them faces with split == "judge" alone and refuses an ager that trained on one.
+The convolutional judge works on pixels; the other is scikit-learn's support vector regression on frozen
+features. They fail differently, and each report measures their accuracy on real test faces. `panel` gives
+them only faces with split == "judge", and refuses an ager that trained on one.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ HOG_CELLS = 1568  # 7 x 7 blocks of 2 x 2 cells in 8 orientations
 
 
 class Judge(Protocol):
-    """An age estimator. `name` says its kind and on which domains it learned."""
+    """An age estimator. `name` states its kind and the domains it learned from."""
 
     name: str
-    key: str  # tells two judges apart that learned from different faces
+    key: str  # distinguishes judges that learned from different faces
 
     def judge(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) aligned faces in [-1, 1] -> (N,) years, float32."""
@@ -37,7 +37,7 @@ BINS = torch.arange(0, 101, 4).float()  # years
 
 
 class _AgeNet(nn.Module):
-    """Pixels to a distribution over ages; the answer is its mean (DEX: Rothe et al. 2018)."""
+    """Maps pixels to a distribution over ages; the estimate is its mean (DEX: Rothe et al. 2018)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class CNNJudge:
 
     @classmethod
     def train(cls, faces: FaceArray, name: str, key: str, *, seed: int, epochs: int) -> CNNJudge:
-        """Learn from faces of known age. Every domain and every decade is drawn equally often."""
+        """Learn from faces of known age, with all domains and decades drawn equally often."""
         images = nets.crops(faces.pixels, nets.CENTRE)
         age = torch.from_numpy(faces.age)
         # Labels are soft by two years either way: people do not look their age to the year.
@@ -100,9 +100,9 @@ class CNNJudge:
 
 
 class SVRJudge:
-    """Support vector regression (scikit-learn) on histograms of gradients, beside a frozen embedding.
+    """Support vector regression (scikit-learn) on histograms of gradients and a frozen embedding.
 
-    The fitted machine is kept as its arrays, never pickled: f(x) = sum_i a_i exp(-g |x - s_i|^2) + b.
+    The fitted machine is stored as arrays, never pickled: f(x) = sum_i a_i exp(-g |x - s_i|^2) + b.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class SVRJudge:
         self._arrays, self.name, self.key, self.embedder = arrays, name, key, embedder
 
     def judge(self, images: Tensor, vectors: NDArray[np.float32] | None = None) -> Tensor:
-        """See `Judge.judge`; `vectors` (N, D) are what the embedder says of the faces, if that is known."""
+        """See `Judge.judge`; `vectors` (N, D) are the faces' embeddings, if already computed."""
         a = self._arrays
         if vectors is None and self.embedder is not None:
             vectors = self.embedder.embed(images).numpy()
@@ -132,7 +132,7 @@ class SVRJudge:
             parts.append(_features(images, None if embedder is None else embedder.embed(images).numpy()))
         x = np.concatenate(parts)
         mean, scale = x.mean(0), np.ones(x.shape[1])
-        for part in (slice(HOG_CELLS), slice(HOG_CELLS, None)):  # each kind of feature weighs the same
+        for part in (slice(HOG_CELLS), slice(HOG_CELLS, None)):  # both kinds of features get equal weight
             scale[part] = np.sqrt(x[:, part].var(0).sum())
         x = (x - mean) / scale
         pca = PCA(n_components=min(160, len(x) - 1), whiten=False, svd_solver="covariance_eigh").fit(x)
@@ -169,13 +169,13 @@ def hog_features(images: Tensor) -> NDArray[np.float64]:
 
 
 def _features(images: Tensor, vectors: NDArray[np.float32] | None) -> NDArray[np.float64]:
-    """The histograms, and the embedding beside them."""
+    """The histograms, concatenated with the embedding."""
     gradients = hog_features(images)
     return gradients if vectors is None else np.concatenate([gradients, vectors.astype(np.float64)], axis=1)
 
 
 def _balance(faces: FaceArray) -> NDArray[np.float64]:
-    """Weights (N,), mean 1, that count every cell of domain x decade alike, up to a factor of three."""
+    """Weights (N,), mean 1, that balance the cells of domain x decade, up to a factor of three."""
     cell = faces.domain * 100 + np.minimum(faces.age // 10, 8).astype(np.int64)
     _, member, count = np.unique(cell, return_inverse=True, return_counts=True)
     weight = 1 / np.maximum(count[member], count.max() / 3)

@@ -1,4 +1,4 @@
-"""Judges on disk: trained once for the faces they learn from, and found again under a hash of them."""
+"""Caches judges on disk under a hash of the faces they learn from, so that they are trained only once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Tensors = dict[str, NDArray[Any]]
 
 
 def kept(path: Path, train: Callable[[], Tensors]) -> Tensors:
-    """What is in this file; trained and written there if there is none or it is torn.
+    """The content of this file; if it is missing or damaged, it is trained and written first.
 
-    What was just trained is read back too: a second evaluation must meet the very same judge.
+    A judge just trained is read back too, so that a second evaluation uses exactly the same one.
     """
     if path.is_file():
         try:
@@ -34,7 +34,7 @@ def kept(path: Path, train: Callable[[], Tensors]) -> Tensors:
 
 
 def key_of(kind: str, faces: FaceArray, labels: Sequence[NDArray[Any]], more: str) -> str:
-    """A name for a judge by what it learns from: faces, their labels and its settings."""
+    """A judge's key, from everything it learns from: faces, their labels and its settings."""
     digest = hashlib.sha256(f"{_VERSION} {faces.pixels.shape[1:]} {more}".encode())
     for id_, domain, *values in zip(faces.ids, faces.domain, *labels, strict=True):
         said = " ".join(f"{value:.2f}" for value in values)

@@ -25,12 +25,12 @@ from nenrin.eval.labels import (
     vocabularies,
 )
 
-LEAST = 12  # faces of each of two words without which an attribute is not worth learning
+LEAST = 12  # faces that each of two values needs for an attribute to be learned
 
 
 @dataclasses.dataclass(slots=True)
 class LabelPanel:
-    """Reads labels where the judge split taught them; without `faces`, nobody reads any."""
+    """The judges of labels, trained on the judge split; without `faces` there are none."""
 
     faces: FaceArray | None = None
     folder: Path = Path()
@@ -39,7 +39,7 @@ class LabelPanel:
     _net: tuple[LabelNet, str] | None = None
 
     def of(self, attribute: str, domain: str) -> list[LabelJudge]:
-        """Who reads this attribute here: first the network across domains, then the linear judge."""
+        """The judges of this attribute here: first the network across domains, then the linear judge."""
         if self.faces is None:
             return []
         across, labels = self.across(attribute), getattr(self.faces, attribute)
@@ -50,14 +50,14 @@ class LabelPanel:
         return judges
 
     def across(self, attribute: str) -> LabelJudge | None:
-        """The network that learned from all domains together, if they taught it this attribute."""
+        """The network that learned from all domains together, if it learned this attribute."""
         if self.faces is None or not _enough(getattr(self.faces, attribute)):
             return None
         net, key = self._trained()
         return NetJudge(net, attribute, f"CNN ({self._domains()})", key)
 
     def features(self) -> FaceFeatures | None:
-        """The network's 192 features, for distances between distributions; None without a judge split."""
+        """The network's 192 features for distances between distributions; None without a judge split."""
         return None if self.faces is None else FaceFeatures(*self._trained())
 
     def _domains(self) -> str:
@@ -89,7 +89,7 @@ class LabelPanel:
 
 
 class FaceFeatures:
-    """The trunk of the label judges as a feature net: what of a face tells its glasses, gender and domain."""
+    """The trunk of the label judges as a feature net: features that predict glasses, gender and domain."""
 
     def __init__(self, net: LabelNet, key: str) -> None:
         self._net = nets.frozen(net)
@@ -104,7 +104,7 @@ class FaceFeatures:
 
 
 def _enough(labels: NDArray[np.int64]) -> bool:
-    """Whether at least two words have `LEAST` faces each."""
+    """Whether at least two values have `LEAST` faces each."""
     return int((np.bincount(labels[labels >= 0], minlength=1) >= LEAST).sum()) >= 2
 
 

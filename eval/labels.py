@@ -1,7 +1,7 @@
-"""Who reads glasses, gender and domain: a network across all domains, and a linear judge for each of them.
+"""Judges of glasses, gender and domain: a network across all domains, and a linear judge for each domain.
 
-Like the age judges they learn from the judge split alone, and what each is worth on real test faces stands
-beside its use.
+Like the age judges they learn from the judge split alone, and their accuracy on real test faces is given
+wherever they are used.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Vocabularies = Mapping[str, tuple[str, ...]]  # attribute -> its words
 
 
 class LabelJudge(Protocol):
-    """Reads one attribute off faces."""
+    """Estimates one attribute of faces."""
 
     name: str
     key: str
@@ -36,7 +36,7 @@ class LabelJudge(Protocol):
 
 
 def vocabularies(domains: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """What can be read off a face: attribute -> words, in the order of `FaceArray`'s indices."""
+    """The attributes and their values (words), in the order of `FaceArray`'s indices."""
     return {"glasses": GLASSES, "gender": GENDERS, "domain": tuple(domains)}
 
 
@@ -50,7 +50,7 @@ class LabelNet(nn.Module):
         self.head = nn.Linear(nets.FEATURES, sum(map(len, words.values())))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, 64, 64) -> the logits of all attributes side by side."""
+        """(N, 3, 64, 64) -> the logits of all attributes, concatenated."""
         return self.head(self.trunk(x))  # type: ignore[no-any-return]
 
     def part(self, logits: Tensor, attribute: str) -> Tensor:
@@ -91,7 +91,7 @@ def train_net(faces: FaceArray, words: Vocabularies, *, seed: int, epochs: int) 
 
 
 def _balance(faces: FaceArray) -> NDArray[np.float64]:
-    """Weights (N,) that count the cells of domain x glasses alike, up to a factor of eight."""
+    """Weights (N,) that balance the cells of domain x glasses, up to a factor of eight."""
     _, member, count = np.unique(
         faces.domain * 10 + faces.glasses + 1, return_inverse=True, return_counts=True
     )
@@ -100,7 +100,7 @@ def _balance(faces: FaceArray) -> NDArray[np.float64]:
 
 
 class NetJudge:
-    """One attribute of a `LabelNet`; the mean over the face and its mirror image."""
+    """One attribute of a `LabelNet`, averaged over the face and its mirror image."""
 
     def __init__(self, net: LabelNet, attribute: str, name: str, key: str) -> None:
         self._net = nets.frozen(net)
@@ -114,7 +114,7 @@ class NetJudge:
         return self.everything(images)[:, self.columns]
 
     def everything(self, images: Tensor) -> Tensor:
-        """The probabilities of all attributes side by side; this one's are at `columns`."""
+        """The probabilities of all attributes, concatenated; this one's are at `columns`."""
         x = nets.crop(images, nets.CENTRE)
         with torch.no_grad():
             read = [self._net.parts(self._net(side)) for side in (x, x.flip(3))]
@@ -122,9 +122,9 @@ class NetJudge:
 
 
 class LinearJudge:
-    """Logistic regression (scikit-learn) on histograms of gradients: another kind, for one domain.
+    """Logistic regression (scikit-learn) on histograms of gradients: a second kind of judge, for one domain.
 
-    Kept as arrays, never pickled: softmax(((x - mean) / scale) @ weight + bias).
+    Stored as arrays, never pickled: softmax(((x - mean) / scale) @ weight + bias).
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class LinearJudge:
         logits = (hog_features(images) - a["mean"]) / a["scale"] @ a["weight"] + a["bias"]
         known = torch.from_numpy(logits).softmax(1).float()
         p = torch.zeros(len(images), len(self.words))
-        p[:, a["classes"]] = known  # words that no face of the domain has are never said
+        p[:, a["classes"]] = known  # values that no face of the domain has get probability 0
         return p
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -154,7 +154,7 @@ class LinearJudge:
         name: str,
         key: str,
     ) -> LinearJudge:
-        """Learn `labels` (N,), at least two kinds of them, off the faces; every kind counts alike."""
+        """Learn `labels` (N,), with at least two values, from the faces; all values get equal weight."""
         from sklearn.linear_model import LogisticRegression
 
         x = np.concatenate([hog_features(nets.to_tensor(faces.pixels[s])) for s in nets.chunks(len(faces))])
@@ -162,7 +162,7 @@ class LinearJudge:
         machine = LogisticRegression(C=1e-3, class_weight="balanced", max_iter=500)
         machine.fit((x - mean) / scale, labels)
         weight, bias = machine.coef_.T, machine.intercept_
-        if len(machine.classes_) == 2:  # scikit-learn keeps the second class's logit alone
+        if len(machine.classes_) == 2:  # scikit-learn stores only the second class's logit
             weight, bias = np.hstack([0 * weight, weight]), np.concatenate([0 * bias, bias])
         arrays = {"mean": mean, "scale": scale, "weight": weight, "bias": bias, "classes": machine.classes_}
         return cls({k: np.ascontiguousarray(v) for k, v in arrays.items()}, words, name, key)

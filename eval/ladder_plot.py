@@ -13,11 +13,11 @@ from nenrin.eval.protocols.ladder import STEP
 from nenrin.eval.results import Score
 from nenrin.eval.wording import minus
 
-_NEAR = 12  # px between labels that would lie on each other
+_NEAR = 12  # px: least distance between labels, so that they do not overlap
 
 
 def ladder(metric: str, scores: Sequence[Score], series: dict[str, Series]) -> Markup:
-    """One metric over the domains, in the order in which they come; steps are written beside their lines."""
+    """One metric over the domains in order, with the steps written beside their lines."""
     rungs = list(dict.fromkeys(s.domain for s in scores))
     means = [s for s in scores if not s.case and s.metric == metric and s.estimate.defined]
     steps = {(s.subject, s.domain): s for s in scores if s.case and s.metric == metric}

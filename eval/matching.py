@@ -11,9 +11,9 @@ from nenrin.eval.stats import Floats
 
 
 def beaten(genuine: Floats, ordered: Floats) -> Floats:
-    """The share of `ordered` (ascending) pairs of strangers below each genuine pair, ties one half: (G,).
+    """The fraction of `ordered` (ascending) pairs of strangers below each genuine pair, ties one half: (G,).
 
-    Its mean is the AUC (Mann-Whitney U / mn); 0 where there are no strangers.
+    Its mean is the AUC (Mann-Whitney U / mn); 0 if there are no strangers.
     """
     both = np.searchsorted(ordered, genuine, "left") + np.searchsorted(ordered, genuine, "right")
     return both / (2 * max(len(ordered), 1))
@@ -29,7 +29,8 @@ def threshold_at_far(impostor: ArrayLike, rate: float = 0.01) -> float:
 
 
 def equal_error_rate(genuine: ArrayLike, impostor: ArrayLike) -> float:
-    """Where as many strangers are accepted as persons are refused (ISO/IEC 19795-1), linear in between."""
+    """The rate at which equal fractions of strangers are accepted and persons refused (ISO/IEC 19795-1),
+    interpolated linearly."""
     genuine, impostor = np.sort(np.asarray(genuine, float)), np.sort(np.asarray(impostor, float))
     if not len(genuine) or not len(impostor):
         return math.nan
@@ -39,12 +40,12 @@ def equal_error_rate(genuine: ArrayLike, impostor: ArrayLike) -> float:
 
 
 def accepted_at(ordered: Floats, thresholds: Floats) -> Floats:
-    """The share of `ordered` (ascending) similarities that reach each threshold."""
+    """The fraction of `ordered` (ascending) similarities that reach each threshold."""
     return 1 - np.searchsorted(ordered, thresholds, "left") / len(ordered)
 
 
 def crossing(refused: Floats, accepted: Floats) -> Floats:
-    """The rate at which rising `refused` (R, T) meets falling `accepted` (T,), linear in between: (R,)."""
+    """The rate at which rising `refused` (R, T) meets falling `accepted` (T,), interpolated: (R,)."""
     gap = refused - accepted
     after = np.argmax(gap >= 0, axis=1)
     before = np.maximum(after - 1, 0)

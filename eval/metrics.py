@@ -1,4 +1,4 @@
-"""What is measured, by name: the word, which way is better, and whether it is a share, in one place."""
+"""The metrics in one place: their names, which direction is better, and which are fractions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The one small convolutional network of the evaluation, and how it is trained: seconds, not hours.
+"""The one small convolutional network of the evaluation, and its training in seconds, not hours.
 
-Judges and the twins' embedder are this trunk with another head. It is a plain residual network without
-tricks on purpose: what it does not know is measured on real faces and stands in the report.
+Judges and the twins' embedder are this trunk with different heads. It is deliberately a plain residual
+network: its errors are measured on real faces and stand in the report.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def frozen(net: N) -> N:
-    """The net for use alone: no training mode, no gradients, and the layout that is fastest on a CPU."""
+    """The net for inference: evaluation mode, no gradients, and the layout that is fastest on a CPU."""
     net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net
 
 
 # Parts of the aligned square, (left, top, side) in its units. Judges look at CENTRE, brows to chin: tight
-# sources such as UTKFace have no pixels further out, and a judge trained on them would read the filling
+# sources such as UTKFace have no pixels further out, and a judge trained on them would rely on the padding
 # there, which other sources do not have. FACE adds forehead, temples and jaw.
 CENTRE = (0.18, 0.28, 0.64)
 FACE = (0.12, 0.16, 0.76)
@@ -92,9 +92,9 @@ def to_pixels(images: Tensor) -> NDArray[np.uint8]:
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """What a judge must not care about: mirroring, a small shift, turn and zoom, light, and blur.
+    """Random augmentation for judges: mirroring, a small shift, rotation and zoom, light, and blur.
 
-    Blur belongs here because agers blur: a judge that never saw a soft picture reads softness as age.
+    Blur is included because agers blur: a judge that never saw a soft picture would take softness for age.
     """
     n = len(images)
 
@@ -132,8 +132,8 @@ def fit(
 ) -> None:
     """Train `net` in place: AdamW, one-cycle rate, bf16 where the CPU has it, rows drawn with `weights` (N,).
 
-    `images` is (N, 64, 64, 3) uint8; `loss(output, rows)` is told which rows are in the batch. At least
-    `least` steps are taken: small sets need more passes.
+    `images` is (N, 64, 64, 3) uint8; `loss(output, rows)` gets the rows of the batch. At least `least` steps
+    are taken, as small sets need more passes.
     """
     steps = max(least, math.ceil(len(images) * epochs / BATCH))
     generator = torch.Generator().manual_seed(seed)

@@ -36,9 +36,9 @@ class Comparison:
 def compare(
     scores: Sequence[Score], *, seed: int, resamples: int, seeds: Mapping[str, str] | None = None
 ) -> list[Comparison]:
-    """All pairs of agers, on every number of theirs that is a mean of the same faces.
+    """Compares all pairs of agers, on every number that is a mean over the same faces.
 
-    A training of which `seeds` (see `pool`) names several runs is compared as one, not seed by seed.
+    A training for which `seeds` (see `pool`) names several runs is compared as one, not seed by seed.
     """
     places: dict[tuple[str, ...], dict[str, list[Score]]] = {}
     for score in scores:
@@ -69,7 +69,7 @@ def _same_faces(a: Score, b: Score) -> bool:
 def _compared(
     a: tuple[str, Sequence[Score]], b: tuple[str, Sequence[Score]], *, seed: int, resamples: int
 ) -> Comparison:
-    """Two trainings by their name and the scores of their seeds, at least one of each."""
+    """Compares two trainings, each given by its name and the scores of its seeds, at least one."""
     (name, rows), (other, more) = ((pooled_name(n, len(r)), r) for n, r in (a, b))
     ours, theirs = ([s.sample for s in side if s.sample is not None] for side in (rows, more))
     groups = ours[0].groups
@@ -82,7 +82,7 @@ def _compared(
         difference = stats.mean(apart, groups, seed=seed, resamples=resamples)
     better = (name if difference.value * rows[0].better > 0 else other) if difference.value else ""
     if several and not (difference.low > 0 or difference.high < 0):
-        better = ""  # the test is of persons: what another seed would have given is in the interval alone
+        better = ""  # the test is over persons only; variation between seeds is in the interval alone
     return Comparison(
         protocol=rows[0].protocol,
         domain=rows[0].domain,
@@ -99,12 +99,12 @@ def _compared(
 
 
 def pooled_name(name: str, count: int) -> str:
-    """What several seeds of a training are called together; a single one keeps its name."""
+    """The common name of several seeds of a training; a single one keeps its name."""
     return name if count == 1 else f"{name} ({count} seeds)"
 
 
 def _seeds_as_one(samples: Sequence[Sample]) -> Floats:
-    """The mean of each row over the seeds that know it, (N,); NaN where none does."""
+    """The mean of each row over the seeds that have a value, (N,); NaN if none has."""
     values = np.stack([s.values for s in samples])
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
@@ -113,17 +113,17 @@ def _seeds_as_one(samples: Sequence[Sample]) -> Floats:
 
 
 def cohens_d(differences: Floats) -> float:
-    """Mean over standard deviation of paired differences (P,) (Cohen 1988, d_z); NaN where it has none."""
+    """Mean over standard deviation of paired differences (P,) (Cohen 1988, d_z); NaN if undefined."""
     known = differences[np.isfinite(differences)]
     spread = known.std(ddof=1) if len(known) > 1 else 0.0
     return float(known.mean() / spread) if spread > 0 else float("nan")
 
 
 def sign_flip_test(differences: Floats, *, seed: int) -> float:
-    """Two-sided p of the mean of paired differences (P,) being 0: each may as well have the other sign.
+    """Two-sided p for the mean of paired differences (P,) being 0, by flipping the signs of differences.
 
-    All 2^P signs where they are no more than `FLIPS`, else so many random ones, and the one seen (Phipson
-    and Smyth 2010). NaN without a difference.
+    It uses all 2^P sign vectors if they are no more than `FLIPS`, else that many random ones and the observed
+    one (Phipson and Smyth 2010). NaN without a difference.
     """
     known = differences[np.isfinite(differences)]
     if not len(known):
@@ -139,7 +139,7 @@ def sign_flip_test(differences: Floats, *, seed: int) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values corrected for there being so many of them (Holm 1979); NaN stays NaN."""
+    """p values corrected for multiple testing (Holm 1979); NaN stays NaN."""
     values = np.asarray(p, dtype=np.float64)
     known = np.flatnonzero(np.isfinite(values))
     order = known[np.argsort(values[known], kind="stable")]
@@ -150,10 +150,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def pool(scores: Sequence[Score], seeds: Mapping[str, str], *, seed: int, resamples: int) -> list[Score]:
-    """A score for each training of which several seeds were given, beside the scores of each seed.
+    """A pooled score for each training with several seeds, besides the scores of each seed.
 
-    `seeds` maps an ager to the name it shares with those that differ from it by their seed alone. Persons
-    and seeds are both resampled, so the interval says what another seed would have given as well.
+    `seeds` maps an ager to the name that it shares with those that differ from it by their seed alone.
+    Persons and seeds are both resampled, so the interval covers the variation between seeds too.
     """
     places: dict[tuple[str, ...], list[Score]] = {}
     for score in scores:
@@ -173,7 +173,7 @@ def pool(scores: Sequence[Score], seeds: Mapping[str, str], *, seed: int, resamp
 
 
 def _over_seeds(samples: Sequence[Sample], *, seed: int, resamples: int) -> Estimate:
-    """The mean over faces and seeds; a resample draws seeds, and persons, with replacement."""
+    """The mean over faces and seeds; a resample draws both seeds and persons with replacement."""
     rng = np.random.default_rng(seed)
     value, resampled, persons = _means(samples, _persons_drawn(samples[0], rng, resamples), rng)
     return stats.interval(value, resampled, n=len(samples[0].values), identities=persons)
@@ -199,7 +199,7 @@ def _persons_drawn(sample: Sample, rng: np.random.Generator, resamples: int) -> 
 def _means(
     samples: Sequence[Sample], drawn: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[float, Floats, int]:
-    """The mean over faces and seeds, that of each resample (R,), and how many persons there are."""
+    """The mean over faces and seeds, the mean of each resample (R,), and the number of persons."""
     values = np.stack([s.values for s in samples])  # (S, N)
     _, member = np.unique(samples[0].groups, return_inverse=True)
     persons, known = drawn.shape[1], np.isfinite(values)

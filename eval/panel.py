@@ -1,4 +1,4 @@
-"""The judges of one evaluation: which judge sits for which domain, kept on disk, apart from every ager."""
+"""The judges of one evaluation, by domain: cached on disk, and kept apart from every ager."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from nenrin.eval.keep import Tensors, kept, key_of
 from nenrin.eval.label_panel import LabelPanel
 from nenrin.ground import NenrinError
 
-LEAST = 60  # faces of known age without which a judge is not worth training
-SOONER = 3  # glasses, gender and domain are learned in a third of the passes that ages take
+LEAST = 60  # faces of known age that a judge needs to be worth training
+SOONER = 3  # glasses, gender and domain are learned in a third of the epochs that ages take
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Panel:
     """Judges by domain; the first of each list learned from all domains together."""
 
-    across: Judge | None  # None where hardly a face of the judge split has an age
+    across: Judge | None  # None if hardly a face of the judge split has an age
     own: Mapping[str, Judge]  # domain -> the judge that learned from this domain alone
     notes: list[str]
 
     def of(self, domain: str) -> list[Judge]:
-        """Who judges ages in this domain."""
+        """The judges of age in this domain."""
         return [judge for judge in (self.across, self.own.get(domain)) if judge is not None]
 
 
 def convene(
     faces: FaceArray | None, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int
 ) -> Panel:
-    """The judges of age that these faces of the judge split can teach, if there are any; see `seat`."""
+    """The judges of age that can be trained on these faces of the judge split, if any; see `seat`."""
     if faces is None:
         note = "no face is in the judge split of these sets: no age is read"
         return Panel(across=None, own={}, notes=[note])
@@ -46,7 +46,7 @@ def convene(
 
 
 def label_panel(faces: FaceArray | None, folder: Path, *, seed: int, epochs: int) -> LabelPanel:
-    """The judges of glasses, gender and domain that the same faces can teach."""
+    """The judges of glasses, gender and domain that can be trained on the same faces."""
     if faces is not None:
         _only_judge(faces)
         faces = _own_words(faces.select(faces.domain >= 0))
@@ -55,7 +55,7 @@ def label_panel(faces: FaceArray | None, folder: Path, *, seed: int, epochs: int
 
 
 def _own_words(faces: FaceArray) -> FaceArray:
-    """The words of these faces alone: they teach the same judge whatever other sets are scored."""
+    """The faces with only their own domains as vocabulary, so that judges do not depend on other sets."""
     there = np.unique(faces.domain)
     domain = np.searchsorted(there, faces.domain)
     return dataclasses.replace(faces, domain=domain, domains=tuple(faces.domains[i] for i in there))
@@ -75,7 +75,7 @@ def _only_judge(faces: FaceArray) -> None:
 
 
 def seat(faces: FaceArray, *, embedder: Embedder | None, folder: Path, seed: int, epochs: int) -> Panel:
-    """Train the judges on `faces` (the judge split), or open them where that was done before.
+    """Train the judges on `faces` (the judge split), or open them if that was done before.
 
     A convolutional judge across all domains and a support vector judge for each domain that has at
     least `LEAST` faces of known age.
@@ -113,10 +113,10 @@ def _tensors_of(train: Callable[[], CNNJudge | SVRJudge]) -> Callable[[], Tensor
 
 
 def check_apart(sets: Sequence[FaceSet], trained_on: Mapping[str, Collection[str]]) -> None:
-    """Refuse agers that trained on a face, or on a person, by which they would be judged or tested.
+    """Refuse agers that trained on a face or person that is used for judging or testing.
 
-    `trained_on` gives the face ids of each ager's training. Persons are compared where the trained
-    faces are in `sets`. Raises `NenrinError`.
+    `trained_on` gives the face ids of each ager's training. Persons are compared if the trained faces are in
+    `sets`. Raises `NenrinError`.
     """
     split: dict[str, str] = {}
     person: dict[str, str | None] = {}

@@ -1,10 +1,10 @@
-"""How different two pictures look: LPIPS where its backbone can be had, else a named stand-in.
+"""Perceptual distance between two pictures: LPIPS if its backbone is available, else a named stand-in.
 
-LPIPS (Zhang et al. 2018) needs the weights of an ImageNet network. Where they cannot be had the same
-formula runs, with all channel weights 1, on the convolutions of MTCNN's output network, which come with
-facenet-pytorch: "unweighted-mtcnn". That network was trained to find eyes, noses and mouths, so it looks
-at faces, sees mostly their structure, and was never fitted to what people say looks alike: its
-numbers order agers within one report and are not to be compared with anybody's LPIPS.
+LPIPS (Zhang et al. 2018) needs the weights of an ImageNet network. Without them, the same formula runs with
+all channel weights 1 on the convolutions of MTCNN's output network, which come with facenet-pytorch:
+"unweighted-mtcnn". That network was trained to find eyes, noses and mouths, so it mostly sees the structure
+of faces, and it was never fitted to human judgements of similarity. Its numbers order agers within one
+report, but cannot be compared with LPIPS elsewhere.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DOWNLOAD_TIMEOUT = 10.0  # seconds without an answer
 
 
 class Perceptual(Protocol):
-    """A distance between pictures. `name` says in the report which one it is."""
+    """A distance between pictures. `name` identifies it in the report."""
 
     name: str
 
@@ -40,7 +40,7 @@ class Perceptual(Protocol):
 
 @contextmanager
 def patience(seconds: float = DOWNLOAD_TIMEOUT) -> Iterator[None]:
-    """Let no connection of a library inside wait longer than `seconds` for an answer."""
+    """Limit the time that connections of libraries wait for an answer, inside the block."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -52,7 +52,7 @@ def patience(seconds: float = DOWNLOAD_TIMEOUT) -> Iterator[None]:
 class LPIPS:
     """The `lpips` package, version 0.1 heads. `random_backbone` is its `pnet_rand`, for tests only.
 
-    Raises `NenrinError` where the backbone is neither cached nor can be fetched.
+    Raises `NenrinError` if the backbone is neither cached nor can be fetched.
     """
 
     def __init__(self, net: Net = "alex", *, random_backbone: bool = False) -> None:
@@ -81,8 +81,8 @@ class UnweightedMTCNN:
     """The LPIPS formula with unit weights on the first three stages of MTCNN's output network.
 
     d(a, b) = 1/L sum_l mean_hw 1/2 || f_l(a) / |f_l(a)| - f_l(b) / |f_l(b)| ||^2, which is the mean over
-    places and L = 3 layers of 1 - cosine between channel vectors. Pictures are brought to 96 px first, so
-    that the number depends on the face and not on the resolution it was stored at.
+    places and L = 3 layers of 1 - cosine between channel vectors. Pictures are resized to 96 px first, so
+    that the number depends on the face and not on its stored resolution.
     """
 
     name = "unweighted-mtcnn"
@@ -123,10 +123,10 @@ NAMES = ("auto", "lpips-alex", "lpips-vgg", "lpips-squeeze", UnweightedMTCNN.nam
 
 
 def perceptual(name: str = "auto") -> tuple[Perceptual, str | None]:
-    """The distance of that name, and a line for the report where "auto" had to take the stand-in.
+    """The distance of that name, and a line for the report if "auto" falls back to the stand-in.
 
-    "auto" takes LPIPS where its backbone is cached already and never goes to the network: a report must
-    not hang, or change its measure, with the state of a connection. Named outright, LPIPS is fetched.
+    "auto" uses LPIPS if its backbone is cached already, and never downloads it: a report must not hang, or
+    change its measure, with the state of a connection. LPIPS is only fetched if it is named.
     """
     if name == "auto":
         file = ALEXNET_FILE

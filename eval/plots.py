@@ -68,7 +68,7 @@ class Series:
 
 
 class Axes:
-    """A frame that turns data into places of the picture, and collects what is drawn."""
+    """A frame that maps data to coordinates of the picture, and collects what is drawn."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float], title: str, description: str) -> None:
         self._x, self._y = x, y
@@ -104,7 +104,7 @@ class Axes:
         self.values(y, y_text, show)
 
     def values(self, y: Sequence[float], text: str, show: Callable[[float], str] = "{:g}".format) -> None:
-        """Grid, numbers and name of the upright axis."""
+        """Grid, numbers and name of the vertical axis."""
         for value in y:
             self.line((self._x[0], value), (self._x[1], value), 'class="grid"')
             px, py = self.at(self._x[0], value)
@@ -117,7 +117,7 @@ class Axes:
         )
 
     def words(self, names: Sequence[str]) -> None:
-        """Names under the places 0, 1, ... of the lying axis."""
+        """Names under the places 0, 1, ... of the horizontal axis."""
         for i, name in enumerate(names):
             px, py = self.at(i, self._y[0])
             self._text(px, py + 17, name, "axis")
@@ -164,7 +164,7 @@ def asked_judged(domain: str, curves: Sequence[Curve], series: dict[str, Series]
 
 
 def plane(domain: str, points: Sequence[tuple[str, Estimate, Estimate]], series: dict[str, Series]) -> Markup:
-    """Does it age (rank correlation, to the right) and is it still the person (share, up)? With intervals."""
+    """Does it age (rank correlation, x) and is it still the same person (fraction, y)? With intervals."""
     said = "; ".join(f"{name}: {a.value:.2f}, {b.value:.0%}" for name, a, b in points)
     axes = Axes((-0.25, 1.05), (-0.05, 1.05), f"age against identity, {domain}", said)
     (x0, y1), (x1, y0) = axes.at(0.75, 0.75), axes.at(1.05, 1.05)

@@ -1,10 +1,10 @@
 """The pictures of a pair of characters, found and aligned: `DIR/PAIR/from/*` and `DIR/PAIR/to/*`.
 
-Where no face can be found in a drawing, `DIR/points.csv` may give its five points: a column `file` (the path
+If no face can be found in a drawing, `DIR/points.csv` may give its five points: a column `file` (the path
 below DIR) and the ten columns of `nenrin build`'s folders, left_eye_x to mouth_right_y, in pixels.
 
-A face that lies on both sides is of one of the two ages at most, and would be what is aged and what is true
-at once: it is taken from neither.
+A face that is found on both sides can show only one of the two ages, and would be both the input and the
+truth, so it is used for neither.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ POINTS_FILE = "points.csv"
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Portraits:
-    """What there is of one pair."""
+    """The available pictures of one pair."""
 
     start: Batch  # the pictures that are to be aged
     goal: Batch  # the true older (or younger) self; empty where there is no reference
@@ -52,7 +52,7 @@ def _pictures(folder: Path) -> list[Path]:
 class Album:
     """A folder of pictures of characters; `finder`, a name or a file, finds their faces.
 
-    Raises `UsageError` if it is none or its points are malformed.
+    Raises `UsageError` if there is no such folder or its points are malformed.
     """
 
     def __init__(self, folder: Path, size: int, finder: str = AUTO) -> None:
@@ -61,7 +61,7 @@ class Album:
                 f"{folder} does not exist: --pictures takes a folder with a folder for each pair"
             )
         self._folder, self._size, self._name = folder, size, finder
-        self._finder: Finder | None = None  # opened where points are not given
+        self._finder: Finder | None = None  # opened if points are not given
         self._points: dict[str, Points] = {}
         table = folder / POINTS_FILE
         if table.is_file():
@@ -72,7 +72,7 @@ class Album:
                 self._points[row["file"]] = points
 
     def open(self, pair: Pair) -> Portraits:
-        """The aligned faces of a pair, as far as they can be had."""
+        """The aligned faces of a pair, as far as available."""
         notes: list[str] = []
         start = self._side(pair, "from", pair.start, notes)
         goal = self._side(pair, "to", pair.goal, notes) if pair.goal.reference else Batch.empty(self._size)
@@ -121,7 +121,7 @@ class Album:
 
 
 def _apart(pair: Pair, start: Batch, goal: Batch, notes: list[str]) -> tuple[Batch, Batch]:
-    """Both sides without the faces that lie, or nearly lie, on both; each is noted."""
+    """Both sides without faces that are the same, or nearly the same, on both; each is noted."""
     pixels = [*start.pixels, *goal.pixels]
     hashes = np.frombuffer(b"".join(map(difference_hash, pixels)), np.uint8).reshape(-1, HASH_BYTES)
     names = [*start.picture.tolist(), *goal.picture.tolist()]

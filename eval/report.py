@@ -1,4 +1,4 @@
-"""The report: one HTML file that carries its pictures, plots and tables, and needs nothing else."""
+"""The report: one self-contained HTML file with its pictures, plots and tables."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from nenrin.eval.wording import minus, number
 from nenrin.ground import write_text
 
 PICTURE = 128  # px at most in the report
-SMALLER = (PICTURE, 96, 64, 48)  # where there are so many of them that the file would pass `LIMIT`
+SMALLER = (PICTURE, 96, 64, 48)  # tried in turn if the file would be larger than `LIMIT`
 LIMIT = 14_000_000  # bytes
 QUALITY = 80  # of WebP
-SENTENCES = 5  # that stand below the headline; the others open on a click
+SENTENCES = 5  # shown below the headline; the others open on a click
 FLOORS = {
     CopyAger.name: "the input, unchanged",
     MeanFaceAger.name: "the average face of the asked age, nobody in particular",
@@ -48,7 +48,7 @@ Plots = list[tuple[str, list[tuple[Markup, str]]]]  # for each heading its pictu
 
 
 def write_report(evaluation: Evaluation, path: Path, limit: int = LIMIT) -> None:
-    """Render the evaluation into one HTML file, of at most `limit` bytes as far as smaller pictures help."""
+    """Render the evaluation into one HTML file, with smaller pictures if it would exceed `limit` bytes."""
     html = ""
     for side in SMALLER:
         html = _render(evaluation, side)
@@ -93,8 +93,8 @@ def _render(evaluation: Evaluation, side: int) -> str:
 def data_uri(pixels: Pixels, most: int = PICTURE) -> str:
     """A picture, (H, W, 3) uint8, as a WebP data URI of at most `most` px.
 
-    Small ones are enlarged here by a whole factor: browsers enlarge bilinearly, which looks like blur of the
-    ager's.
+    Small ones are enlarged here by a whole factor, because browsers enlarge bilinearly, which looks as if the
+    ager blurred.
     """
     picture = Image.fromarray(pixels)
     side = min(most, picture.width * max(most // picture.width, 1))
@@ -106,7 +106,7 @@ def data_uri(pixels: Pixels, most: int = PICTURE) -> str:
 
 
 def _series(results: Sequence[Result]) -> dict[str, plots.Series]:
-    """One look for each ager and floor, the same in all plots."""
+    """A colour, marker and dash for each ager and floor, the same in all plots."""
     found = {s.subject: s.role for r in results for s in r.scores if s.sample is not None}
     agers = [name for name, role in found.items() if role == "ager"]
     floors = [name for name in FLOORS if found.get(name) == "floor"]
@@ -170,7 +170,7 @@ def _planes(result: Result, domain: str, series: dict[str, plots.Series]) -> lis
 
 
 def _ladders(result: Result, series: dict[str, plots.Series]) -> Plots:
-    """A ladder for each metric that means something without knowing the metric's unit."""
+    """A ladder for each metric that can be read without knowing its unit."""
     told = (metrics.RANK, metrics.KEPT, metrics.OWN_DOMAIN, metrics.SLOPE)
     shown = [m for m in told if _drawn(result, m)]
     caption = "The steps from domain to domain stand above, in each ager's colour. Bars are 95% intervals."
@@ -192,7 +192,7 @@ def _by_subject(scores: Sequence[Score], metric: str) -> dict[str, Score]:
 
 
 def _by_first(scores: Sequence[Score]) -> list[Score]:
-    """By the first backend of each metric: the others' are in metrics.json."""
+    """The scores by the first backend of each metric; the others are in metrics.json."""
     first = {s.metric: s.backend for s in reversed(scores)}
     return [s for s in scores if s.backend == first[s.metric]]
 

@@ -1,4 +1,4 @@
-"""What a protocol hands back: plain numbers, each with its n, interval and backend, and what is shown."""
+"""A protocol's results: plain numbers, each with its n, interval and backend, and what the report shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nenrin.eval.subjects import Pixels, Role
 
 
 class Who(NamedTuple):
-    """Whose number it is."""
+    """The subject of a number, and its role."""
 
     name: str
     role: Role
@@ -22,13 +22,13 @@ class Who(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Sample:
-    """The values that a mean was taken of, kept so that two agers can be compared face by face."""
+    """The values behind a mean, kept so that two agers can be compared face by face."""
 
     values: NDArray[np.float64]  # (N,) the same faces in the same order for every subject of a case
     groups: NDArray[Any]  # (N,) persons
 
     def by_person(self) -> NDArray[np.float64]:
-        """The mean of each person's known values, (P,), persons in alphabetical order; NaN where none is."""
+        """The mean of each person's known values, (P,), persons in alphabetical order; NaN if none."""
         _, member = np.unique(self.groups, return_inverse=True)
         known = np.isfinite(self.values)
         totals = np.bincount(member, np.where(known, self.values, 0))
@@ -48,8 +48,8 @@ class Score:
     metric: str  # a name of `nenrin.eval.metrics`
     backend: str  # which judge, embedder or distance made it
     estimate: Estimate
-    sample: Sample | None = None  # None where the number is not a mean
-    members: tuple[str, ...] = ()  # the agers that it pools, which differ by their seed alone
+    sample: Sample | None = None  # None if the number is not a mean
+    members: tuple[str, ...] = ()  # the agers pooled in it, which differ by their seed alone
 
     @property
     def better(self) -> int:
@@ -58,12 +58,12 @@ class Score:
 
     @property
     def percent(self) -> bool:
-        """Whether the value is a share."""
+        """Whether the value is a fraction."""
         return self.metric in metrics.SHARES
 
     @property
     def place(self) -> tuple[str, str, str, str, str]:
-        """What two numbers share that can be compared."""
+        """The key that comparable numbers share."""
         return self.protocol, self.domain, self.case, self.metric, self.backend
 
 
@@ -84,7 +84,7 @@ class Curve:
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Confusion:
-    """How often a face that was asked (or known) to be one word was judged to be another."""
+    """How often faces asked (or known) to have one value were judged to have another."""
 
     protocol: str
     domain: str
@@ -113,7 +113,7 @@ class Strip:
     title: str
     columns: list[str]
     rows: list[StripRow]
-    worst: bool = False  # shown because it went wrong, not drawn by the seed
+    worst: bool = False  # shown because it went wrong, not chosen at random
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -1,9 +1,9 @@
 """Numbers with their intervals: bootstrap over identities, rank correlation, recovery.
 
-Pictures of one person are not independent, so it is persons that are resampled, never pictures
-(the cluster bootstrap of Davison and Hinkley 1997, section 3.8). Everything here is a pure function of
-arrays. Most scores are functions of sums over pictures (a mean, a share, a ratio of means), so a
-resample costs one row of a matrix product; `bootstrap_by_index` serves the few that are not (AUC).
+Pictures of one person are not independent, so persons are resampled, never pictures (the cluster bootstrap of
+Davison and Hinkley 1997, section 3.8). Everything here is a pure function of arrays. Most scores are
+functions of sums over pictures (a mean, a fraction, a ratio of means), so a resample costs one row of a
+matrix product; `bootstrap_by_index` serves the few that are not (AUC).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scipy import stats as scipy_stats
 
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
-_BINS = 10  # of confidence
+_BINS = 10  # bins of confidence
 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
 class Estimate:
-    """A score, its 95% percentile interval, and what it rests on. NaN where it is undefined."""
+    """A score, its 95% percentile interval and its sample sizes. NaN if undefined."""
 
     value: float
     low: float
@@ -33,7 +33,7 @@ class Estimate:
 
     @classmethod
     def undefined(cls) -> Estimate:
-        """The score of nothing at all."""
+        """The undefined score."""
         return cls(value=math.nan, low=math.nan, high=math.nan, n=0, identities=0)
 
     @property
@@ -56,11 +56,11 @@ def jackknife(
     seed: int,
     blocks: int = 20,
 ) -> Estimate:
-    """A value of two crowds, and its interval from leaving out a block of persons at a time (Efron 1982).
+    """A value of two groups, and its interval from leaving out a block of persons at a time (Efron 1982).
 
-    `statistic` is told which rows of either crowd stay. For what a bootstrap would bias, as it draws faces
-    twice and so makes every crowd look less varied than it is. The interval is the value and Student's t
-    times the standard error; NaN with fewer than two persons for each block.
+    `statistic` gets the rows of each group that stay. This serves statistics that a bootstrap would bias,
+    because it draws faces twice, which makes every group look less varied. The interval is the value plus or
+    minus Student's t times the standard error; NaN with fewer than two persons for each block.
     """
     dealt, counts = [], []
     for i, names in enumerate(groups):
@@ -97,7 +97,7 @@ def row_draws(groups: ArrayLike, *, resamples: int, seed: int) -> Floats:
 def ratio(
     top: ArrayLike, bottom: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
 ) -> Estimate:
-    """The mean of `top` over the mean of `bottom`, both (N,), row by row of the same faces."""
+    """The mean of `top` over the mean of `bottom`, both (N,), for the same faces."""
     columns = np.stack([np.asarray(top, np.float64), np.asarray(bottom, np.float64)], axis=1)
     return bootstrap_sums(columns, groups, lambda s: s[:, 0] / s[:, 1], seed=seed, resamples=resamples)
 
@@ -105,7 +105,7 @@ def ratio(
 def slope(
     x: ArrayLike, y: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
 ) -> Estimate:
-    """The least-squares slope of y over x, both (N,); undefined where x does not vary."""
+    """The least-squares slope of y over x, both (N,); undefined if x does not vary."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     columns = np.stack([np.ones(len(x)), x, y, x * y, x * x], axis=1)
 
@@ -164,7 +164,7 @@ def bootstrap_by_index(
 
 
 def interval(value: float, resampled: Floats, *, n: int, identities: int) -> Estimate:
-    """A value with the 95% percentile interval of its resamples; those that are not finite do not count."""
+    """A value with the 95% percentile interval of its finite resamples."""
     finite = resampled[np.isfinite(resampled)]
     low, high = np.percentile(finite, [2.5, 97.5]) if len(finite) else (math.nan, math.nan)
     return Estimate(value=value, low=float(low), high=float(high), n=n, identities=identities)
@@ -181,7 +181,7 @@ def mean(values: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RE
 def paired_difference(
     a: ArrayLike, b: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
 ) -> Estimate:
-    """The mean of a - b, row by row: the interval excludes 0 where the two differ on the same pictures."""
+    """The mean of a - b, row by row: the interval excludes 0 if the two differ on the same pictures."""
     return mean(np.subtract(a, b), groups, seed=seed, resamples=resamples)
 
 
@@ -194,9 +194,9 @@ def difference(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """mean(b) - mean(a) of two lists of rows. Persons are resampled once for both lists.
+    """mean(b) - mean(a) of two lists of rows. Each resample draws persons jointly for both lists.
 
-    Whoever is in both counts as paired, whoever is in one alone does not. `n` counts the rows of both.
+    So a person in both lists is treated as paired, a person in one alone is not. `n` counts the rows of both.
     """
     columns, groups = [], []
     for side, (values, names) in enumerate(((a, a_groups), (b, b_groups))):
@@ -224,13 +224,13 @@ def recovery(
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Estimate:
-    """How much of the way from the unchanged input to a real picture an ager goes: 0 none, 1 all.
+    """The fraction of the way from the unchanged input to a real picture that an ager goes.
 
-    (d(copy, ref) - d(output, ref)) / (d(copy, ref) - d(ref', ref)), each (N,). The two differences are
-    averaged within each person first, then over persons, and only then divided: a ratio for each pair
-    would explode where the copy already lies as close as a second real picture does. Undefined (NaN)
-    unless the ceiling beats the copy on average; without an interval where it does not in more than
-    2.5% of the resamples, since the ratio is then unbounded (Fieller 1954).
+    (d(copy, ref) - d(output, ref)) / (d(copy, ref) - d(ref', ref)), each (N,). Both differences are averaged
+    within each person, then over persons, and only then divided: a ratio for each pair would explode where
+    the copy is already as close as a second real picture. It is undefined (NaN) unless the ceiling beats the
+    copy on average. It has no interval if the ceiling does not in more than 2.5% of the resamples, since the
+    ratio is then unbounded (Fieller 1954).
     """
     gain = np.subtract(copy, output, dtype=np.float64)
     room = np.subtract(copy, ceiling, dtype=np.float64)
@@ -251,9 +251,9 @@ def recovery(
 def calibration_error(
     confidence: ArrayLike, right: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
 ) -> Estimate:
-    """Expected calibration error (Naeini et al. 2015): how far sureness lies from being right, 0 to 1.
+    """Expected calibration error (Naeini et al. 2015): the gap between confidence and accuracy, 0 to 1.
 
-    `confidence` (N,) in [0, 1] of the answers given, `right` (N,) 1 where they are; 10 equal bins.
+    `confidence` (N,) in [0, 1] is that of the answers, `right` (N,) is 1 where they are right; 10 equal bins.
     """
     confidence, right = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
@@ -272,7 +272,7 @@ def calibration_error(
 def within_person_spearman(asked: ArrayLike, judged: ArrayLike) -> Floats:
     """Rank correlation of asked and judged ages within each person, (P, A) and (P, A) -> (P,).
 
-    0 where all judged ages of a person are equal: an ager that ignores the age has no correlation.
+    0 if all judged ages of a person are equal, as for an ager that ignores the age.
     """
     asked, judged = np.broadcast_arrays(np.asarray(asked, float), np.asarray(judged, float))
     x, y = scipy_stats.rankdata(asked, axis=-1), scipy_stats.rankdata(judged, axis=-1)

@@ -1,4 +1,4 @@
-"""What is scored: anything that ages faces, and how a batch of faces is put to it."""
+"""The subjects of an evaluation: anything that ages faces, and how it is given a batch of faces."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Subject(Protocol):
         ...
 
     def estimate(self, images: Tensor) -> Condition:
-        """What the ager itself reads off the faces, where nobody knows."""
+        """The ager's own estimates of the faces' labels, used where labels are unknown."""
         ...
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Batch:
-    """N faces in memory with what is known of them. Unknown is NaN for the age, -1 for the others."""
+    """N faces in memory with their labels. Unknown is NaN for the age, -1 for the others."""
 
     pixels: Pixels  # (N, H, H, 3)
     masks: Pixels  # (N, H, H) 255 where the source picture has pixels
@@ -49,7 +49,7 @@ class Batch:
     domain: NDArray[np.str_]  # (N,) names
     glasses: NDArray[np.int64]
     gender: NDArray[np.int64]
-    person: NDArray[np.str_]  # (N,) identity where known, else a name of its own
+    person: NDArray[np.str_]  # (N,) identity if known, else a unique name
     picture: NDArray[np.str_]  # (N,) "source/name": a photograph and its drawing share it
     source: NDArray[np.str_]  # (N,)
 
@@ -109,13 +109,13 @@ class Batch:
         return Batch(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
 
     def labels(self) -> tuple[NDArray[Any], ...]:
-        """What an ager is told of these faces, for the cache's key."""
+        """The labels that an ager is told about these faces, for the cache's key."""
         return self.age, self.glasses, self.gender, np.char.encode(self.domain, "utf-8")
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Asked:
-    """What each of N faces is to become."""
+    """The requested age and glasses of each of N faces."""
 
     age: NDArray[np.float32]  # (N,) years; NaN: its own
     glasses: NDArray[np.int64]  # (N,) index into GLASSES; unknown: as they are
@@ -126,7 +126,7 @@ class Asked:
 
 
 def asked_of(batch: Batch, to: NDArray[np.floating], glasses: NDArray[np.integer] | None) -> Asked:
-    """The ages `to` (N,), and these glasses or those that each face wears."""
+    """A request for the ages `to` (N,), with these glasses or, by default, those that each face wears."""
     worn = batch.glasses if glasses is None else glasses
     return Asked(
         age=np.ascontiguousarray(to, dtype=np.float32), glasses=np.ascontiguousarray(worn, dtype=np.int64)
@@ -143,8 +143,8 @@ def resize(images: Tensor, size: int) -> Tensor:
 def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
     """Every face of the batch as asked: (N, H, H, 3) at the batch's size.
 
-    What is known of a face is told to the ager, the rest it estimates itself. It is asked to keep gender
-    and domain.
+    The ager is told the known labels of a face and estimates the rest itself. It is asked to keep gender and
+    domain.
     """
     size, out = batch.pixels.shape[1], np.empty_like(batch.pixels)
     for rows in chunks(len(batch), 64):
@@ -163,9 +163,9 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
 
 
 def fingerprint(subject: Subject) -> str:
-    """Names what a trained ager computes: its weights, its configuration and the code of its room.
+    """A hash of what a trained ager's outputs depend on: weights, configuration, and the code in `models`.
 
-    "" for anything else, whose outputs are not worth a file.
+    "" for anything else, whose outputs are not worth caching.
     """
     model = getattr(subject, "model", None)
     if not isinstance(model, torch.nn.Module):

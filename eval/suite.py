@@ -36,10 +36,10 @@ PROTOCOLS = {
     "quality": "Quality",
     "audit": "Audit",
 }
-# They read no age, so no judge of age is trained for them.
+# These protocols use no ages, so no judge of age is trained for them.
 UNJUDGED = {"canon", "longitudinal", "twins", "glasses", "audit"}
 ALL = "all"
-EMBEDDERS = ("twins", PixelEmbedder.name)  # where none is named, or none of those named can be had
+EMBEDDERS = ("twins", PixelEmbedder.name)  # used if none is named, or none of those named is available
 
 
 def evaluate(
@@ -66,16 +66,18 @@ def evaluate(
 ) -> Evaluation:
     """Ask the protocols ("all" for every one) of all agers side by side.
 
-    Writes report.html, metrics.json and scores.csv into `out`. `embedders` are words for
-    `identity.embedder`, or "twins"; without any, the twins' own and pixels serve. `size` is the pixels at
-    which faces are compared (the largest of the agers'), `people` how many of each domain are asked,
-    `trained_on` the ids of the faces that each ager, by name, was trained on, `seeds` the common name of
-    agers that differ by their seed alone, `notes` what the caller has to say of the agers. Judges, aged faces
-    and features are kept in `cache` (by default beside `out`), so an evaluation that was killed goes on.
+    Writes report.html, metrics.json and scores.csv into `out`.
 
-    Raises `UsageError` for a word or a file that is not known and `NenrinError` if an ager saw faces that it
-    would be scored by. What these sets cannot answer, and a backend that cannot be had, is reported in a
-    line, and the rest goes on.
+    `embedders` are words for `identity.embedder`, or "twins"; the default is the twins' embedder and pixels.
+    `size` is the resolution at which faces are compared (by default the largest of the agers'). `people` is
+    the number of people in each domain. `trained_on` gives the ids of the faces that each ager, by name, was
+    trained on, `seeds` the common name of agers that differ by their seed alone, `notes` the caller's remarks
+    on the agers. Judges, aged faces and features are kept in `cache` (by default beside `out`), so that an
+    evaluation that was killed can continue.
+
+    Raises `UsageError` for an unknown word or file, and `NenrinError` if an ager saw faces that it would be
+    scored by. Questions that these sets cannot answer, and missing backends, are reported in a line each, and
+    the rest continues.
     """
     from nenrin.eval.report import write_report
 
@@ -165,7 +167,7 @@ def _check_names(agers: Sequence[Subject], sets: Sequence[FaceSet]) -> None:
 
 
 def _check_words(features: str, canon: CanonOptions) -> None:
-    """What only one protocol reads, and late: a slip of the pen is said before the judges are trained."""
+    """Check words that only one protocol uses, so that a typo is reported before the judges are trained."""
     if features not in distributions.NAMES:
         raise UsageError(f"unknown features {features!r}; {suggest(features, distributions.NAMES)}")
     if canon.pictures is not None and not canon.pictures.is_dir():
@@ -176,9 +178,9 @@ def _check_words(features: str, canon: CanonOptions) -> None:
 
 
 def _embedders(words: Sequence[str], cache: Path, notes: list[str]) -> list[Embedder]:
-    """Those that can be had; a note for each other. A word that is not known is wrong use.
+    """The available embedders, with a note for each other one. Raises `UsageError` for an unknown word.
 
-    Where none of them can be had, `EMBEDDERS` take their place.
+    If none of them is available, `EMBEDDERS` are used instead.
     """
     found: list[Embedder] = []
     for word in dict.fromkeys(words):
@@ -215,9 +217,9 @@ def _gather(sets: Sequence[FaceSet], size: int, cache: Path) -> Any:
 def _contenders(
     agers: Sequence[Subject], sets: Sequence[FaceSet], size: int, cache: Path, notes: list[str]
 ) -> list[Contender]:
-    """The agers, then the floors: copy, and the mean face if there is something to average.
+    """The agers, then the floors: copy, and the mean face if there are faces to average.
 
-    What is averaged is the val split, on which nobody trains, or train where a set has no other.
+    The mean is over the val split, on which nobody trains, or train if a set has no other.
     """
     found = [Contender(subject=ager, role="ager", key=fingerprint(ager)) for ager in agers]
     found.append(Contender(subject=CopyAger(size), role="floor"))

@@ -1,4 +1,4 @@
-"""Scores as tables: one for each domain, in it a group for each case, ceilings above agers above floors."""
+"""Scores as tables: one for each domain, with a group for each case, and ceilings, agers, floors in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cell:
 
     value: str
     interval: str
-    count: str  # empty where the column says it
+    count: str  # empty if the column gives it
     best: bool = False
 
 
@@ -29,7 +29,7 @@ class Column:
     metric: str
     backend: str
     arrow: str
-    count: str  # n and persons, where all rows share them
+    count: str  # n and persons, if all rows share them
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -93,7 +93,7 @@ def _rows(scores: Sequence[Score], columns: Mapping[tuple[str, str], Column]) ->
 
 
 def _best(scores: Sequence[Score]) -> Score | None:
-    """The best of several agers, where more or less is better."""
+    """The best of several agers, if the metric has a better direction."""
     agers = [s for s in scores if s.role in ("ager", "embedder") and s.estimate.defined and s.better]
     merits = [s.better * s.estimate.value for s in agers]
     return agers[merits.index(max(merits))] if len(set(merits)) > 1 else None
@@ -105,7 +105,7 @@ def _column(scores: Sequence[Score]) -> Column:
         metric=scores[0].metric,
         backend=scores[0].backend,
         arrow={1: "↑", -1: "↓", 0: ""}[scores[0].better],
-        count=max(dict.fromkeys(counts), key=counts.count),  # the n of most rows stands in the head
+        count=max(dict.fromkeys(counts), key=counts.count),  # the n of most rows goes into the header
     )
 
 

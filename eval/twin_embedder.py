@@ -1,8 +1,8 @@
-"""An identity score that needs no download: a small network that learned to tell procedural people apart.
+"""An embedder that needs no download: a small network that learned to tell procedural people apart.
 
-It knows people as the twins have them (bone, features, hair and skin by parameters, growing by a published
-law) and has never seen a real face; on real faces it is a weak embedder, and the `ages` protocol prints
-how weak beside each use.
+It learned from twins (bones, features, hair and skin given by parameters, growing by a published law) and has
+never seen a real face. On real faces it is a weak embedder, and the `ages` protocol prints how weak beside
+each use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nenrin.domains.twins.people import sample_people, sample_views
 from nenrin.eval import nets
 from nenrin.ground import write_bytes
 
-SEED = 9_150_000  # of the people it learns from: no training and no test draws them
+SEED = 9_150_000  # of the people it learns from, whom no training and no test draws
 PEOPLE, DRAWINGS = 200, 16  # of each person, half in either domain, at ages spread over 4 to 80
 DIMENSIONS = 96
 _VERSION = "3"
@@ -59,9 +59,9 @@ class TwinEmbedder:
 
     @classmethod
     def kept(cls, folder: Path, *, seed: int = 0, epochs: int = 4) -> TwinEmbedder:
-        """The embedder as it is shipped, or one of another seed or length from `folder`.
+        """The shipped embedder, or one with another seed or number of epochs from `folder`.
 
-        Where that is not there yet, it is trained first: half a minute on two cores.
+        If that does not exist yet, it is trained first: half a minute on two cores.
         """
         key = f"twins-{_VERSION}-{PEOPLE}x{DRAWINGS}-{epochs}-{seed}"
         if (seed, epochs) == SHIPPED_AS:
@@ -83,7 +83,7 @@ class TwinEmbedder:
 
 
 def retrain() -> None:
-    """Make the shipped weights anew, where the recipe has changed."""
+    """Train the shipped weights again, after the recipe has changed."""
     state = _train(seed=SHIPPED_AS[0], epochs=SHIPPED_AS[1]).state_dict()
     halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     write_bytes(SHIPPED, save({k: v.contiguous() for k, v in halved.items()}))

@@ -1,7 +1,7 @@
-"""The report's first sentence: what was found, in words, with the numbers that carry it.
+"""The report's first sentences: the findings in words, with the numbers behind them.
 
-Whatever was measured speaks, in the order in which our users ask: characters, people of the sets in their
-place, true later faces, ages, and only then the rest.
+The headline uses what was measured, in the order of users' questions: characters, or people of the sets in
+their place, true later faces, ages, and only then the rest.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nenrin.eval.results import Result, Score
 from nenrin.eval.verification import FAR
 from nenrin.eval.wording import number
 
-WELL = 0.75  # rank correlation, and share taken for the same person, from which words are kind
-MOVES = 0.5  # judged years for each asked one: less is the right order of hardly different faces
+WELL = 0.75  # rank correlation, and fraction taken for the same person, from which the wording is positive
+MOVES = 0.5  # judged years for each asked one: with less, faces are in the right order but hardly differ
 ASKERS = ((Ages.name, ""), (Ladder.name, ""), (Unseen.name, NEW))  # protocol and case that ask for ages
 
 
@@ -46,7 +46,7 @@ def verdict(results: Sequence[Result]) -> tuple[str, list[str]]:
 
 
 def _ages(scores: Sequence[Score]) -> list[str]:
-    """Does the judged age follow the asked one, and is the person kept? The best ager, then its domains."""
+    """Does the judged age follow the asked age, and is the person kept? The best ager, then its domains."""
     ages = _asked(scores)
     agers = list(dict.fromkeys(s.subject for s in ages))
     best = max(agers, key=lambda name: _merit(ages, name), default="")
@@ -89,7 +89,7 @@ _HOW = {  # (follows the age, keeps the person), None where that could not be me
 
 
 def _asked(scores: Sequence[Score]) -> list[Score]:
-    """The agers' answers of the first protocol that asks for ages, by the first judge and embedder."""
+    """The agers' scores in the first protocol that asks for ages, by the first judge and embedder."""
     for asker in ASKERS:
         found: list[Score] = []
         first: dict[tuple[str, str], str] = {}
@@ -126,6 +126,6 @@ def _by_domain(scores: Sequence[Score]) -> list[str]:
 
 
 def _merit(ages: Sequence[Score], name: str) -> float:
-    """An ager is as good as the weakest of its virtues, in its weakest domain."""
+    """An ager's merit: the worst of its scores, in its worst domain."""
     virtues = (RANK, SLOPE, SAME)
     return min((s.estimate.value for s in ages if s.subject == name and s.metric in virtues), default=-1)

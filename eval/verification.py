@@ -1,4 +1,4 @@
-"""What an embedder is worth on real faces: strangers set the threshold, persons the ceiling."""
+"""How well an embedder verifies real faces: strangers set the threshold, pairs of one person the ceiling."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from nenrin.eval import matching, stats
 from nenrin.eval.stats import Estimate, Floats
 from nenrin.eval.subjects import Batch
 
-FAR = 0.01  # share of pairs of strangers that may be taken for one person
-YEARS = 20  # up to which one is still asked to recognise a person
+FAR = 0.01  # fraction of pairs of strangers that may be taken for one person
+YEARS = 20  # years between pictures up to which a person should still be recognised
 IMPOSTORS = 50_000
 _STEPS = 400  # thresholds on which the equal error rate is resampled
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Verification:
-    """One embedder on pairs of faces of which some are of one person."""
+    """One embedder on pairs of faces, some of which are of one person."""
 
     threshold: float  # similarity that at most `FAR` of strangers reach; NaN with fewer than two persons
     strangers: int  # pairs
-    auc: Estimate  # same person against strangers; undefined where nobody has two pictures
+    auc: Estimate  # same person against strangers; undefined if nobody has two pictures
     eer: Estimate  # equal error rate
-    tar: Estimate  # share of same-person pairs at or above the threshold
+    tar: Estimate  # fraction of same-person pairs at or above the threshold
     accepted: Estimate  # the same, of the pairs up to `YEARS` apart
     every: NDArray[np.float64]  # (N,) 1 where a pair of one person is accepted, else 0
     alike: NDArray[np.float64]  # (N,) its similarity
@@ -36,7 +36,7 @@ class Verification:
 def verify(vectors: NDArray[np.float32], faces: Batch, *, seed: int, resamples: int) -> Verification:
     """Compare `faces` with each other by their (N, D) unit vectors.
 
-    Everything is resampled over persons: a resample keeps the genuine pairs of the persons drawn against all
+    Persons are resampled: a resample compares the genuine pairs of the persons drawn with all pairs of
     strangers.
     """
     _, person = np.unique(faces.person, return_inverse=True)
@@ -53,7 +53,7 @@ def verify_across(
     seed: int,
     resamples: int,
 ) -> Verification:
-    """Compare faces of one domain with those of another; a picture and its own drawing are no pair."""
+    """Compare faces of one domain with those of another, but never a picture with its own drawing."""
     same = a_faces.person[:, None] == b_faces.person
     first, second = np.nonzero(same & (a_faces.picture[:, None] != b_faces.picture))
     return _verify(a, a_faces, b, b_faces, first, second, seed=seed, resamples=resamples)
@@ -79,7 +79,7 @@ def _verify(
     near = np.abs(a_faces.age[first] - b_faces.age[second]) <= YEARS
     threshold = matching.threshold_at_far(impostor, FAR)
     accepted = (genuine >= threshold).astype(np.float64)
-    if not len(impostor):  # nobody to be taken for
+    if not len(impostor):  # no strangers
         genuine, accepted, person, near = genuine[:0], accepted[:0], person[:0], near[:0]
 
     def mean(values: Floats, groups: NDArray[np.str_]) -> Estimate:
@@ -102,7 +102,7 @@ def _verify(
 def _equal_error(
     genuine: Floats, ordered: Floats, person: NDArray[np.str_], *, seed: int, resamples: int
 ) -> Estimate:
-    """The equal error rate; its interval from thresholds at fixed shares of strangers."""
+    """The equal error rate; its interval is from thresholds at fixed quantiles of strangers."""
     if not len(genuine):
         return Estimate.undefined()
     thresholds = np.unique(np.quantile(ordered, np.linspace(0, 1, _STEPS)))
@@ -120,7 +120,7 @@ def _equal_error(
 
 
 def _similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    # In double precision, as the threshold is: in single it would round back onto the stranger it excludes.
+    # In double precision like the threshold, which would otherwise round back onto the stranger it excludes.
     similarity: NDArray[np.float64] = np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64))
     return similarity
 

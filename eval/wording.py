@@ -1,4 +1,4 @@
-"""Numbers as the report says them."""
+"""Formats numbers for the report."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """Age-cGAN, as published (Antipov, Baccouche and Dugelay, ICIP 2017), for the record and as a baseline.
 
-Three parts, one after the other: a conditional GAN draws faces from z of 100 and one of six age classes; an
-encoder learns to find z on pictures that the generator drew; and for each face to be aged, L-BFGS moves that
-z until the drawn face is the same person to a face embedding ("identity-preserving optimisation"). Nets are
-DCGAN's (Radford et al. 2016), the class joined to z and to the discriminator's first layer (Perarnau et al.
-2016).
+Three parts are trained one after the other. A conditional GAN draws faces from z (100 numbers) and one of six
+age classes. An encoder learns to recover z from pictures that the generator drew. For each face to be aged,
+L-BFGS then moves z until a face embedding sees the same person ("identity-preserving optimisation"). The nets
+are DCGAN's (Radford et al. 2016), with the class concatenated to z and to the output of the discriminator's
+first layer (Perarnau et al. 2016).
 
-The paper borrows a pretrained face recogniser and an age estimator. Here both are learned inside the run, so
-that no net of an evaluation is asked: an embedding that knows a face again under shifts, light and noise
-(NT-Xent, Chen et al. 2020), and a linear reader of the age class on what it sees.
+The paper takes a pretrained face recogniser and an age estimator. Here both are learned inside the run, so
+that no net of the evaluation is involved: an embedding that recognises a face under shifts, light and noise
+(NT-Xent, Chen et al. 2020), and a linear reader of the age class on its features.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import Batch
 
 AGE_BOUNDS = (18, 29, 39, 49, 59)  # years: the last of each class but the sixth, which is 60+
-AGE_CENTRES = (9.0, 24.0, 34.5, 44.5, 54.5, 70.0)  # years that a class stands for where it is read
+AGE_CENTRES = (9.0, 24.0, 34.5, 44.5, 54.5, 70.0)  # years that each class stands for in an estimate
 AGE_CLASSES = len(AGE_CENTRES)
 SEEN = 32  # pixels that the embedding looks at
 EMBEDDED = 128  # numbers of an embedding
@@ -40,9 +40,9 @@ class AgeCGANConfig(ModelConfig):
     latent: int = 100
     width: float = 1.0  # 1 as published; 0.5 halves the channels
     learning_rate: float = 2e-4
-    encoder_share: float = 0.3  # of the training goes to the encoder, when the generator is done
-    iterations: int = 20  # of L-BFGS for each face; 0 takes the encoder's word
-    temperature: float = 0.2  # of the embedding's contrast
+    encoder_share: float = 0.3  # fraction of the training that goes to the encoder, after the generator
+    iterations: int = 20  # of L-BFGS for each face; 0 uses the encoder's z
+    temperature: float = 0.2  # of the embedding's contrastive loss
 
 
 class AgeCGAN(AgerModel):
@@ -101,7 +101,7 @@ class AgeCGAN(AgerModel):
 
     @torch.no_grad()
     def preview(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
-        """Without L-BFGS; until there is an encoder, each face stands for some z."""
+        """Without L-BFGS; before the encoder is trained, each face gets some fixed z."""
         if self._encoding:
             z = self.nets["encoder"](images, age_label(source))
         else:
@@ -139,7 +139,7 @@ class AgeCGAN(AgerModel):
     def _encode(
         self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward
     ) -> dict[str, Tensor]:
-        """The encoder against z of pictures that the generator, which learns no more, draws."""
+        """The encoder recovers z from pictures drawn by the generator, which no longer learns."""
         label, z = age_label(batch.condition), self._draw(batch)
         generator = self.nets["generator"].eval()
         with torch.no_grad():
@@ -150,7 +150,7 @@ class AgeCGAN(AgerModel):
         return losses
 
     def _embed(self, batch: Batch, optimizers: dict[str, Optimizer], backward: Backward) -> dict[str, Tensor]:
-        """A face under two views is nearer to itself than to the others; what is seen tells the age class."""
+        """Contrastive loss between two views of each face, and the reader of age classes on the embedding."""
         random = torch.default_generator
         views = [
             augment.add_noise(
@@ -182,7 +182,7 @@ class AgeCGAN(AgerModel):
 
     @torch.enable_grad()
     def _refine(self, z: Tensor, image: Tensor, own: Tensor) -> Tensor:
-        """Move z (1, latent) of one face until what is drawn at its own age is the same person."""
+        """Move z (1, latent) of one face until its drawing at its own age shows the same person."""
         generator, embedder = self.nets["generator"], self.nets["embedder"]
         wanted = embedder(image).detach()
         z = z.detach().clone().requires_grad_()
@@ -233,7 +233,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Photograph or drawn, for a class (B, 6) laid over the first layer's answer: logits (B,)."""
+    """Real or generated, given a class (B, 6) concatenated to the first layer's output: logits (B,)."""
 
     def __init__(self, config: AgeCGANConfig) -> None:
         super().__init__()
@@ -280,14 +280,14 @@ class Embedder(nn.Module):
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96 * (SEEN // 8) ** 2, EMBEDDED))
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.float()  # in half precision no picture can be made smaller on a CPU
+        images = images.float()  # CPUs cannot downsample in half precision
         small = F.interpolate(images, (SEEN, SEEN), mode="bilinear", antialias=True, align_corners=False)
         embedded: Tensor = self.body(small)
         return embedded
 
 
 def _widths(config: AgeCGANConfig) -> list[int]:
-    """Channels of each halving down to the 4 x 4 map, from 64 up."""
+    """Channels after each halving, from 64 up, until the map is 4 x 4."""
     levels = (config.size // 4).bit_length() - 1
     return [int(64 * config.width * 2**level) for level in range(levels)]
 

@@ -1,7 +1,7 @@
-"""What ages a face in the mixed ager before its generator: mean faces, and what twins taught.
+"""The ageing that the mixed ager applies before its generator: by mean faces, or by what twins taught.
 
-What mean faces of two ages differ by ages the domains that have ages. Nobody knows how old drawn characters
-are: there a generator does it that has learned from twins drawn in many manners (`domains/twins/manner.py`).
+In domains with known ages, the difference between two mean faces ages a face. Nobody knows how old drawn
+characters are; there a generator does it that learned from twins in many styles (`domains/twins/manner.py`).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from nenrin.models.registration import inverse
 from nenrin.models.run import nets_of
 from nenrin.models.wrinkles import wrinkled
 
-_UNASKED = 2.0  # years: a smaller difference is as good as none, and is not applied
-_TAUGHT = ("age",)  # what the generator that twins taught is told
-_NEAR = 10.0, 40.0  # years from the own age: up to where a share is applied, and from where all of it
-_CHILD = 5.0, 25.0  # years that the younger of both is: likewise
-_SIDE, _WIDTH = 64, 32  # the pixels it looks at, and its width, whatever those of the ager that takes it over
-_GREYING = 35.0  # years: nobody who is younger turns grey
-_RIM = 0.15  # of the width: nearer to the edge less moves, as nothing can be fetched from outside
-_BLUR, _GRAIN = -0.3, 0.5  # log of the factor by which details fade or grow at most: to a blur, to specks
+_UNASKED = 2.0  # years: scale below which an age difference counts as none and is faded out
+_TAUGHT = ("age",)  # labels that the generator taught by twins is told
+_NEAR = 10.0, 40.0  # years between the ages: strength is reduced up to the first, full from the second
+_CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
+_SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
+_GREYING = 35.0  # years: hair turns grey at no younger age
+_RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
+_BLUR, _GRAIN = -0.3, 0.5  # log of the least and largest factor on details: beyond are blur and specks
 
 
 class Settings(Protocol):
-    """Those of a mixed ager that ages depend on; see `MixedConfig`."""
+    """The settings of a mixed ager that ageing depends on; see `MixedConfig`."""
 
     prototypes: float
     shapes: float
@@ -58,9 +58,9 @@ def new_twins() -> ChangeGenerator:
 
 
 def take_twins(path: Path, net: nn.Module) -> None:
-    """Fill `new_twins` with what a run of the mixed ager learned from twins, or has taken over.
+    """Fill the net of `new_twins` with what a run of the mixed ager learned from twins, or has taken over.
 
-    `UsageError` where it is another kind of run.
+    Raises `UsageError` for any other kind of run.
     """
     folder = nets_of(path)
     table = read_state(folder)["config"]
@@ -92,7 +92,7 @@ def _words(value: object) -> str:
 def ageing(
     nets: nn.ModuleDict, settings: Settings, images: Tensor, source: Condition, target: Condition
 ) -> Change | None:
-    """What ages (B, 3, S, S) faces; None where the ager leaves it to its generator."""
+    """The change that ages (B, 3, S, S) faces; None if the ager leaves ageing to its generator."""
     if "means" not in nets:
         return None
     means = nets["means"]
@@ -115,7 +115,7 @@ def ageing(
 
 
 def unasked(source: Condition, target: Condition) -> Tensor:
-    """(B,) from 1 where no other age is asked for to 0 some years away; 0 where one is unknown."""
+    """(B,) 1 where the age asked for is the face's own, falling to 0 within some years; 0 if unknown."""
     years = (target.age - source.age.clamp(max=MAX_AGE)).nan_to_num(MAX_AGE)
     return torch.exp(-0.5 * (years / _UNASKED).square())
 
@@ -128,7 +128,8 @@ def _by_means(
     target: Condition,
     home: Tensor,
 ) -> Change:
-    """What the mean faces of the two ages differ by, and wrinkles; nothing for faces of unknown age."""
+    """The difference between the mean faces of the two ages, with wrinkles and grey hair; no change for faces
+    of unknown age."""
     means = nets["means"]
     assert isinstance(means, MeanFaces)
     own = torch.where(source.age.isnan(), target.age, source.age)
@@ -164,7 +165,7 @@ def _grown_old(
     places: Tensor,
     skin: Tensor,
 ) -> Change:
-    """The change of those who grow older, with what no mean face shows: wrinkles and grey hair."""
+    """The change with wrinkles and grey hair, which no mean face shows, for those who grow older."""
     own, asked = source.age, target.age
     shade, creases = change.shade, None
     if settings.wrinkles and _some(asked > own):
@@ -180,19 +181,19 @@ def _grown_old(
 
 
 def _some(rows: Tensor) -> bool:
-    """Whether there are any of (B,) bool; an exported ager has no branches."""
+    """Whether any of (B,) is set; always true in an exported ager, which has no branches."""
     return torch.compiler.is_compiling() or bool(rows.any())
 
 
 def _rising(years: Tensor, share: float, start: float, end: float) -> Tensor:
-    """From a share up to `start` years to 1 from `end` on; unknown years are no years."""
+    """`share` up to `start` years, rising linearly to 1 at `end`; unknown years count as 0."""
     return share + (1 - share) * ((years.nan_to_num(0.0) - start) / (end - start)).clamp(0, 1)
 
 
 def _by_twins(
     nets: nn.ModuleDict, settings: Settings, images: Tensor, source: Condition, target: Condition
 ) -> Change:
-    """What a generator answers that has seen drawings alone grow old, and wrinkles."""
+    """The change by the generator that learned from twins, with wrinkles."""
     change: Change = nets["twins"](scaled(images, (_SIDE, _SIDE)), source, target)
     change = change.times((1 - unasked(source, target)) * ~target.age.isnan())
     # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
@@ -201,7 +202,7 @@ def _by_twins(
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
     if settings.wrinkles and _some(asked > own):
         assert isinstance(nets["means"], MeanFaces)
-        places = nets["means"].registration(images)  # it has learned from drawn faces too
+        places = nets["means"].registration(images)  # which has seen drawn faces too
         skin = toning.skin(images)
         creases = settings.wrinkles * wrinkled(nets["ink"], images, own, asked, places, flow, skin)
     return Change(
@@ -213,7 +214,7 @@ def _by_twins(
 
 
 def _inside(field: Tensor) -> Tensor:
-    """(1, 1, h, w) for (B, C, h, w): from 0 at the edge of the picture to 1 further in."""
+    """(1, 1, h, w) mask for (B, C, h, w): 0 at the edge of the picture, rising to 1 further in."""
     down, across = (
         (torch.minimum(at, 1 - at) / _RIM).clamp(0, 1)
         for at in ((torch.arange(n, device=field.device) + 0.5) / n for n in field.shape[-2:])

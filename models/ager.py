@@ -37,13 +37,13 @@ class Strip:
 
     input: Image.Image  # the aligned face, at the model's resolution
     outputs: dict[float, Image.Image]  # years -> the face at that age
-    found: Found | None  # where it is in the picture; None where the whole picture was taken as the face
+    found: Found | None  # where it is in the picture; None if the whole picture was taken as the face
     matrix: NDArray[np.float32] | None  # (2, 3), from the picture to the aligned face; None likewise
     domain: str
-    from_age: float | None  # years: given, or read by the model; None where it has no opinion
-    seconds: float  # for all of its ages, finding left out
-    labels: tuple[Condition, Condition]  # what it is and what it shall be, but for the age; of one face
-    # Years -> what was done to it, where the model answers with a change: so it need not be asked again.
+    from_age: float | None  # years: given, or estimated by the model; None if it gives no estimate
+    seconds: float  # for all of its ages, without finding the face
+    labels: tuple[Condition, Condition]  # current and requested labels of the one face, without the age
+    # Years -> the change applied, if the model outputs one, so that it need not be computed again.
     changes: dict[float, Change] = dataclasses.field(default_factory=dict)
 
 
@@ -59,10 +59,9 @@ class Ager:
 
     @classmethod
     def load(cls, path: str | Path | None = None, *, finder: Finder | None = None) -> Ager:
-        """Open a run folder (its newest checkpoint) or one checkpoint folder; without one, what is shipped.
+        """Open a run folder (its newest checkpoint) or a checkpoint folder; by default the shipped weights.
 
-        Raises `UsageError` where there is none or it is of another architecture, `NenrinError` where it
-        is damaged.
+        Raises `UsageError` if there is none or it is of another architecture, `NenrinError` if it is damaged.
         """
         path = SHIPPED if path is None else Path(path)
         if not path.is_dir():
@@ -81,7 +80,7 @@ class Ager:
         return torch.cat([self.model.transform(images[c], source[c], target[c]) for c in chunks])
 
     def estimate(self, images: Tensor) -> Condition:
-        """What the model itself reads off (N, 3, size, size) faces, for labels that nobody gave."""
+        """The model's own estimates of the labels of (N, 3, size, size) faces."""
         chunks = [images[start : start + CHUNK] for start in range(0, max(len(images), 1), CHUNK)]
         return Condition.joined([self.model.estimate(chunk) for chunk in chunks])
 
@@ -121,7 +120,7 @@ class Ager:
         )
         source = merge(self.estimate(images), given)
         asked = given.replace(domain=source.domain)
-        # All ages of all faces at once: on a few small faces a net is mostly overhead.
+        # All ages of all faces in one batch: for a few small faces a net's time is mostly overhead.
         rows = torch.arange(count).repeat(len(to))
         ages = torch.tensor(to, dtype=torch.float32).repeat_interleave(count)
         made, changes = self._made(images[rows], source[rows], asked[rows].replace(age=ages))
@@ -149,7 +148,7 @@ class Ager:
     def _made(
         self, images: Tensor, source: Condition, target: Condition
     ) -> tuple[Tensor, list[tuple[Change | None, int]]]:
-        """As `transform`; and for each face the change that it is part of, and its place there."""
+        """As `transform`; and for each face the change of its chunk, and its row in that."""
         made: list[Tensor] = [images[:0]]
         changes: list[tuple[Change | None, int]] = []
         for start in range(0, len(images), CHUNK):
@@ -165,10 +164,10 @@ class Ager:
         return torch.cat(made), changes
 
     def paste(self, picture: Image.Image, strips: Sequence[Strip], age: float) -> Image.Image:
-        """The picture with all of its faces at an age, at its own resolution; `strips` are `age`'s answer.
+        """The picture with all of its faces at an age, at its own resolution; `strips` come from `age`.
 
-        Where the model answers with a change (`AgerModel.change`), the change is made to the picture's own
-        pixels; else what it added to its small face is enlarged and added.
+        If the model outputs a change (`AgerModel.change`), it is applied to the picture's own pixels. If not,
+        the residual that the model added to its small face is enlarged and added.
         """
         added = []
         for strip in strips:
@@ -177,13 +176,13 @@ class Ager:
         return paste.add(picture, added)
 
     def enlarge(self, picture: Image.Image, strip: Strip, age: float, size: int) -> Image.Image:
-        """One face at an age, aligned at `size` pixels: the change made to the picture's own pixels."""
+        """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""
         points = None if strip.found is None else strip.found.points
         face = paste.aligned(picture, points, size)
         return Image.fromarray(paste.changed(face, self._change(strip, age)))
 
     def _change(self, strip: Strip, age: float) -> Change | Tensor:
-        """What the model does to a face at an age, or what it added at its own resolution."""
+        """The model's change of a face at an age, or the residual at the model's resolution."""
         if age in strip.changes:
             return strip.changes[age]
         images = to_tensor(np.asarray(strip.input)[None])
@@ -211,7 +210,7 @@ class Ager:
 
 
 def merge(read: Condition, given: Condition) -> Condition:
-    """What faces are: their age and domain as given, where they are, all else as read off them."""
+    """The current labels: age and domain as given, if they are, everything else as estimated."""
     return read.replace(
         age=torch.where(given.age.isnan(), read.age, given.age),
         domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),

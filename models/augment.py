@@ -1,4 +1,4 @@
-"""Augmentation in batches on the device, differentiable where an adversary looks through it."""
+"""Augmentation in batches on the device, differentiable so that gradients pass through it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def jitter_geometry(
     zoom: float = 0.08,
     turn: float = 8.0,
 ) -> Tensor:
-    """Flip, shift (share of the width), zoom and turn (degrees) each picture of (B, C, H, H) at random.
+    """Flip, shift (fraction of the width), zoom and turn (degrees) each picture of (B, C, H, H) at random.
 
-    Of a `box` this is its part alone, as (B, C, size, size), in one resampling.
+    With a `box` only that part is returned, as (B, C, size, size), in one resampling.
     """
     count = len(images)
     draw = torch.rand(count, 5, generator=generator).mul_(2).sub_(1).to(images.device)
@@ -73,15 +73,15 @@ def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float
 
 
 def jitter_channels(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:
-    """Scale and shift each colour of (B, 3, H, W) in [-1, 1]: what a tint alone carries cannot be read."""
+    """Scale and shift each colour of (B, 3, H, W) in [-1, 1], so that a tint carries no information."""
     draw = torch.rand(2, len(images), 3, 1, 1, generator=generator).mul_(2).sub_(1).to(images) * strength
     return images * (1 + draw[0]) + draw[1]
 
 
 def add_noise(images: Tensor, generator: torch.Generator, *, deviation: float = 0.05) -> Tensor:
-    """Add Gaussian noise to (B, C, H, W), of a deviation drawn for each picture up to `deviation`.
+    """Add Gaussian noise to (B, C, H, W), of a standard deviation drawn for each picture up to `deviation`.
 
-    What only a few grey levels carry cannot be read through it.
+    It hides what only a few grey levels carry.
     """
     strength = torch.rand(len(images), 1, 1, 1, generator=generator).to(images) * deviation
     return images + torch.randn(images.shape, generator=generator).to(images) * strength

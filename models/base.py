@@ -1,4 +1,4 @@
-"""What the training loop and `Ager` ask of every ager."""
+"""The interface of every ager for the training loop and `Ager`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AgerModel(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    needs_pairs: ClassVar[bool] = False  # whether it learns from faces of one view alone
+    needs_pairs: ClassVar[bool] = False  # whether it learns only from pairs of pictures of one view
     begins_still: ClassVar[bool] = False  # whether, untrained, it leaves faces as they are
     ages: ClassVar[bool] = True  # whether it changes faces at all, or only reads them
     parallel: ClassVar[bool] = True  # whether several processes can train it
@@ -43,7 +43,7 @@ class AgerModel(nn.Module, ABC):
     nets: nn.ModuleDict
 
     def begin(self) -> None:
-        """Called once before the first step of a training; a resumed one has it behind it."""
+        """Called once before the first step of a training, but not when a training is resumed."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:
@@ -55,8 +55,8 @@ class AgerModel(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """Train on one batch; `progress` runs from 0 to 1 over the training. Returns scalars to log.
 
-        Losses are as they weigh in the sum. The watchdog knows by their names what a generator pays to an
-        adversary, `...adversary`, and the discriminators, their losses and nets, `...discriminator`.
+        Losses include their weights. The watchdog goes by their names: `...adversary` is a generator's loss
+        to an adversary, `...discriminator` a discriminator's loss or net.
         """
 
     @abstractmethod
@@ -65,21 +65,21 @@ class AgerModel(nn.Module, ABC):
 
     @abstractmethod
     def estimate(self, images: Tensor) -> Condition:
-        """What the model itself reads off faces (B, 3, size, size); unknown where it has no opinion."""
+        """The model's own estimates of the labels of (B, 3, size, size) faces; unknown if it has none."""
 
     def change(self, images: Tensor, source: Condition, target: Condition) -> Change | None:
-        """What `transform` does to faces, as something that can be done to them at any resolution.
+        """What `transform` does to faces, as a change that can be applied at any resolution.
 
-        None where the ager makes pictures and not changes.
+        None if the ager outputs pictures instead of changes.
         """
         return None
 
     def finished(self) -> tuple[ModelConfig, nn.ModuleDict]:
-        """What ages faces, without what only training needs: its configuration and its nets."""
+        """The configuration and nets needed to age faces, without those that only training needs."""
         return self.config, self.nets
 
     def preview(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
-        """As `transform`, for looking on while it trains: what costs much or comes late may be left out."""
+        """As `transform`, for samples during training: expensive or not yet trained parts may be left out."""
         return self.transform(images, source, target)
 
 

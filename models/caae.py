@@ -1,13 +1,13 @@
 """CAAE, the conditional adversarial autoencoder, as published (Zhang, Song and Qi, CVPR 2017).
 
-Kept faithful, for the record and as the baseline: encoder to z in [-1, 1]^50, generator told ten age
-classes and the gender, a discriminator that holds z to a uniform prior and one that judges the picture
-with its label. Two named weightings: `code` is what the authors' public code trains with (prior adversary
-and total variation off: nearly an autoencoder); `paper` is what the paper writes (lambda 100 on the
+Kept faithful, for the record and as the baseline: an encoder to z in [-1, 1]^50, a generator told ten age
+classes and the gender, a discriminator that holds z to a uniform prior and one that judges the picture with
+its label. There are two named weightings. `code` is what the authors' public code trains with (prior
+adversary and total variation off: nearly an autoencoder). `paper` is what the paper says (lambda 100 on the
 reconstruction, gamma 10 on the total variation, both adversaries at 1), divided by 100 so that the
-reconstruction weighs 1 in both.
+reconstruction has weight 1 in both.
 
-A label that is not known is left at zero, where a known one is +1 in its place and -1 elsewhere.
+A known label is +1 in its class and -1 elsewhere; an unknown one is all zeros.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class CAAE(AgerModel):
             nets[name].requires_grad_(False)
         losses = {"reconstruction": ((made - images).abs() * masks).sum() / (masks.sum() * 3).clamp(min=1)}
         losses["picture_adversary"] = picture_weight * _real(nets["picture_discriminator"](made, *label))
-        # What weighs nothing is not computed: a step is 4% shorter for it.
+        # Losses of weight 0 are not computed, which makes a step 4% shorter.
         nothing = losses["reconstruction"].new_zeros(())
         losses["latent_adversary"] = (
             latent_weight * _real(nets["latent_discriminator"](z)) if latent_weight else nothing
@@ -198,7 +198,7 @@ class Generator(nn.Module):
 
 
 class PictureDiscriminator(nn.Module):
-    """Photograph or decoding, with the label laid over the first layer's answer: logits (B,)."""
+    """Photograph or decoding, with the label concatenated to the first layer's output: logits (B,)."""
 
     def __init__(self, config: CAAEConfig) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ class Up(nn.ConvTranspose2d):
 
 
 class _BiasGradient(torch.autograd.Function):
-    """Leaves (B, C, H, W), to which a bias (C,) was added, as it is, and gives the bias its gradient."""
+    """Passes on (B, C, H, W), to which a bias (C,) was added; backward gives the bias its gradient."""
 
     @staticmethod
     def forward(ctx: Any, made: Tensor, bias: Tensor) -> Tensor:
@@ -303,6 +303,6 @@ def _made(logits: Tensor) -> Tensor:
 
 
 def _total_variation(images: Tensor) -> Tensor:
-    """Mean squared difference of neighbours, as the public code has it: the sum over a picture / its size."""
+    """Total variation of squared differences as in the public code: a picture's sum, divided by its side."""
     size = images.shape[-1]
     return (images.diff(dim=2).square().sum() + images.diff(dim=3).square().sum()) / (size * len(images))

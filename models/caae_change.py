@@ -1,12 +1,12 @@
-"""What CAAE changes, without its pictures: the difference of two decodings, applied to the face itself.
+"""CAAE's change without its pictures: the difference of two decodings, added to the face itself.
 
-CAAE ages and forgets the person: its picture is whatever fits into fifty numbers. The difference between its
-decoding at the age asked for and at the face's own age has the ageing and no person in it, and added to the
-face it frightens nobody. One difference shows too little, as the face keeps its own details: it is added
-`strength` times. A reader stands in for own ages that nobody gave.
+CAAE ages but forgets the person, as its picture has to fit into fifty numbers. The difference between its
+decodings at the requested age and at the face's own age contains the ageing and not the person, and added to
+the face it frightens nobody. A single difference shows too little, because the face keeps its own details,
+so it is multiplied by `strength`. A reader estimates the face's own age where it is not given.
 
-CAAE itself learns from the domains in `taught` alone, by default from photographs: drawings, most without an
-age, dilute what it knows of ageing, and its change serves them all the same. The reader learns from all.
+CAAE itself learns only from the domains in `taught`, by default photographs. Drawings, most without an age,
+would dilute what it learns of ageing, and its change works on them all the same. The reader learns from all.
 
 It is the teacher that makes pairs for the mixed ager (`models/pairs.py`), and a baseline of its own.
 """
@@ -32,14 +32,14 @@ class CAAEChangeConfig(CAAEConfig):
 
     size: int = 64
     taught: tuple[str, ...] = ("photo",)  # domains that CAAE learns from; the reader learns from all
-    strength: float = 3.0  # how often the difference is added
+    strength: float = 3.0  # factor on the difference
 
 
 class CAAEChange(CAAE):
     """CAAE, trained as published, beside a reader."""
 
     name = "caae-change"
-    parallel = False  # a process whose part of a batch has no photographs would step nothing
+    parallel = False  # a process without photographs in its part of a batch would step nothing
     config: CAAEChangeConfig
 
     def __init__(self, config: CAAEChangeConfig) -> None:

@@ -1,4 +1,4 @@
-"""What the mixed ager answers with: a change of the face instead of a face."""
+"""The mixed ager's output: a change to the face instead of a face."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-GRID = 32  # what is finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
+GRID = 32  # structure finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Change:
-    """A shift of the parts of B faces, a change of their colours and of the strength of their details.
+    """For B faces: a displacement field, a residual in colour, and a factor on the strength of details.
 
-    What age does not touch stays as it was, at any resolution. The three parts are those in which Burt and
-    Perrett (1995: shape and colour) and Tiddeman, Burt and Perrett (2001: detail) age a face.
+    It applies at any resolution, and what age does not touch stays exact. Burt and Perrett (1995: shape and
+    colour) and Tiddeman, Burt and Perrett (2001: detail) age faces in the same three parts.
     """
 
-    flow: Tensor  # (B, 2, h, w) where to fetch each pixel from, x then y, in the grid's units (2 = the width)
-    shade: Tensor  # (B, 3, H, W) what is added after the shift
-    detail: Tensor  # (B, 1, h, w) log of the factor by which details grow
-    creases: Tensor | None = None  # (B, 1, H', W') how much darker wrinkles are: -log of the light left
-    first: Change | None = None  # another change that comes before this one
+    flow: Tensor  # (B, 2, h, w) offset to fetch a pixel from, x then y, in the grid's units (2 = the width)
+    shade: Tensor  # (B, 3, H, W) residual added after the shift
+    detail: Tensor  # (B, 1, h, w) log of the factor on details
+    creases: Tensor | None = None  # (B, 1, H', W') -log of the factor on the light, which wrinkles take away
+    first: Change | None = None  # another change to apply before this one
 
     def __getitem__(self, rows: slice | Tensor) -> Change:
         """The changes of some faces."""
@@ -37,7 +37,7 @@ class Change:
         )
 
     def apply(self, images: Tensor) -> Tensor:
-        """Change (B, 3, H', W') faces in [-1, 1]; at another resolution the change is scaled smoothly."""
+        """Apply to (B, 3, H', W') faces in [-1, 1], interpolating the change to their resolution."""
         if self.first is not None:
             images = self.first.apply(images)
         size = images.shape[-2:]
@@ -47,7 +47,7 @@ class Change:
         return aged if self.creases is None else (aged + 1) * scaled(-self.creases, size).exp() - 1
 
     def times(self, strength: Tensor | float) -> Change:
-        """The same change, so many times as strong: the same for all, or (B,)."""
+        """The change scaled by `strength`: one number for all faces, or (B,)."""
         each = strength[:, None, None, None] if isinstance(strength, Tensor) else strength
         return Change(
             flow=self.flow * each,
@@ -59,7 +59,7 @@ class Change:
 
 
 def either(rows: Tensor, one: Change, other: Change) -> Change:
-    """One change in some rows (B,) bool, another in the rest; fields as fine as the finer of both."""
+    """`one` in the rows set in `rows` (B,) bool, `other` in the rest, at the finer resolution of both."""
 
     def chosen(here: Tensor, there: Tensor) -> Tensor:
         size = max(here.shape[-2:], there.shape[-2:])
@@ -79,7 +79,7 @@ def either(rows: Tensor, one: Change, other: Change) -> Change:
 
 
 def placed(change: Change, rows: Tensor, images: Tensor) -> Change:
-    """The change of some rows (B,) bool of (B, 3, H, W) faces as one of all; the rest does not change."""
+    """A change for some rows (B,) bool, expanded to all (B, 3, H, W) faces; the others stay unchanged."""
     whole = no_change(images, change)
     whole.flow[rows], whole.shade[rows], whole.detail[rows] = change.flow, change.shade, change.detail
     if change.creases is not None:
@@ -89,7 +89,7 @@ def placed(change: Change, rows: Tensor, images: Tensor) -> Change:
 
 
 def no_change(images: Tensor, like: Change | None = None) -> Change:
-    """Of (B, 3, H, W) faces, with fields as large as those of another change."""
+    """The identity for (B, 3, H, W) faces, with fields as large as those of `like`."""
     field = (GRID, GRID) if like is None else like.flow.shape[-2:]
     count = len(images)
     return Change(
@@ -100,9 +100,9 @@ def no_change(images: Tensor, like: Change | None = None) -> Change:
 
 
 def shift(images: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
-    """Fetch each pixel of (B, C, H, W) from where (B, 2, h, w) says.
+    """Warp (B, C, H, W): fetch each pixel from the offset that `flow` (B, 2, h, w) gives.
 
-    What lies outside is the nearest pixel of the border, or nothing with `outside="zeros"`, as masks need it.
+    Outside, the nearest border pixel is used, or zero with `outside="zeros"`, which masks need.
     """
     size = images.shape[-2:]
     identity = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
@@ -112,18 +112,18 @@ def shift(images: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
 
 
 def roughness(flow: Tensor) -> Tensor:
-    """Mean squared second difference of a flow: bending costs, shifting and scaling do not."""
+    """Mean squared second difference of a flow: penalises bending, but not shifting and scaling."""
     return flow.diff(n=2, dim=2).square().mean() + flow.diff(n=2, dim=3).square().mean()
 
 
 def coarsened(images: Tensor) -> Tensor:
-    """(B, C, H, W) without what is finer than `GRID`."""
+    """(B, C, H, W) without structure finer than `GRID`."""
     small = F.interpolate(images.float(), (GRID, GRID), mode="bilinear", antialias=True)
     return scaled(small, images.shape[-2:])
 
 
 def scaled(field: Tensor, size: Sequence[int]) -> Tensor:
-    """(B, C, h, w) smoothly at another size (H, W)."""
+    """(B, C, h, w) interpolated smoothly to another size (H, W)."""
     field = field.float()
     if field.shape[-2:] == tuple(size):
         return field

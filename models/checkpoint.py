@@ -103,7 +103,7 @@ def load_nets(folder: Path, nets: nn.ModuleDict, *, only: Sequence[str] | None =
 
 
 def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
-    """Put optimizers and the random state back to where `save` found them."""
+    """Restore optimizers and the random state as `save` stored them."""
     tensors = _read(folder / "training.safetensors")
     scalars = read_state(folder)["optimizers"]
     for name, optimizer in optimizers.items():
@@ -124,7 +124,7 @@ def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
 
 
 def _lay_out(optimizer: Optimizer) -> None:
-    """Give moments their weights' layout in memory, which a fused step takes for granted."""
+    """Give moments the memory layout of their weights, which a fused step assumes."""
     for weight, fields in optimizer.state.items():
         for field, value in fields.items():
             if value.shape == weight.shape:

@@ -1,4 +1,4 @@
-"""What an ager is told about a face, for a batch: age, domain, glasses, gender; each may be unknown."""
+"""The labels that an ager is told, for a batch: age, domain, glasses, gender; each may be unknown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.ground import UsageError, suggest
 
-MAX_AGE = 90.0  # years; older is asked for as this, as hardly a face shows how it looks
+MAX_AGE = 90.0  # years; requests are clamped to this, as hardly a training face is older
 LABELS = ("age", "domain", "glasses", "gender")
 UNKNOWN = -1  # in `domain`, `glasses` and `gender`; an unknown age is NaN
 
@@ -46,7 +46,7 @@ class Condition:
 
     @classmethod
     def joined(cls, parts: Sequence[Condition]) -> Condition:
-        """The labels of some batches one after the other."""
+        """The labels of some batches, concatenated."""
         names = [f.name for f in dataclasses.fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
@@ -61,7 +61,7 @@ class Condition:
         return Condition(**{f.name: getattr(self, f.name).to(device) for f in dataclasses.fields(self)})
 
     def replace(self, **changes: Tensor) -> Condition:
-        """The same labels but for those named."""
+        """The same labels except for those named."""
         return dataclasses.replace(self, **changes)
 
     def where(self, chosen: Tensor, other: Condition) -> Condition:
@@ -80,7 +80,7 @@ class Condition:
         )
 
     def only(self, names: Sequence[str]) -> Condition:
-        """The same labels, those not named unknown."""
+        """The same labels, with those not named set to unknown."""
         unknown = {
             name: torch.full_like(getattr(self, name), torch.nan if name == "age" else UNKNOWN)
             for name in LABELS
@@ -89,7 +89,7 @@ class Condition:
         return self.replace(**unknown) if unknown else self
 
     def withheld(self, share: float) -> Condition:
-        """The same labels, but for a random share of each."""
+        """The same labels, with a random fraction `share` of each set to unknown."""
         names = [f.name for f in dataclasses.fields(self)]
         draw = torch.rand(len(names), len(self)).to(self.age.device)
         return Condition(

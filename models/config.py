@@ -1,6 +1,6 @@
-"""One resolved, printable configuration out of defaults, a TOML file and `key=value` words.
+"""Resolves defaults, a TOML file and `key=value` words to one printable configuration.
 
-The keys of the training and those of the model stand side by side in one flat table.
+The keys of the training and those of the model share one flat table.
 """
 
 from __future__ import annotations

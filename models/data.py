@@ -1,4 +1,4 @@
-"""From a memory-mapped array of faces to training batches, in an order that the seed and the step decide."""
+"""Training batches from a memory-mapped array of faces, determined by the seed and the step."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from nenrin.models.condition import UNKNOWN, Condition
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Faces:
-    """B faces and their labels: as bytes while they are on their way, as floats once they are `ready`."""
+    """B faces and their labels, as bytes until `ready` turns them into floats on the device."""
 
-    images: Tensor  # (B, 3, H, W) float32 in [-1, 1]; on their way uint8, `channels_last`
-    masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0; likewise 255 and 0
+    images: Tensor  # (B, 3, H, W) float32 in [-1, 1]; before `ready` uint8, `channels_last`
+    masks: Tensor  # (B, 1, H, W) float32, 1 where the source picture has pixels, else 0; before 255 and 0
     condition: Condition
 
     def __getitem__(self, index: Tensor | slice) -> Self:
@@ -33,7 +33,7 @@ class Faces:
         self, device: torch.device | str, layout: torch.memory_format = torch.contiguous_format
     ) -> Self:
         """As a model's step takes them: floats, on its device and in its layout."""
-        # A quarter of the bytes goes to the device; made floats as it lies, it is `channels_last` at no cost.
+        # Bytes are a quarter of the transfer; converted in their layout, they are `channels_last` at no cost.
         images = self.images.to(device).float().div_(127.5).sub_(1).contiguous(memory_format=layout)
         masks = self.masks.to(device).float().div_(255)
         return dataclasses.replace(self, images=images, masks=masks, condition=self.condition.to(device))
@@ -61,9 +61,9 @@ class Batch(Faces):
         self, device: torch.device | str, layout: torch.memory_format = torch.contiguous_format
     ) -> Self:
         """As a model's step takes them, partners too."""
-        # `super()` does not know a slotted dataclass.
+        # `super()` does not work in a slotted dataclass.
         batch = Faces.ready(self, device, layout)
-        if self.partner.images.data_ptr() == self.images.data_ptr():  # none has any: they are made once
+        if self.partner.images.data_ptr() == self.images.data_ptr():  # no partners: convert only once
             partner = Faces(images=batch.images, masks=batch.masks, condition=batch.condition)
         else:
             partner = self.partner.ready(device, layout)
@@ -71,7 +71,7 @@ class Batch(Faces):
 
 
 class Sampler:
-    """Draws rows so that ages and domains come evenly, whatever the set holds most of.
+    """Draws rows so that ages and domains are balanced, whatever the set holds most of.
 
     A batch is a function of (seed, step) alone, so that a resumed training sees what it would have seen.
     """
@@ -140,7 +140,7 @@ def conditions(faces: FaceArray, rows: NDArray[np.int64]) -> Condition:
 
 
 def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
-    """The chance of each row: even over domains and, within one, over decades, its square root for rare ones.
+    """The probability of each row: equal for all domains; within one, a decade of n faces gets sqrt(n).
 
     Faces of unknown age count as one more decade of their domain.
     """
@@ -158,8 +158,8 @@ def _even_weights(faces: FaceArray) -> NDArray[np.float64]:
 def _partners(faces: FaceArray) -> dict[int, NDArray[np.int64]]:
     """Row -> the other rows of the same view in the same domain; only rows that have any.
 
-    All are of known age. Where somebody in a view wears glasses that nobody names, who would not know what to
-    draw, such rows are nobody's partner.
+    All are of known age. Rows with unlabelled glasses are nobody's partner if the view has others: an ager
+    could not know which glasses to draw.
     """
     known = np.flatnonzero((faces.view != UNKNOWN) & ~np.isnan(faces.age))
     order = known[np.lexsort((faces.domain[known], faces.view[known]))]

@@ -1,9 +1,9 @@
-"""Ageing by mean faces and glasses by a net, one after the other: what is asked of each, and in which order.
+"""Combines ageing by mean faces with a net for glasses: what is asked of each, and in which order.
 
-Glasses come off before a face ages, as mean faces wear none, and are put on afterwards. They come off in two
-goes: what the first leaves of a dark lens or a coloured rim is itself the look of glasses. Those that stay
-are spared by the ageing: it would fade them. Thin rims are too faint to be told from lids and bags; where it
-is said that they are worn, and not only read, they are drawn again on what has faded them.
+Glasses come off before a face ages, as mean faces wear none, and go on afterwards. The net takes them off in
+two passes, because remnants of a dark lens or a coloured rim still look like glasses. Glasses that stay are
+masked out of the ageing, which would fade them. Thin rims are too faint to be distinguished from lids and
+bags; if the label was given, and not only estimated, rims that ageing has faded are drawn again.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from nenrin.models.change import Change, no_change, placed, scaled
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.registration import oval
 
-Look = Callable[[Tensor], Tensor]  # faces -> how likely they are to wear glasses, (B,)
-Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear and what they shall
-Ageing = Callable[[Tensor], Change | None]  # faces that have taken off what they shall not wear
+Look = Callable[[Tensor], Tensor]  # faces -> probability that they wear glasses, (B,)
+Glasses = Callable[[Tensor, Condition, Condition], Change]  # faces, what they wear, what they shall wear
+Ageing = Callable[[Tensor], Change | None]  # takes faces without the glasses that shall come off
 
 _NONE, _CLEAR = GLASSES.index("none"), GLASSES.index("clear")
-_LIGHT = 0.8  # of the pair put on: the mean of all is black and thick, and taken for dark ones
-# Of the range of 2 from black to white: where a net that takes off glasses would change less, there are none
-# (who wears none is often read to); where it would change more, there is nothing else.
+_LIGHT = 0.8  # strength of a clear pair put on: at full strength it is black and thick, like dark ones
+# The mask of glasses, from how much the net that takes them off would change, of the range of 2: 0 below the
+# first (bare faces are often read to wear some), 1 above the second.
 _UNCOVERED, _COVERED = 0.2, 0.4
-_FAINT, _SURE = 0.06, 0.14  # the same where it is said that some are worn
-_FADING = 0.2  # of the same range: an ageing that changes colours by so much has faded a thin rim
-_FRAMED = 0.05, 0.2  # how likely glasses are, from where the ageing does less about the eyes, and the least
-_HELD = 0.7  # share of it that goes then
-_BAND = (0.5, 0.43), (0.30, 0.14), 0.4  # both eyes and the bridge between, in shares of the side
-_SPARED = 5  # pixels about each, at the net's resolution
+_FAINT, _SURE = 0.06, 0.14  # the same where the label is given
+_FADING = 0.2  # of the same range: ageing that changes colours by this much has fully faded a thin rim
+_FRAMED = 0.05, 0.2  # probability of glasses from which ageing is reduced about the eyes, and fully so
+_HELD = 0.7  # the fraction that is taken away then
+_BAND = (0.5, 0.43), (0.30, 0.14), 0.4  # an oval over both eyes and the bridge of the nose: see `oval`
+_SPARED = 5  # pixels: side of the window about each pixel, at the net's resolution
 
 
 def dressed(
@@ -46,11 +46,11 @@ def dressed(
     look: Look,
     told: Tensor,
 ) -> Change:
-    """The change of (B, 3, S, S) faces that `ageing` ages; of `target` no label is unknown.
+    """The whole change of (B, 3, S, S) faces, ageing and glasses; every label of `target` is known.
 
-    `told` (B,) is set where somebody said what they shall wear; elsewhere it was read.
+    `told` (B,) is set where the requested glasses were given; elsewhere they were estimated.
     """
-    # Of whom nobody knows it may wear some.
+    # Where it is unknown, a face may wear glasses.
     wears, shall, same = source.glasses != _NONE, target.glasses > _NONE, source.glasses == target.glasses
     bare = target.replace(glasses=torch.full_like(target.glasses, _NONE))
     untold = target.replace(glasses=torch.full_like(target.glasses, UNKNOWN))  # whatever is there comes off
@@ -75,7 +75,7 @@ def dressed(
 
 
 def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target: Condition) -> Change | None:
-    """What the net answers for some rows (B,) bool, and no change of the others; None for no rows."""
+    """The net's change for some rows (B,) bool, no change for the others; None if there are no rows."""
     if torch.compiler.is_compiling():  # an exported ager has no branches
         return net(images, source, target).times(rows.float())
     if not rows.any():
@@ -84,18 +84,18 @@ def _only(rows: Tensor, net: Glasses, images: Tensor, source: Condition, target:
 
 
 def _applied(change: Change | None, images: Tensor, rows: Tensor) -> Tensor:
-    """The faces changed, if any of these rows is looked at."""
+    """The changed faces, or the faces as they are if none of these rows is needed."""
     needed = torch.compiler.is_compiling() or bool(rows.any())
     return images if change is None or not needed else change.apply(images).clamp(-1, 1)
 
 
 def _after(first: Change | None, change: Change | None) -> Change | None:
-    """One change and then the other."""
+    """`change` applied after `first`."""
     return first if change is None else dataclasses.replace(change, first=first)
 
 
 def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
-    """A change that leaves the glasses of some rows as they are, wherever a net would take them `off`."""
+    """The ageing, with the glasses of some rows masked out, wherever the net would take them `off`."""
     strength, of = _about(off.shade), rows[:, None, None, None]
     cover = _ramp(strength, _UNCOVERED, _COVERED) * of
     rims = torch.maximum(cover, _ramp(strength, _FAINT, _SURE) * of * told[:, None, None, None])
@@ -110,7 +110,7 @@ def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
 
 
 def _unframed(age: Change, faces: Tensor, rows: Tensor, look: Look) -> Change:
-    """An ageing that does less about the eyes of those rows that it makes look as if they wore glasses."""
+    """Ageing reduced about the eyes in those rows (B,) bool that it makes look as if they wore glasses."""
     if not (torch.compiler.is_compiling() or bool(rows.any())):
         return age
     some: slice | Tensor = slice(None) if torch.compiler.is_compiling() else rows
@@ -131,11 +131,11 @@ def _unframed(age: Change, faces: Tensor, rows: Tensor, look: Look) -> Change:
 
 
 def _about(shade: Tensor) -> Tensor:
-    """How much (B, 3, S, S) changes colours around each pixel, (B, 1, S, S)."""
+    """Largest colour change of (B, 3, S, S) around each pixel, smoothed: (B, 1, S, S)."""
     most = F.max_pool2d(shade.abs().amax(1, keepdim=True), _SPARED, 1, _SPARED // 2)
     return F.avg_pool2d(most, 3, 1, 1)
 
 
 def _ramp(values: Tensor, low: float, high: float) -> Tensor:
-    """From 0 at `low` to 1 at `high`."""
+    """0 up to `low`, rising linearly to 1 at `high`."""
     return ((values - low) / (high - low)).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""An ager to pass on: as a small checkpoint, or as an ONNX file that needs nothing of ours."""
+"""Exports an ager as a small checkpoint, or as an ONNX file that runs without nenrin."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from nenrin.models.condition import Condition
 from nenrin.models.config import TrainConfig
 from nenrin.models.run import ORIGINS
 
-OPSET = 18  # the first that can shrink a picture without aliasing
-# Inputs beside the face: years, or an index; NaN and -1 leave it to the ager.
+OPSET = 18  # the first that can downsample a picture without aliasing
+# Inputs beside the face: years, or an index; NaN and -1 leave the label to the ager's own estimate.
 LABELS = ("to_age", "from_age", "domain", "glasses", "gender")
 
 
@@ -43,8 +43,8 @@ class Exported(nn.Module):
 def compact(ager: Ager, folder: Path, seen: Iterable[str] | None = None) -> Path:
     """Write a checkpoint folder of half precision, and return the file of its weights.
 
-    `seen` are the ids of all faces that it may have learned from (`run.seen_by`). They go along, so that it
-    can be scored on others; None where nobody knows.
+    `seen` are the ids of all faces that it may have learned from (`run.seen_by`), or None if unknown. They
+    are exported too, so that it can be scored on other faces.
     """
     config, nets = ager.model.finished()
     table = TrainConfig(model=ager.model.name, model_config=config).as_table()
@@ -86,7 +86,7 @@ def export(ager: Ager, path: Path) -> Path:
 
 
 def example(size: int, to_age: float = 40.0) -> tuple[Tensor, ...]:
-    """Inputs of the right shapes: noise for a face, of which nothing is known."""
+    """Inputs of the right shapes: noise as the face, with unknown labels."""
     face = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
     unknown = [torch.tensor([-1]) for _ in range(3)]
     return face, torch.tensor([to_age]), torch.tensor([torch.nan]), *unknown

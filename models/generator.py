@@ -1,4 +1,4 @@
-"""The net that answers with a change: told what a face is and what it shall be."""
+"""The net that outputs a change, given a face's current and requested labels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from nenrin.models.change import Change
 from nenrin.models.condition import LABELS, Condition
 from nenrin.models.nets import EMBEDDED, ConditionEmbedding, UNet, zero
 
-FLOW_SCALE = 0.2  # of the net's answer, which is around 1, to the grid's units: growth moves little
+FLOW_SCALE = 0.2  # scales the net's output (around 1) to the grid's units: growth moves little
 
 
 class ChangeGenerator(nn.Module):
-    """A face, what it is and what it shall be, to the `Change` that leads there.
+    """Maps a face, its current labels and the requested labels to a `Change`.
 
-    Of the labels it is `told` some; `width` are the channels at half resolution, `skips` lead between the
-    resolutions.
+    It sees only the labels named in `told`. `width` is the number of channels at half resolution; `skips`
+    adds skip connections between the resolutions.
     """
 
     def __init__(

@@ -1,9 +1,10 @@
-"""A reader that can guide an ager: it learns to see through noise made to deceive it.
+"""A reader that can guide an ager, because it is trained against adversarial noise.
 
-What pleases an ordinary reader need not look like anything. One that was trained against the worst noise of a
-given size judges by what people see too (see `worst_noise`), so that an ager may learn from it what age looks
-like, also where no pairs of pictures show it. It reads more poorly for it, and says less than the truth of
-the very young and the old; `Scale` knows how much less, and of an ager no more is asked than real faces show.
+A picture that satisfies an ordinary reader need not look like anything. A reader trained against the worst
+noise of a given size relies on features that people see too (see `worst_noise`), so an ager can learn from
+it what age looks like, even without pairs of pictures. Its estimates are poorer for it, and pulled towards
+the middle for the very young and the old. `Scale` measures by how much, so that an ager is asked for no more
+than real faces show.
 
 It ages nobody: `transform` leaves faces as they are.
 """
@@ -25,26 +26,26 @@ from nenrin.models.data import Batch
 from nenrin.models.reading import RATE, new_reader, read, reader_optimizer, train_reader
 from nenrin.models.run import nets_of, open_nets
 
-KNOTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)  # years, between which a scale is straight
+KNOTS = (0.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 60.0, 80.0)  # years; a scale is linear in between
 _SCALE_EVERY = 8  # steps
-_KEPT = 0.99  # of what the scale knows, at each update
-_PULL = 0.02  # towards the scale of all domains, as a share of what is known of one
-_WARM_UP = 0.25  # share of the training over which the noise grows
+_KEPT = 0.99  # decay of the scale's statistics, at each update
+_PULL = 0.02  # towards the scale of all domains, as a fraction of one domain's own evidence
+_WARM_UP = 0.25  # fraction of the training over which the noise grows
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class GuideConfig(ModelConfig):
-    """How strong the noise is that the reader learns to see through."""
+    """How strong the noise is that the reader is trained against."""
 
     reach: float = 1.2  # L2 norm of the noise over 64 x 64 pixels in [-1, 1]
     learning_rate: float = RATE  # falls to a twentieth over the training
-    start: str = ""  # a run whose reader it begins with: having learned without noise, it reads better
+    start: str = ""  # a run whose reader to begin with: learning without noise first, it reads better
 
 
 class Scale(nn.Module):
-    """What a reader says, on average, of real faces of an age: a line of `KNOTS` for each domain.
+    """A reader's mean estimate for real faces of each age: a linear spline over `KNOTS` for each domain.
 
-    Least squares on a linear spline; a domain of few known ages leans on all of them together.
+    Fitted by least squares; a domain with few known ages is pulled towards the spline of all domains.
     """
 
     squares: Tensor
@@ -58,7 +59,7 @@ class Scale(nn.Module):
 
     @torch.no_grad()
     def update(self, truth: Condition, said: Tensor) -> None:
-        """Take in what the reader said (B,), in years, of faces of known age."""
+        """Add the reader's estimates `said` (B,), in years, for the faces of known age."""
         self.squares *= _KEPT
         self.products *= _KEPT
         known = ~truth.age.isnan() & (truth.domain >= 0)
@@ -69,11 +70,11 @@ class Scale(nn.Module):
             self.products[domain] += basis.T @ said[rows]
 
     def knows(self, condition: Condition) -> Tensor:
-        """Whether faces of that domain were among them, (B,)."""
+        """Whether faces of that domain have been added, (B,)."""
         return self.squares.sum((1, 2))[condition.domain] > 0
 
     def expected(self, condition: Condition) -> Tensor:
-        """What the reader would say of real faces of these ages and domains, (B,) in years."""
+        """The estimates to expect for real faces of these ages and domains, (B,) in years."""
         together = _solve(self.squares.sum(0), self.products.sum(0), self.squares.new_tensor(KNOTS), 1e-3)
         lines = [
             _solve(squares, products, together, _PULL)
@@ -84,7 +85,7 @@ class Scale(nn.Module):
 
 
 class Guide(AgerModel):
-    """A reader trained against the worst noise, and its scale."""
+    """A reader trained against adversarial noise, and its scale."""
 
     name = "guide"
     ages = False
@@ -143,7 +144,7 @@ def take_over(path: Path, nets: nn.ModuleDict, domains: tuple[str, ...]) -> None
 
 
 def _hats(age: Tensor) -> Tensor:
-    """The linear spline's basis at (B,) ages, (B, KNOTS); past the last knot it stays as it is."""
+    """The linear spline's basis at (B,) ages, (B, KNOTS); constant beyond the last knot."""
     knots = age.new_tensor(KNOTS)
     age = age.clamp(knots[0], knots[-1])
     right = torch.searchsorted(knots, age.contiguous(), right=True).clamp(max=len(KNOTS) - 1)
@@ -154,7 +155,7 @@ def _hats(age: Tensor) -> Tensor:
 
 
 def _solve(squares: Tensor, products: Tensor, prior: Tensor, pull: float) -> Tensor:
-    """The spline's values at the knots: least squares, drawn to a prior where little is known."""
+    """The spline's values at the knots: least squares, pulled towards `prior` where data are few."""
     weight = torch.eye(len(prior), device=prior.device) * (pull * squares.diagonal().sum() + 1e-6)
     values: Tensor = torch.linalg.solve(squares + weight, products + weight @ prior)
     return values

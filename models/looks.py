@@ -1,11 +1,13 @@
-"""What a picture shows that is no ageing: what a mouth does in it, and what looks like glasses.
+"""Removes from mean faces what varies with age but is not ageing: expressions and the look of glasses.
 
-Babies hardly laugh for a camera, people of thirty do: the difference of their mean faces would paint teeth.
-More of the old wear glasses, and what is left of those taken off them, or was never glasses but bags and
-shadows that look it, would put rims about the eyes of whoever ages. So mean faces are taken at the same look,
-by analysis of covariance (Fisher 1932): what more or less of it changes within a group of one age is taken
-from what the groups differ by. (It supposes that age itself changes no mouth's light. Where it does, as in
-babies, some of that is taken away too.)
+Babies hardly laugh for a camera and people of thirty do, so the difference of their mean faces would paint
+teeth. More old people wear glasses. Traces of glasses that were taken off, or bags and shadows that look
+like glasses, would add rims around the eyes of everyone who ages.
+
+So all mean faces are adjusted to the same look by analysis of covariance (Fisher 1932): the effect of a
+trait is estimated within groups of one age and subtracted from the differences between groups. (This
+assumes that age itself does not change how light a mouth is. Where it does, as in babies, some ageing is
+lost.)
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from torch import Tensor
 from nenrin.models.change import scaled
 from nenrin.models.toning import luma
 
-EXPRESSION = 3  # numbers that say what a mouth does
+EXPRESSION = 3  # traits that describe the mouth's expression
 _SIDE = 64
 _MOUTH = slice(42, 49), slice(27, 37)  # of 64 pixels of the mean face, rows and columns: between the lips
-_LOWER = slice(30, 56), slice(20, 44)  # the lower face, that a mouth is compared with
-_MOST = 3.0  # an open mouth says no more than that
-_HELD = 10.0  # faces' worth of no change at all, by which slopes are held down
+_LOWER = slice(30, 56), slice(20, 44)  # the lower face, with which the mouth is compared
+_MOST = 3.0  # traits are clamped to this, so that an open mouth does not dominate
+_HELD = 10.0  # ridge penalty on the slopes, in faces
 
 
 def expression(images: Tensor) -> Tensor:
-    """How light the mouth of (B, 3, S, S) registered faces is, how light the lightest of each row, and how
-    it varies: (B, EXPRESSION) in standard deviations of the lower face."""
+    """Traits (B, EXPRESSION) of the mouths of (B, 3, S, S) registered faces, in standard deviations of the
+    lower face: mean brightness, mean over the rows of each row's maximum, and variation."""
     light = luma(scaled(images, (_SIDE, _SIDE)))
     lower, mouth = (light[:, 0, rows, columns] for rows, columns in (_LOWER, _MOUTH))
     mean, spread = lower.mean((1, 2)), lower.std((1, 2)).clamp(min=0.05)
@@ -36,10 +38,10 @@ def expression(images: Tensor) -> Tensor:
 
 
 class AdjustedSums:
-    """Sums of pictures by cells, each a group of one age of one of D domains, at one look for all.
+    """Sums of pictures by cell (a group of one age in one of D domains), adjusted to a common look.
 
-    A look is told in traits: first those of the expression, of which every cell gets as much as is usual in
-    its domain; then others, if any, of which what is more than usual is taken away, and what is less stays.
+    Traits describe a look. The first `EXPRESSION` traits are adjusted to the domain's mean in every cell.
+    For any further traits only an excess over the mean is removed; less than the mean is kept.
     """
 
     def __init__(self, domains: int, cells: int) -> None:
@@ -62,15 +64,15 @@ class AdjustedSums:
             squares[each] += torch.einsum("bk,bl,bhw->hwkl", mine, mine, weight[:, 0])
 
     def sums(self) -> Tensor:
-        """Sums of the weighted pictures, and of the weights, (cells, C + 1, H, W): divided, they are the
-        means at the look that is usual in the domain."""
+        """Sums of the weighted pictures, then of the weights, (cells, C + 1, H, W). Their quotient is the
+        mean at the domain's usual look."""
         assert self._sums is not None
         total, shown, weighted, products, squares = self._sums
         adjusted = total.clone()
         for each, cells in enumerate(torch.arange(self.cells).chunk(self.domains)):
             mine, weight = weighted[cells], shown[cells]
             mean = mine / weight.clamp(min=1)
-            # How values and traits vary together within cells, pixel by pixel.
+            # Covariance of values and traits within cells, for each pixel.
             varied = products[each] - torch.einsum("nkhw,nchw->hwkc", mean, total[cells])
             spread = squares[each] - torch.einsum("nkhw,nlhw->hwkl", mean, mine)
             slopes = torch.linalg.solve(spread + _HELD * torch.eye(spread.shape[-1]), varied)

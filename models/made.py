@@ -23,14 +23,14 @@ MADE = "made"  # the attribute that tells a made face from a picture
 
 
 class Originals:
-    """N faces at the size of an ager, which reads the labels that they lack."""
+    """N faces at the size of an ager, with missing labels filled in by its estimates."""
 
     def __init__(self, ager: Ager, faces: Sequence[Face]) -> None:
         self.pixels = np.stack([decode(face, ager.size) for face in faces])  # (N, S, S, 3) uint8
         self.images = to_tensor(self.pixels)
         self.read = ager.estimate(self.images)
         told = _labels(faces, ager.domains)
-        self.told = told.glasses  # (N,), as their rows say
+        self.told = told.glasses  # (N,), as labelled, without estimates
         self.labels = told.filled(self.read)
         self.shown = np.stack([_shown(face, ager.size) for face in faces])  # (N, S, S) bool
         domains = np.array([face.domain for face in faces])
@@ -47,7 +47,7 @@ class Originals:
         return self._labelled(i, self.pixels[i], self.labels, source, face.attributes)
 
     def made(self, i: int, pixels: NDArray[np.uint8], labels: Condition) -> Face:
-        """What was made of face `i`, (S, S, 3), with its row of `labels`: the same view, marked as made."""
+        """A picture (S, S, 3) made of face `i`, with row `i` of `labels`: the same view, marked as made."""
         attributes = self._faces[i].attributes | {MADE: True}
         drawn = np.where(self.shown[i][..., None], pixels, np.uint8(OUTSIDE))
         return self._labelled(i, drawn, labels, "estimated", attributes)

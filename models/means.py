@@ -1,7 +1,7 @@
-"""Mean faces by age, gender and domain, and what two of them differ by.
+"""Mean faces by age, gender and domain, and the differences between them.
 
-They are means of registered faces (`models/registration.py`): all lie in one place, and how the faces of an
-age are shaped is kept beside their colours.
+They are means of registered faces (`models/registration.py`), so all share one geometry. The mean shape of
+each age is stored beside its colours.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from nenrin.models.change import Change, scaled, shift
 from nenrin.models.condition import UNKNOWN
 from nenrin.models.registration import FIELD, RegistrationNet, inverse, oval
 
-OLDEST = 90.0  # years; older counts as this
-KNOT = 5.0  # years between the mean faces that are kept; linear in between
+OLDEST = 90.0  # years; older ages are clamped to this
+KNOT = 5.0  # years between the stored mean faces; interpolated linearly in between
 KNOTS = int(OLDEST / KNOT) + 1
 GROUPS = len(GENDERS) + 1  # female, male, everybody
-_FEW, _MOST = 0.4, 0.9  # share of the faces that have a pixel: from none of the change to all of it
-_EDGE = 0.08  # of a face's width: how soft the edge of the change is
-# Of the mean face, in shares of the side: from chin to forehead, an eye with its brow, the mouth.
+_FEW, _MOST = 0.4, 0.9  # fractions of faces that have a pixel: between them the change fades in, 0 to 1
+_EDGE = 0.08  # softness of the change's edge, as a fraction of the face's width
+# Ovals in the mean face, as fractions of the side: chin to forehead, each eye with its brow, the mouth.
 _FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
 _FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
-_LIVELY = 0.7  # share of the shade there: looks and lips differ most between people, whatever their age
+_LIVELY = 0.7  # fraction of the shade there: eyes and lips differ most between people of any age
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Difference:
-    """What B pairs of mean faces differ by, where the mean face lies."""
+    """The differences between B pairs of mean faces, in the mean face's geometry."""
 
-    moves: Tensor  # (B, 2, FIELD, FIELD) how far each place moves, x then y, in the grid's units
+    moves: Tensor  # (B, 2, FIELD, FIELD) displacement of each place, x then y, in the grid's units
     shade: Tensor  # (B, 3, S, S) what is added to the colours
     detail: Tensor  # (B, 1, FIELD, FIELD) log of the factor by which details grow
 
     def times(
         self, strength: Tensor, *, moves: Tensor | None = None, detail: Tensor | None = None
     ) -> Difference:
-        """The same so many times as strong, (B,) each; moves and details as strong as the rest if None."""
+        """Scaled by `strength` (B,); `moves` and `detail` (B,) scale these parts separately, if given."""
         each, moved, finer = (
             (strength if one is None else one)[:, None, None, None] for one in (strength, moves, detail)
         )
         return Difference(moves=self.moves * moved, shade=self.shade * each, detail=self.detail * finer)
 
     def warped(self, field: Tensor) -> Change:
-        """The change of faces whose places `field` (B, 2, FIELD, FIELD) names, as `RegistrationNet` does.
+        """The change for faces registered by `field` (B, 2, FIELD, FIELD), the output of `RegistrationNet`.
 
-        Place u of the mean face, at u + field(u) in a face, shall be at u + field(u) + moves(u) in it.
+        Place u of the mean face lies at u + field(u) in the face, and moves to u + field(u) + moves(u).
         """
         back = inverse(field + self.moves)
-        # What the inversion leaves is no ageing.
+        # The error of the inversion is not ageing, so it is subtracted.
         left = inverse(field)
         flow = back + shift(field, back) - left - shift(field, left)
         return Change(
@@ -65,11 +65,11 @@ class Difference:
 
 
 class MeanFaces(nn.Module):
-    """Mean faces of D domains, three gender groups and `KNOTS` ages, their shapes, and the net that finds
-    their places in a face.
+    """Mean faces of D domains, three gender groups and `KNOTS` ages, their shapes, and the net that
+    registers them to a face.
 
-    A shape (2, FIELD, FIELD) is the mean field of an age's faces: the difference of two shapes says how far
-    each place moves from one age to another.
+    A shape (2, FIELD, FIELD) is the mean displacement field of an age's faces. The difference of two shapes
+    is the displacement from one age to the other.
     """
 
     def __init__(self, domains: int, size: int) -> None:
@@ -77,22 +77,22 @@ class MeanFaces(nn.Module):
         self.registration = RegistrationNet()
         self.pictures = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 3, size, size, dtype=torch.float16))
         self.shapes = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 2, FIELD, FIELD))
-        # The log of how strong they are.
+        # The log of the mean strength of details.
         self.details = nn.Buffer(torch.zeros(domains, GROUPS, KNOTS, 1, FIELD, FIELD))
-        self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # stands in for an unknown domain
+        self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # index used for an unknown domain
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
-        self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, to 0 where few
+        self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, 0 where few
         face, calm = _face(size)
         self.face, self.calm = (nn.Buffer(mask, persistent=False) for mask in (face, calm))
 
     def fill(
         self, pictures: Tensor, details: Tensor, shapes: Tensor, main: int, share: Tensor, taught: Tensor
     ) -> None:
-        """Take mean faces (D, GROUPS, KNOTS, 3, S, S) in [-1, 1], how strong their details
-        are (..., 1, S, S), and their shapes (..., 2, FIELD, FIELD).
+        """Store mean faces (D, GROUPS, KNOTS, 3, S, S) in [-1, 1], the strength of their details
+        (..., 1, S, S), and their shapes (..., 2, FIELD, FIELD).
 
-        `share` (S, S) is that of the faces which have pixels there: what few have is no mean. `taught` (D,)
-        says which domains had ages of their own.
+        `share` (S, S) is the fraction of faces that have a pixel there; where few do, the mean is unreliable.
+        `taught` (D,) says which domains had ages of their own.
         """
         self.pictures.copy_(pictures)
         self.shapes.copy_(shapes)
@@ -104,8 +104,8 @@ class MeanFaces(nn.Module):
         self.shown.copy_(_faded(share))
 
     def forward(self, years: Tensor, domain: Tensor, gender: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The mean faces (B, 3, S, S), shapes (B, 2, FIELD, FIELD) and details (B, 1, FIELD, FIELD) of such
-        labels."""
+        """The mean faces (B, 3, S, S), shapes (B, 2, FIELD, FIELD) and details (B, 1, FIELD, FIELD) for
+        these labels."""
         domain = torch.where(domain == UNKNOWN, self.main, domain)
         gender = torch.where(gender == UNKNOWN, len(GENDERS), gender)
         place = years.nan_to_num(0.0).clamp(0.0, OLDEST) / KNOT
@@ -118,9 +118,9 @@ class MeanFaces(nn.Module):
         return picture, shape, detail
 
     def places(self, images: Tensor, domain: Tensor) -> Tensor:
-        """Where the mean face lies in (B, 3, S', S') faces: fields (B, 2, FIELD, FIELD).
+        """Registers the mean face to (B, 3, S', S') faces: displacement fields (B, 2, FIELD, FIELD).
 
-        In a domain that has too few ages of its own for it, faces lie as they are aligned.
+        The field is zero in a domain with too few known ages of its own.
         """
         field: Tensor = self.registration(images)
         return field * self._taught(domain)
@@ -128,11 +128,11 @@ class MeanFaces(nn.Module):
     def difference(
         self, own: Tensor, asked: Tensor, domain: Tensor, gender: Tensor, *, whole: bool = True
     ) -> Difference:
-        """What mean faces of the ages `own` and `asked` (B,) differ by.
+        """The difference between the mean faces of the ages `own` and `asked` (B,).
 
-        Where a domain has borrowed its ageing it is the shape alone: the colours of a photograph's cheeks
-        are smudges on a drawn one. If not the `whole` picture ages, it is the face from chin to forehead, and
-        its mean colour stays: that tells who is photographed at which age.
+        A domain that has borrowed its ageing gets the shape alone: a photograph's cheek colours are smudges
+        on a drawing. Unless the `whole` picture ages, only the face from chin to forehead does, and its mean
+        colour is kept, because that depends on who is photographed at which age.
         """
         (here, shape_here, fine_here), (there, shape_there, fine_there) = (
             self(years, domain, gender) for years in (own, asked)
@@ -155,13 +155,13 @@ class MeanFaces(nn.Module):
 
 
 def _face(size: int) -> tuple[Tensor, Tensor]:
-    """Masks (1, 1, S, S): 1 on the face from chin to forehead; and less than 1 on eyes and mouth."""
+    """Two masks (1, 1, S, S): 1 on the face from chin to forehead; and 1 except on eyes and mouth."""
     features = sum((oval(size, *feature, 0.5) for feature in _FEATURES), torch.zeros(1, 1, size, size))
     return oval(size, _FACE, _FACE_RADIUS, _FACE_EDGE), 1 - (1 - _LIVELY) * features.clamp(max=1)
 
 
 def _faded(share: Tensor) -> Tensor:
-    """(1, 1, S, S) from 1 to 0 with a soft edge further inside: a hard one is a line across the forehead."""
+    """(1, 1, S, S) mask with a soft edge further inside: a hard one shows as a line on the forehead."""
     size = share.shape[-1]
     soft = torch.from_numpy(cv2.GaussianBlur(share.numpy(), (0, 0), size / 32))
     shown = ((soft - _FEW) / (_MOST - _FEW)).clamp(0, 1)

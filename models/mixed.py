@@ -1,21 +1,21 @@
-"""The mixed ager: CAAE's idea taken to every domain, answering with a change instead of a picture.
+"""The mixed ager: CAAE's idea for every domain, with a change instead of a picture as its output.
 
-An encoder with skips looks at the face; a generator, told age, domain, glasses and gender as they are and as
-they shall be, answers with a `Change`: what moves, what changes its colour, and where details grow or fade.
-What age does not touch stays as it was, at any resolution.
+A U-Net sees the face and the current and requested age, domain, glasses and gender. It outputs a `Change`: a
+displacement field, a residual in colour, and where details grow or fade. What age does not touch stays as it
+was, at any resolution.
 
-What the mean faces of two ages differ by, or what twins taught (`models/ageing.py`), may come first, or be
-all that ages: it is safe, and the generator need only find what it lacks, glasses above all.
+The difference of mean faces, or what twins taught (`models/ageing.py`), may be applied first, or do all the
+ageing. It is robust, and leaves the generator to learn only what it lacks, glasses above all.
 
-It learns by regression (as FRAN, Zoss et al. 2022) from pairs of pictures that differ in age and glasses
-alone, the same *view* of a person. Twins come in such pairs; of real faces nobody has them, and a teacher
-makes them (`models/pairs.py`). Of a made pair either picture may be the one to reach: where it is the real
+The generator learns by regression (as FRAN, Zoss et al. 2022) from pairs of pictures that differ in age and
+glasses alone, the same *view* of a person. Twins come in such pairs. Nobody has them of real faces, so a
+teacher makes them (`models/pairs.py`). Either picture of a made pair may be the target: where it is the real
 one, the ager learns from made faces what real ones look like.
 
-Made pairs show too little: where outcomes differ, regression learns their middle. So half of a batch may be
-led by a *guide* (`models/guide.py`), a reader that is not easily deceived, or by several in turn: the face
-shall read as much older or younger as real faces of those ages do, and with the glasses asked for. There is
-no adversary, so nothing collapses.
+Made pairs show too little change, as regression learns the mean of different outcomes. So a *guide*
+(`models/guide.py`), a reader that is hard to deceive, or several in turn, may lead half of a batch: the
+aged face should read as much older or younger as real faces of those ages do, with the glasses asked for.
+There is no adversary, so nothing collapses.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from nenrin.models.reading import (
 from nenrin.models.run import nets_of, open_nets
 from nenrin.models.wrinkles import Wrinkles
 
-_GUIDED_FROM = 0.1  # share of the training after which the guide has all its weight
+_GUIDED_FROM = 0.1  # fraction of the training after which the guide has its full weight
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -66,41 +66,41 @@ class MixedConfig(ModelConfig):
     width: int = 32  # channels at half resolution; deeper levels have up to twice as many
     learning_rate: float = 1.5e-3  # falls to a twentieth over the training
     ema: float = 0.998  # decay of the average of the generator that is used afterwards
-    told: tuple[str, ...] = LABELS  # of what a face is and shall be; what is missing here it never learns
-    unknown: float = 0.1  # share of the labels before the change that are withheld, so that it can do without
+    told: tuple[str, ...] = LABELS  # the labels that the generator sees; it cannot learn to change others
+    unknown: float = 0.1  # fraction of source labels withheld in training, so that it can do without
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
-    strength: float = 1.0  # how often the change is applied
-    prototypes: float = 0.0  # strength of the colours that mean faces differ by, which are applied first
-    shapes: float = 2.0  # strength of their shapes, likewise
-    details: float = 0.8  # strength of their details, as a share of that of the colours
-    elsewhere: float = 0.88  # share of all this in domains with fewer ages: a drawn person is sooner another
-    children: float = 0.55  # share of colours and details up to five years, rising to all at 25
-    near: float = 0.7  # share of all this up to ten years from the own age, rising to all of it at forty
-    colours: float = 0.75  # share of the hue: made many times as strong, skin turns green
-    most: float = 0.5  # no place becomes lighter or darker by more, of the range of 2
-    wrinkles: float = 0.7  # how deep they are drawn on whoever mean faces or twins age; 0 for none
-    hair: float = 1.0  # how grey it turns where mean faces age, if twins have taught it
-    twins: float = 0.0  # in domains without ages twins age instead: how far their shapes are followed
-    net_ages: bool = True  # else ages are left to mean faces and twins, the generator changes glasses alone
+    strength: float = 1.0  # factor on the generator's change
+    prototypes: float = 0.0  # factor on the colour difference of mean faces, which is applied first
+    shapes: float = 2.0  # factor on their difference in shape
+    details: float = 0.8  # factor on their difference in details, relative to that on colours
+    elsewhere: float = 0.88  # factor on all this in domains with fewer ages: drawings lose identity sooner
+    children: float = 0.55  # factor on colours and details up to 5 years, rising to 1 at 25
+    near: float = 0.7  # factor on all this for age differences up to 10 years, rising to 1 at 40
+    colours: float = 0.75  # factor on the hue: without it, strong ageing turns skin green
+    most: float = 0.5  # soft limit on how much lighter or darker a place becomes, of the range of 2
+    wrinkles: float = 0.7  # depth of the wrinkles drawn on whoever mean faces or twins age; 0 for none
+    hair: float = 1.0  # how far hair turns grey where mean faces do the ageing; needs twins
+    twins: float = 0.0  # factor on the flow learned from twins, which age the domains without ages
+    net_ages: bool = True  # if not, mean faces and twins do the ageing, and the generator only glasses
 
-    shade: float = 0.02  # L1 of the shade: what can be moved is not to be painted
-    smooth: float = 5.0  # bending of the flow
+    shade: float = 0.02  # weight of the shade's L1, so that what can be moved is not painted
+    smooth: float = 5.0  # weight of the flow's bending
 
-    start: str = ""  # a run of this ager that it goes on from, with other settings or pairs
-    reader: str = ""  # a run whose reader it begins with
-    means: str = ""  # the run of --model prototypes whose mean faces they are
-    pupil: str = ""  # the run that twins have taught, told the age alone, or an ager with what it learned
+    start: str = ""  # a run of this ager to continue from, with other settings or pairs
+    reader: str = ""  # a run whose reader to begin with
+    means: str = ""  # the run of --model prototypes whose mean faces to use
+    pupil: str = ""  # the run that learned from twins, told the age alone, or an ager that took it over
     guide: tuple[
         str, ...
     ] = ()  # runs of --model guide: in each step one of their readers leads half the batch
-    guided: float = 0.01  # weight of what the guide says
-    glasses: float = 2.0  # how much the glasses weigh in it ...
-    ages: float = 0.15  # ... and the ages: asked for more, it paints holes for eyes
-    ageless: float = 0.0  # the same in domains of which it was told no age
+    guided: float = 0.01  # weight of the guide's loss
+    glasses: float = 2.0  # weight of the glasses in it ...
+    ages: float = 0.15  # ... and of the ages: with more, the ager paints holes for eyes
+    ageless: float = 0.0  # weight of the ages in domains of which the guide saw none
 
 
 class MixedAger(AgerModel):
-    """Generator of a change, its average, and reader."""
+    """The generator of a change, the moving average of its weights, and a reader."""
 
     name = "mixed"
     needs_pairs = True
@@ -152,7 +152,7 @@ class MixedAger(AgerModel):
             take_over(Path(path), self.nets["guide"][place], domains)  # type: ignore[index]
 
     def _begin_twins(self) -> None:
-        """Take what twins taught from the run that is named for it, or from the one that it goes on from."""
+        """Load what twins taught from the run named by `pupil`, else from the one named by `start`."""
         config = self.config
         if not config.twins:
             raise UsageError("pupil= says whom twins have taught: say too how far to follow, as in twins=1.2")
@@ -186,7 +186,7 @@ class MixedAger(AgerModel):
 
     @property
     def _learns_to_read(self) -> bool:
-        """Pairs for glasses alone teach no reader more than it knows."""
+        """A loaded reader learns nothing more from pairs that are for glasses alone."""
         return self.config.net_ages or not (self.config.reader or self.config.start)
 
     @torch.no_grad()
@@ -203,7 +203,7 @@ class MixedAger(AgerModel):
 
     @torch.no_grad()
     def change(self, images: Tensor, source: Condition, target: Condition) -> Change:
-        """The change that `transform` applies: scaled up it serves a picture of any resolution."""
+        """The change that `transform` applies; it can be applied at any resolution."""
         told = target.glasses != UNKNOWN
         target = target.filled(source)
         target = target.replace(age=target.age.clamp(max=MAX_AGE))
@@ -226,17 +226,17 @@ class MixedAger(AgerModel):
         return dataclasses.replace(change.times(self.config.strength * asked), first=first)
 
     def _glasses(self, images: Tensor, source: Condition, target: Condition) -> Change:
-        """The generator's change of glasses alone."""
+        """The generator's change, if it changes glasses alone."""
         change: Change = self.nets["average"](images, source, target)
         return change.times(self.config.strength)
 
     def _ageing(self, images: Tensor, source: Condition, target: Condition) -> Change | None:
-        """What comes before the generator's change."""
+        """The ageing applied before the generator."""
         return ageing(self.nets, self.config, images, source, target)
 
     @torch.no_grad()
     def _aged_first(self, batch: Batch, target: Condition) -> Tensor:
-        """What the generator sees: faces as the mean faces leave them, if it is to age them further."""
+        """The generator's input: faces aged by mean faces, if it is to age them further, else as they are."""
         if not (self.config.prototypes and self.config.net_ages):
             return batch.images
         known = batch.condition
@@ -275,6 +275,6 @@ class MixedAger(AgerModel):
 
 
 def _asked(source: Condition, target: Condition) -> Tensor:
-    """(B,) from 0, where nothing else is asked for than what is there, to 1."""
+    """(B,) 0 where the target asks for no change, rising to 1."""
     same = (target.glasses == source.glasses) * (target.gender == source.gender)
     return 1 - unasked(source, target) * same

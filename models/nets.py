@@ -1,4 +1,4 @@
-"""What the mixed ager is built of: labels as a vector, FiLM blocks, one U-Net."""
+"""The parts of the mixed ager's nets: the embedding of labels, FiLM blocks, the U-Net."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.reader import AGE_CLASSES, age_centres
 
-AGE_WIDTH = 6.0  # years: standard deviation of the bumps that an age is told as
-EMBEDDED = 128  # numbers that the labels are told in
-PATCH = 2  # pixels: the U-Net works on squares of so many, which costs a fourth
-GROUP = 8  # channels that a group norm looks at together
+AGE_WIDTH = 6.0  # years: standard deviation of the Gaussian bumps that encode an age
+EMBEDDED = 128  # dimensions of the embedded labels
+PATCH = 2  # pixels: side of the patches that the U-Net works on, which cuts its cost to a fourth
+GROUP = 8  # channels in each group of a group norm
 
 
 class ConditionEmbedding(nn.Module):
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks one after the other, all told the same."""
+    """Blocks in sequence, all with the same embedded labels."""
 
     def __init__(self, channels: int, count: int) -> None:
         super().__init__()
@@ -74,9 +74,9 @@ class Stage(nn.Module):
 
 
 class UNet(nn.Module):
-    """Three resolutions with skips between them (Ronneberger et al. 2015), told something at every block.
+    """Three resolutions with skips between them (Ronneberger et al. 2015), conditioned at every block.
 
-    Works on squares of `PATCH` pixels, so that a 64 px face is 32, 16 and 8 places wide.
+    It works on patches of `PATCH` x `PATCH` pixels, so that a 64 px face is 32, 16 and 8 places wide.
     """
 
     def __init__(self, inside: int, outside: int, *, width: int, skips: bool = True) -> None:
@@ -101,7 +101,7 @@ class UNet(nn.Module):
         )
 
     def forward(self, images: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, inside, S, S) to (B, outside, S, S) and what the middle level knows, (B, C, S / 4, S / 4)."""
+        """(B, inside, S, S) to (B, outside, S, S) and the middle level's features, (B, C, S / 4, S / 4)."""
         x = self.stem(F.pixel_unshuffle(images, PATCH))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.encode):
@@ -123,7 +123,7 @@ class UNet(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every place of a small map looks at every other, so that both halves of a face agree."""
+    """Self-attention over a small map, so that both halves of a face agree."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ def norm(channels: int) -> nn.GroupNorm:
 
 
 def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """A layer that answers nothing at first, so that training begins at doing nothing."""
+    """The layer with all weights zero, so that training begins at no change."""
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

@@ -1,9 +1,9 @@
-"""Pairs of pictures that differ in age and glasses alone, made where nobody has taken them.
+"""Makes pairs of pictures that differ in age and glasses alone, since nobody has photographed such pairs.
 
-A set in, a set out: every face, and beside it the same face as an ager sees it at other ages, marked as made
-and as the same view; or, for glasses alone, every bare face and beside it the same with glasses on. The mixed
-ager learns from such pairs (see `models/mixed.py`). Of an ager that only reads, a guide, come pairs without
-another age.
+It turns sets into a set that holds every face and, beside it, the same face as an ager makes it at other
+ages, marked as made and as the same view; or, for glasses alone, every bare face and the same face with
+glasses on. The mixed ager learns from such pairs (see `models/mixed.py`). An ager that only reads, such as a
+guide, makes pairs without another age.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from nenrin.models.made import MADE, Originals
 from nenrin.models.samples import to_pixels
 from nenrin.models.wearers import NONE, Cutouts, cut_out, reads_bare, worn
 
-STRONGEST = 1.2  # the ager's change is applied with any strength up to this
-WORN, KINDS = 0.5, (0.7, 0.3)  # share of the bare faces that glasses are drawn on; of clear and of dark ones
+STRONGEST = 1.2  # the ager's change is applied with a random strength up to this
+WORN, KINDS = 0.5, (0.7, 0.3)  # fraction of bare faces that get glasses; fractions of clear and dark ones
 _BATCH = 64  # faces at a time
 _VERSION = 4
 
@@ -57,7 +57,7 @@ class _Sheet:
         """Make the faces and write them."""
         faces = _rows(self.faces, self.rows)
         rng = np.random.default_rng([self.seed, 4, *(int(face.id[:8], 16) for face in faces[:1])])
-        if self.glasses:  # pictures of one view may differ in age, which these pairs shall not
+        if self.glasses:  # pictures of one view may differ in age, which these pairs must not
             faces = [dataclasses.replace(face, view=None) for face in faces]
         before = Originals(self.ager, faces)
         if self.glasses:
@@ -80,17 +80,17 @@ def make_pairs(
 ) -> FaceSet:
     """Write every kept face of the split `train` beside `each` others made of it, at the ager's size.
 
-    The ages asked for are drawn evenly from 0 to `MAX_AGE` years, the strength up to `STRONGEST`; a made face
-    is labelled as old as the ager reads it. On some of the faces that wear none, glasses are drawn. Labels
-    that a face lacks are those that the ager reads, and are marked as estimated. With a `limit`, so many
+    The requested ages are uniform from 0 to `MAX_AGE` years, the strengths up to `STRONGEST`. A made face is
+    labelled with the age that the ager estimates. Glasses are drawn on some of the faces that wear none.
+    Missing labels are filled in with the ager's estimates and marked as estimated. With a `limit`, that many
     faces of each set are drawn at random.
 
-    With `glasses` no age is changed: each face that wears none comes with a pair as twins wear them, and with
-    `each` others of any kind, which the labels do not name; every second of these is cut out of a picture of
-    somebody who wears them, by means of the ager, with `cut`.
+    With `glasses` no age is changed. Each face that wears none comes with a pair as twins wear them, and with
+    `each` others of any kind, which are not labelled. With `cut`, every second of these is cut out, by means
+    of the ager, of a picture of somebody who wears them.
 
-    Interrupted, the same call goes on. Raises `UsageError` where another set is, and for an ager that does
-    not read labels off faces.
+    After an interruption, the same call continues. Raises `UsageError` if another set is in the way, and for
+    an ager that does not estimate labels.
     """
     if each < 1:
         raise UsageError(f"{each} made faces for each: ask for at least 1")
@@ -135,7 +135,7 @@ def make_pairs(
 
 
 def _cutouts(ager: Ager, sets: Sequence[FaceSet]) -> Cutouts:
-    """The glasses of everybody in the split `train` who is said to wear some."""
+    """The glasses of everybody in the split `train` who is labelled as wearing some."""
     wearers = []
     for faces in sets:
         glasses = faces.table(["glasses"])["glasses"].to_pylist()
@@ -178,11 +178,11 @@ def _aged(ager: Ager, faces: Originals, each: int, rng: np.random.Generator) -> 
     for _ in range(each):
         ages = torch.from_numpy(rng.uniform(0, MAX_AGE, count).astype(np.float32))
         change = ager.transform(images, source, source.replace(age=ages)) - images
-        # Pictures of the old are paler and bluer on the whole: that is their film's age, not the face's.
+        # Pictures of old people are paler and bluer overall: that is the film's age, not the face's.
         change = change - (change * seen).sum((2, 3), keepdim=True) / area
         strength = torch.from_numpy(rng.uniform(0, STRONGEST, count).astype(np.float32))
         aged = (images + strength[:, None, None, None] * change).clamp(-1, 1)
-        # A made face is as old as it looks: what is asked of the ager is not always what it gives.
+        # A made face is labelled as old as it looks, which is not always what was requested.
         years = (source.age + ager.estimate(aged).age - faces.read.age).clamp(min=0)
         bare = source.glasses.numpy() == NONE
         kinds = np.where(bare & (rng.random(count) < WORN), rng.choice([1, 2], size=count, p=KINDS), 0)
@@ -193,7 +193,7 @@ def _aged(ager: Ager, faces: Originals, each: int, rng: np.random.Generator) -> 
 
 
 def _fingerprint(ager: Ager, sets: Sequence[FaceSet], options: tuple[int, ...]) -> str:
-    """Names all that decides the outcome: the ager, its weights, the faces and their labels, the options."""
+    """A hash of all that determines the result: the ager, its weights, faces and labels, the options."""
     settings = dataclasses.asdict(ager.model.finished()[0])
     digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ager.name, settings, *options]).encode())
     for name, weight in sorted(ager.model.nets.state_dict().items()):

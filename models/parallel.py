@@ -1,7 +1,7 @@
-"""Training in several processes, as `torchrun` starts them: each takes its share of every batch.
+"""Training in several processes, as `torchrun` starts them: each takes its part of every batch.
 
-Gradients are averaged when an optimizer is about to step. No net is wrapped: an adversarial step freezes
-nets, runs them twice and leaves gradients unused, which `DistributedDataParallel` takes for a mistake.
+Gradients are averaged just before an optimizer steps. Nets are not wrapped in `DistributedDataParallel`,
+because an adversarial step freezes nets, runs them twice and leaves gradients unused, which it rejects.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class World:
-    """The processes of one training; alone, everything here costs nothing."""
+    """The processes of one training; with a single process, everything here is a no-op."""
 
     def __init__(self) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -68,7 +68,7 @@ class World:
         return batch[slice(self.rank, None, self.size)]
 
     def average_gradients(self, optimizer: Optimizer) -> None:
-        """From now on, `optimizer` steps along the gradient's mean over the processes."""
+        """Make `optimizer` step along the gradient's mean over the processes from now on."""
         if self.size > 1:
             optimizer.register_step_pre_hook(self._average)
 

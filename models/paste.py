@@ -1,7 +1,7 @@
 """Ageing a face inside its picture, at the picture's own resolution.
 
-What the model changed is added to the picture's own pixels, not its small face pasted over them: where age
-touches nothing, the picture stays as it was to the last bit.
+The model's change is added to the picture's own pixels; its small face is not pasted over them. Where age
+changes nothing, the picture stays as it was to the last bit.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from nenrin.domains.align import align, similarity
 from nenrin.models.change import Change
 from nenrin.models.samples import to_pixels, to_tensor
 
-FINER = 1.25  # pixels of the aligned face for each of the picture's: turning it costs some sharpness
-LARGEST = 2048  # pixels of the aligned face's side
-REACH = 0.96  # share of the aligned square that may change; its corners are rounded
-SOFT = 0.12  # of the square: how wide the edge of that is
-_ROUND = 5  # the higher, the more of the corners: 2 is an oval
+FINER = 1.25  # pixels of the aligned face for each of the picture's, as turning it costs some sharpness
+LARGEST = 2048  # pixels: largest side of the aligned face
+REACH = 0.96  # width of the mask, as a fraction of the aligned square
+SOFT = 0.12  # width of the mask's soft edge, likewise
+_ROUND = 5  # exponent of the mask's superellipse: 2 would be an oval, which leaves out the hair
 
 
 def side_of(points: NDArray[np.float32] | None, picture: Image.Image) -> int:
@@ -36,7 +36,7 @@ def side_of(points: NDArray[np.float32] | None, picture: Image.Image) -> int:
 
 
 def aligned(picture: Image.Image, points: NDArray[np.float32] | None, side: int | None = None) -> Tensor:
-    """The face, (1, 3, R, R) in [-1, 1], of `side` pixels; without one, as many as lose nothing."""
+    """The face, (1, 3, R, R) in [-1, 1], of `side` pixels; by default enough to lose nothing."""
     side = side or side_of(points, picture)
     if points is None:
         return to_tensor(np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))[None])
@@ -44,9 +44,9 @@ def aligned(picture: Image.Image, points: NDArray[np.float32] | None, side: int 
 
 
 def difference(face: Tensor, change: Change | Tensor) -> NDArray[np.float32]:
-    """What is to be added to a face (1, 3, R, R): (R, R, 3) in grey levels.
+    """The residual to add to a face (1, 3, R, R): (R, R, 3) in grey levels.
 
-    `change` is the model's, or what it added at its own resolution (1, 3, S, S), which is enlarged.
+    `change` is the model's, or a residual at its own resolution (1, 3, S, S), which is enlarged.
     """
     grey: NDArray[np.float32] = _added(face, change)[0].permute(1, 2, 0).mul(127.5).numpy()
     return grey
@@ -67,10 +67,10 @@ def _added(face: Tensor, change: Change | Tensor) -> Tensor:
 def add(
     picture: Image.Image, differences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]]
 ) -> Image.Image:
-    """The picture with what changed in each of its faces, under a soft mask.
+    """The picture with each face's residual added under a soft mask.
 
-    Each is the answer of `difference` and the face's points (5, 2) in pixels of the picture, None where the
-    whole picture is the face.
+    Each item holds the result of `difference` and the face's points (5, 2) in pixels of the picture, or None
+    if the whole picture is the face.
     """
     pixels = np.asarray(picture.convert("RGB")).astype(np.float32)
     height, width = pixels.shape[:2]
@@ -100,7 +100,7 @@ def add(
 
 
 def _mask(side: int) -> NDArray[np.float32]:
-    """(side, side, 1): 1 in the middle, 0 towards the edges and rounded corners, a smooth step between."""
+    """(side, side, 1) mask: 1 in the middle, 0 at the edges and rounded corners, a smooth step between."""
     at = torch.linspace(-1, 1, side).abs()
     radius = (at[:, None] ** _ROUND + at**_ROUND) ** (1 / _ROUND)
     inside = ((REACH - radius) / (2 * SOFT)).clamp(0, 1)

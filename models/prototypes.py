@@ -1,10 +1,10 @@
 """The prototype ager: the difference of two mean faces applied to a face.
 
-Mean faces by age, gender and domain, weighted by a kernel over age; the difference of shapes and colours and
-the ratio of details between the mean face of what a face is and that of what it shall be are applied to it
+Mean faces are computed by age, gender and domain, with a kernel over age. The difference in shape and colour
+and the ratio of details between the mean faces of the current and the requested labels are applied to a face
 (Burt and Perrett 1995; Tiddeman, Burt and Perrett 2001; Kemelmacher-Shlizerman, Suwajanakorn and Seitz 2014),
-where a small net finds the mean face in it. It fits in minutes, works at any resolution and frightens nobody:
-the other end of the scale from CAAE.
+where a small net registers the mean face to it. It fits in minutes, works at any resolution and frightens
+nobody: the other end of the scale from CAAE.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from nenrin.models.registration import train_registration
 from nenrin.models.ridge import RidgeReader
 
 CHUNK = 256  # faces at a time
-EACH = 4  # views of a face are enough
-BIN = 2.5  # years: faces are first summed up in bins of this
+EACH = 4  # views of a face that are enough for registration
+BIN = 2.5  # years: width of the age bins in which faces are first summed
 BINS = int(OLDEST / BIN) + 1
-BORROWED = 6.0  # faces: how much a group trusts the larger one it is part of
-LEAST = 50  # faces of known age from which a domain has colours of ageing of its own
-SEEN = 0.98  # of a registered pixel that was inside its picture
+BORROWED = 6.0  # faces: weight of the prior that a group takes from the larger group it is part of
+LEAST = 50  # faces of known age from which a domain ages by its own colours
+SEEN = 0.98  # least value of a warped mask where a registered pixel counts as inside its picture
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -44,15 +44,15 @@ class PrototypesConfig(ModelConfig):
     """What the prototypes are made of."""
 
     size: int = 128
-    strength: float = 1.0  # how often the difference is applied
-    views: int = 25600  # at most, from which the net learns that finds the mean face in a face; 0: none
-    bandwidth: float = 2.0  # years: the kernel's deviation at birth ...
-    widening: float = 0.08  # ... and what it grows by with each year, as faces change faster in childhood
-    bare: str = ""  # a run that takes off glasses first: more of the old wear some, which is no ageing
+    strength: float = 1.0  # factor on the difference
+    views: int = 25600  # at most, from which the registration net learns; 0 for no registration
+    bandwidth: float = 2.0  # years: the kernel's standard deviation at birth ...
+    widening: float = 0.08  # ... and its growth per year of age, as faces change faster in childhood
+    bare: str = ""  # a run that takes off glasses first: more old people wear some, which is not ageing
 
 
 class Prototypes(FittedModel):
-    """Mean faces, their shapes, and a reader for the labels that nobody gives."""
+    """Mean faces, their shapes, and a reader for missing labels."""
 
     name = "prototypes"
     config: PrototypesConfig
@@ -106,10 +106,10 @@ class Prototypes(FittedModel):
 
 
 def strength_of_details(images: Tensor) -> Tensor:
-    """How much of (B, 3, S, S) faces is finer than a `Change` can move, (B, 1, S, S).
+    """Amplitude of the structure in (B, 3, S, S) faces that is finer than `GRID`, (B, 1, S, S).
 
     The ratio of two ages' means is the factor by which wrinkles grow between them (Tiddeman, Burt and
-    Perrett 2001, who take wavelets).
+    Perrett 2001, who use wavelets).
     """
     return (images - coarsened(images)).abs().mean(1, keepdim=True)
 
@@ -126,10 +126,10 @@ Undress = Callable[[Tensor, Condition], tuple[Tensor, Tensor]]
 
 
 def _undresser(config: PrototypesConfig) -> Undress:
-    """What takes their glasses off faces that are said, or read by `config.bare`, to wear some.
+    """A function that takes glasses off faces labelled, or read by `config.bare`, to wear some.
 
-    It answers with the faces (B, 3, S, S), and with traits (B, K) that say how much they look of glasses
-    then; without `config.bare` there are none.
+    It returns the faces (B, 3, S, S), and traits (B, K) that say how likely they still look to wear glasses.
+    Without `config.bare` it returns the faces as they are, and K is 0.
     """
     if not config.bare:
         return lambda images, labels: (images, images.new_zeros(len(images), 0))
@@ -185,7 +185,7 @@ def _fill(
     sums, moved = (
         each.view(domains, GROUPS, BINS, *each.shape[1:]) for each in (colours.sums(), shapes.sums())
     )
-    # A face and its mirror image, so that no mean face looks aside.
+    # Average with the mirror image, so that no mean face looks aside.
     sums = sums + sums.flip(-1)
     moved = moved + moved.flip(-1) * moved.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
     for each in (sums, moved):
@@ -202,10 +202,10 @@ def _fill(
 
 
 def _smooth_over_ages(sums: Tensor, config: PrototypesConfig, main: int) -> Tensor:
-    """Means (D, GROUPS, KNOTS, C, S, S) from sums by bins of ages (D, GROUPS, BINS, C + 1, S, S).
+    """Means (D, GROUPS, KNOTS, C, S, S) from sums by age bins (D, GROUPS, BINS, C + 1, S, S).
 
-    What a group has too few faces for, it borrows: a gender from everybody of its domain, a domain from the
-    one with most faces of known age, `main`, from which one without any takes all of its ageing.
+    A group with few faces is shrunk towards a larger one: a gender towards everybody of its domain, a domain
+    towards `main`, the domain with most faces of known age. A domain without any takes its ageing from there.
     """
     years = torch.arange(BINS) * BIN
     knots = torch.arange(KNOTS)[:, None] * KNOT
@@ -223,7 +223,7 @@ def _smooth_over_ages(sums: Tensor, config: PrototypesConfig, main: int) -> Tens
 def _borrow(smooth: Tensor, larger: Tensor) -> Tensor:
     """Means (KNOTS, C, S, S) of a group from its sums (KNOTS, C + 1, S, S) and the means of a larger group.
 
-    The larger group lends how it changes with age, not how it looks: first it is shifted to the group.
+    The larger group is first shifted to the mean of this one, so it lends its change with age, not its looks.
     """
     values, weight = smooth[:, :-1], smooth[:, -1:]
     total = weight.sum(0)

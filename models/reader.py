@@ -1,7 +1,7 @@
-"""The reader: reads age, domain, glasses and gender off a face.
+"""The reader: estimates age, domain, glasses and gender from a face.
 
-It is trained with the ager, on the ager's own faces. It guides the generator and stands in for labels that
-nobody gave; it never scores anything: the judges of `nenrin.eval` are other nets, trained on other people.
+It is trained with the ager, on the ager's own faces. It guides the generator and fills in missing labels. It
+never scores anything: the judges of `nenrin.eval` are other nets, trained on other people.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.models.condition import UNKNOWN, Condition
 
 SIZE = 64  # pixels
-# The part of an aligned face that is read, brows to chin: tight sources such as UTKFace have no pixels
-# further out, and where their frame ends would tell the source, and with the source the age.
+# The part of an aligned face that is read, brows to chin. Tight sources such as UTKFace have no pixels
+# further out, and the edge of their frame would reveal the source, and with it the age.
 CENTRE = (0.18, 0.28, 0.64)
 AGE_STEP = 4.0  # years between the centres of two age classes
 AGE_CLASSES = 26  # 0, 4, ..., 100
-_GLASSES_WEIGHTS = (1.0, 2.0, 2.0)  # few faces wear any, and to overlook them is no small error
-AGE_SPREAD = 3.0  # years: how sure a label is; labels of apparent age differ by about that
+_GLASSES_WEIGHTS = (1.0, 2.0, 2.0)  # few faces wear any, and overlooking them is costly
+AGE_SPREAD = 3.0  # years: uncertainty of a label, about as much as labels of apparent age differ
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -63,26 +63,26 @@ class Reader(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(channels[-1] * 16, answers(domains)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, SIZE, SIZE) in [-1, 1] to all logits side by side (B, C); `reading` names them."""
+        """(B, 3, SIZE, SIZE) in [-1, 1] to all logits concatenated (B, C); `reading` splits them."""
         return self.head(self.body(images).flatten(1))  # type: ignore[no-any-return]
 
 
 def answers(domains: int) -> int:
-    """How many logits a reading of so many domains takes."""
+    """The number of logits of a reading with `domains` domains."""
     return AGE_CLASSES + domains + len(GLASSES) + len(GENDERS)
 
 
 def reading(logits: Tensor) -> Reading:
-    """Name the parts of the reader's answer (B, C)."""
+    """Split the reader's output (B, C) into its parts."""
     parts = [AGE_CLASSES, logits.shape[1] - answers(0), len(GLASSES), len(GENDERS)]
     age, domain, glasses, gender = torch.split(logits.float(), parts, dim=1)
     return Reading(age=age, domain=domain, glasses=glasses, gender=gender)
 
 
 def reading_loss(seen: Reading, truth: Condition) -> dict[str, Tensor]:
-    """Cross-entropies to the labels that are known; an unknown label costs nothing.
+    """Cross-entropies with the known labels; an unknown label costs nothing.
 
-    Age is label distribution learning with the expectation (DLDL-v2, Gao et al. 2018).
+    The age uses label distribution learning with expectation regression (DLDL-v2, Gao et al. 2018).
     """
     known = ~truth.age.isnan()
     years = truth.age.nan_to_num(0)
@@ -97,15 +97,15 @@ def reading_loss(seen: Reading, truth: Condition) -> dict[str, Tensor]:
 
 
 def worst_noise(reader: nn.Module, views: Tensor, truth: Condition, reach: float) -> Tensor:
-    """What of L2 norm `reach` or less makes the reader err most about (B, 3, SIZE, SIZE) views in [-1, 1].
+    """Adversarial noise of L2 norm `reach` or less for (B, 3, SIZE, SIZE) views in [-1, 1].
 
-    One step uphill from a random start (Wong, Rice and Kolter 2020). A reader that learns to see through it
-    (Madry et al. 2018) judges by what people see too, and what pleases it looks like a face (Santurkar et
-    al. 2019): so it can guide an ager, where any other reader is deceived.
+    It takes one step uphill from a random start (Wong, Rice and Kolter 2020). A reader trained against it
+    (Madry et al. 2018) relies on features that people see too, and what satisfies it looks like a face
+    (Santurkar et al. 2019). So it can guide an ager, where any other reader is deceived.
     """
     noise = _scaled_to(torch.randn_like(views), reach * torch.rand(len(views), 1, 1, 1).to(views))
     noise.requires_grad_(True)
-    # This gradient is not for the weights; of a net that it has set up, Fabric refuses any but its own.
+    # This gradient is not for the weights, and Fabric allows no backward but its own on a net it has set up.
     net = getattr(reader, "module", reader)
     losses = reading_loss(reading(net(views + noise)), truth)
     (uphill,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), noise)

@@ -1,4 +1,4 @@
-"""The reader beside an ager, and what else the agers' trainings share."""
+"""Training the reader beside an ager, and other parts that the agers' trainings share."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nenrin.models.condition import Condition
 from nenrin.models.data import Batch
 from nenrin.models.reader import CENTRE, SIZE, Reader, reading, reading_loss, worst_noise
 
-READER_EVERY = 2  # it learns faster than an ager: one step of so many is enough
+READER_EVERY = 2  # steps of the ager for each of the reader's, which learns faster
 _WIDTH = 24  # channels at half resolution
-RATE = 2e-3  # learning rate, at first
-_NOISE = 0.2  # largest deviation of the noise through which it learns to look
-_FALL = 0.05  # what is left of a learning rate at the end
+RATE = 2e-3  # initial learning rate
+_NOISE = 0.2  # largest standard deviation of the noise in its training views
+_FALL = 0.05  # final learning rate, as a fraction of the initial one
 
 
 def new_reader(domains: int) -> Reader:
-    """A reader of so many domains, as every ager has it."""
+    """A reader for `domains` domains, of the width that every ager uses."""
     return Reader(domains, _WIDTH)
 
 
@@ -40,9 +40,9 @@ def train_reader(
     rate: float = RATE,
     reach: float = 0.0,
 ) -> dict[str, Tensor]:
-    """One step of the reader, on views of the faces in other light, place and noise. Returns its losses.
+    """A reader step on views of the faces with random light, placement and noise. Returns its losses.
 
-    With a `reach` the noise is the worst of that L2 norm, see `worst_noise`.
+    With a `reach` the noise is adversarial, of at most that L2 norm; see `worst_noise`.
     """
     slow_down(optimizer, rate, progress)
     views = other_views(batch.images)
@@ -57,7 +57,7 @@ def train_reader(
 
 
 def other_views(images: Tensor) -> Tensor:
-    """(B, 3, SIZE, SIZE) of (B, 3, S, S) faces, in another light, colour and place each time."""
+    """(B, 3, SIZE, SIZE) views of (B, 3, S, S) faces, with random light, colour and placement."""
     generator = torch.default_generator
     views = augment.jitter_geometry(images, generator, box=CENTRE, size=SIZE)
     views = augment.jitter_colour(views, generator)
@@ -66,7 +66,7 @@ def other_views(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def read(reader: nn.Module, images: Tensor) -> Condition:
-    """The most likely labels of (B, 3, S, S) faces; the age is the mean of two looks, one at the mirror."""
+    """The most likely labels of (B, 3, S, S) faces; the age is averaged with that of the mirror image."""
 
     looks = torch.cat([images, images.flip(3)])  # in one pass: a small net is mostly overhead
     seen = reading(reader(augment.crop(looks, CENTRE, SIZE)))
@@ -76,7 +76,7 @@ def read(reader: nn.Module, images: Tensor) -> Condition:
 
 @torch.no_grad()
 def wearing(reader: nn.Module, images: Tensor) -> Tensor:
-    """How likely (B, 3, S, S) faces are to wear glasses, (B,): the mean of two looks, one at the mirror."""
+    """Probability (B,) that (B, 3, S, S) faces wear glasses, averaged with that of the mirror images."""
     looks = torch.cat([images, images.flip(3)])
     chances = reading(reader(augment.crop(looks, CENTRE, SIZE))).glasses.softmax(1)
     straight, mirrored = (1 - chances[:, GLASSES.index("none")]).chunk(2)
@@ -90,24 +90,24 @@ def advance(optimizer: Optimizer) -> None:
 
 
 def steps_of(optimizer: Optimizer) -> int:
-    """How often it has stepped.
+    """The number of steps it has taken.
 
-    What is to happen at every other step goes by this, and by no draw: the processes of a training draw
-    differently, and must step the same optimizers.
+    What happens at every n-th step goes by this number rather than a random draw: the processes of a training
+    draw differently, but must step the same optimizers.
     """
     first = next(iter(optimizer.state_dict()["state"].values()), None)
     return 0 if first is None else int(first["step"])
 
 
 def slow_down(optimizer: Optimizer, rate: float, progress: float) -> None:
-    """Let the learning rate fall exponentially from `rate` to a twentieth as `progress` goes from 0 to 1."""
+    """Decay the learning rate exponentially from `rate` to a twentieth as `progress` goes from 0 to 1."""
     for group in optimizer.param_groups:
         group["lr"] = rate * _FALL**progress
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, current: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights; of the first steps nothing is kept."""
+    """Update the exponential moving average of the weights; it soon forgets the first steps."""
     keep = min(decay, (1 + step) / (10 + step))
     state = current.state_dict()
     for name, value in average.state_dict().items():

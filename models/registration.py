@@ -1,11 +1,11 @@
-"""Where each place of the mean face lies in a face.
+"""Registers the mean face to a face.
 
-Eyes and mouths are aligned by five points; noses, brows, jaws and whoever looks aside are not. A small net
-answers with a smooth field that lays a face over the mean face, so that what is averaged is eye upon eye and
-chin upon chin, and what ages a mean face lands where it belongs.
+Five points align eyes and mouths, but not noses, brows and jaws, nor turned faces. A small net outputs a
+smooth displacement field that lays a face over the mean face. Averages are then taken eye upon eye and chin
+upon chin, and what ages a mean face lands where it belongs.
 
-Nobody has marked such places: faces are registered to the mean of all registered faces while that mean
-sharpens (Learned-Miller 2006), by a net that learns it without labels from local correlation and bending
+There are no labels for this. Faces are registered to the mean of all registered faces, which sharpens
+meanwhile (Learned-Miller 2006). The net learns without labels from local correlation and a bending penalty
 (Balakrishnan et al. 2019, VoxelMorph).
 """
 
@@ -25,24 +25,24 @@ from nenrin.models.change import roughness, scaled, shift
 from nenrin.models.data import Sampler
 from nenrin.models.toning import luma
 
-FIELD = 32  # places along a side at which a field is known
-_SIDE = 64  # pixels that the net looks at
-_COARSE = 8  # along a side: what it answers is as smooth as that
+FIELD = 32  # resolution of a displacement field
+_SIDE = 64  # pixels: resolution of the net's input
+_COARSE = 8  # resolution of the net's output, which keeps fields smooth
 _WIDTH = 16
-_GENTLE = 0.1  # of what its last layer says
+_GENTLE = 0.1  # scale of the last layer's output
 _BATCH, _RATE, _LEAST = 32, 2e-3, 12
-_WINDOW = 9  # pixels that are correlated at a time
-_FLAT = 2e-3  # variance in a window that is noise
-_BENDING, _DRIFT = 20.0, 20.0  # weights of bending, and of moving all faces in the same way
-_MEMORY = 0.995  # of the mean face, from one batch to the next
-_SETTLING = 50  # batches before it begins to change
+_WINDOW = 9  # pixels: side of the window of the local correlation
+_FLAT = 2e-3  # variance in a window up to which it is noise
+_BENDING, _DRIFT = 20.0, 20.0  # weights of bending, and of moving all faces alike
+_MEMORY = 0.995  # decay of the running mean face, for each batch
+_SETTLING = 50  # batches before the mean face begins to change
 _ITERATIONS = 6  # of the inversion; the mean error is then a few thousandths of a pixel
-# Of the oval that is correlated, in shares of the side; of its edge, in shares of the radius.
+# The oval that is correlated, as fractions of the side; its edge, as a fraction of the radius.
 _CENTRE, _RADIUS, _EDGE = (0.5, 0.56), (0.345, 0.414), 0.26
 
 
 class RegistrationNet(nn.Module):
-    """Answers (B, 3, S, S) faces in [-1, 1] with fields (B, 2, FIELD, FIELD).
+    """Maps (B, 3, S, S) faces in [-1, 1] to displacement fields (B, 2, FIELD, FIELD).
 
     Place u of the mean face lies at u + field(u) in the face, x then y, in the grid's units (2 = the width).
     """
@@ -81,10 +81,10 @@ def _halved(channels: int, out: int) -> nn.Sequential:
 
 
 def inverse(field: Tensor) -> Tensor:
-    """The field (B, 2, h, w) that undoes another: where p of the face lies in the mean face, less p.
+    """The inverse of a displacement field, (B, 2, h, w): p of the face lies at p + inverse(p) in the mean.
 
-    By fixed-point iteration (Chen et al. 2008), which needs a field that folds nothing: where one does, as in
-    a few faces made very young, the answer is off by up to a pixel.
+    Uses fixed-point iteration (Chen et al. 2008), which assumes a field without folds. Where there are
+    folds, as in a few faces made very young, the result is off by up to a pixel.
     """
     identity = torch.eye(2, 3, device=field.device).expand(len(field), 2, 3)
     grid = F.affine_grid(identity, [len(field), 1, *field.shape[-2:]], align_corners=False)
@@ -96,7 +96,8 @@ def inverse(field: Tensor) -> Tensor:
 
 
 def oval(size: int, centre: tuple[float, float], radius: tuple[float, float], edge: float) -> Tensor:
-    """(1, 1, S, S): 1 inside an oval, to 0 around it. In shares of the side; `edge` in shares of `radius`."""
+    """(1, 1, S, S) mask: 1 inside an oval, 0 outside. `centre` and `radius` are fractions of the side, `edge`
+    of the radius."""
     at = (torch.arange(size) + 0.5) / size
     x, y = ((at - middle) / reach for middle, reach in zip(centre, radius, strict=True))
     distance = (x[None, :].square() + y[:, None].square()).sqrt()
@@ -105,10 +106,10 @@ def oval(size: int, centre: tuple[float, float], radius: tuple[float, float], ed
 
 
 def train_registration(net: RegistrationNet, faces: FaceArray, views: int, seed: int = 0) -> dict[str, float]:
-    """Train the net on so many views of faces, all decades and domains alike. Returns scalars to log.
+    """Train the net on `views` views of faces, balanced over decades and domains. Returns scalars to log.
 
-    The correlation is that of registered faces with their mean, 1 at best. From fewer than `_LEAST` batches
-    of views nothing is learned.
+    The correlation is that of registered faces with their mean, 1 at best. With fewer than `_LEAST` batches
+    of views, training is skipped.
     """
     steps = views // _BATCH
     if steps < _LEAST:
@@ -139,13 +140,13 @@ def train_registration(net: RegistrationNet, faces: FaceArray, views: int, seed:
 
 
 def _seen(sampler: Sampler, step: int) -> tuple[Tensor, Tensor]:
-    """The faces of a step as the net looks at them, and their masks in [0, 1]."""
+    """A step's faces at the net's input size, and their masks in [0, 1]."""
     batch = sampler.at(step).ready("cpu")
     return scaled(batch.images, (_SIDE, _SIDE)), scaled(batch.masks, (_SIDE, _SIDE)).clamp(0, 1)
 
 
 def _first_mean(sampler: Sampler) -> tuple[Tensor, Tensor]:
-    """The mean of some faces as they are: colours times their weight (1, 3, H, W), and the weight."""
+    """The mean of some unregistered faces: colours times their weight (1, 3, H, W), and the weight."""
     total, weight = torch.zeros(1, 3, _SIDE, _SIDE), torch.zeros(1, 1, _SIDE, _SIDE)
     for step in range(_SETTLING):
         images, masks = _seen(sampler, step)
@@ -155,13 +156,14 @@ def _first_mean(sampler: Sampler) -> tuple[Tensor, Tensor]:
 
 
 def _remembered(total: Tensor, weight: Tensor, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean with (B, 3, H, W) registered faces and their mirror images joined to it."""
+    """The running mean, updated with (B, 3, H, W) registered faces and their mirror images."""
     new, seen = ((each + each.flip(-1)).mean(0, keepdim=True) / 2 for each in (images * masks, masks))
     return torch.lerp(new, total, _MEMORY), torch.lerp(seen, weight, _MEMORY)
 
 
 def _correlation(one: Tensor, other: Tensor, mask: Tensor) -> Tensor:
-    """Of (B, 1, H, W) with (1, 1, H, W) in the window about each pixel, in [-1, 1], where the mask is 1."""
+    """Local correlation of (B, 1, H, W) with (1, 1, H, W) in a window about each pixel, in [-1, 1], counting
+    only pixels where the mask is 1."""
     weight = _box(mask).clamp(min=1e-4)
 
     def mean(values: Tensor) -> Tensor:

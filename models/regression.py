@@ -1,4 +1,4 @@
-"""What the mixed ager is trained with: how far a changed face is from its partner."""
+"""The mixed ager's regression loss: the distance of a changed face from its partner."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# L1 above, squares below: the median of changes that nobody can foresee is no change, their mean is one.
+# L1 above, squares below. Small errors are squared because the median of unpredictable changes would be no
+# change, while their mean is one.
 _BEND = 0.2
-_DIFFERENT = 0.03  # of the range of 2 from black to white: what differs by more, and what lies about it ...
-_ABOUT = 5  # pixels
-_WEIGHT = 4.0  # ... counts so often
-_EDGES = 0.17  # weight of the edges: squares and medians alone leave rims and wrinkles soft
+_DIFFERENT = 0.03  # of the range of 2 from black to white: places that differ by more, and those ...
+_ABOUT = 5  # ... in a window of so many pixels about them, ...
+_WEIGHT = 4.0  # ... have this weight
+_EDGES = 0.17  # weight of the edges: without them rims and wrinkles stay soft
 
 
 def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor) -> Tensor:
-    """How far results are from what they shall be, above all where it differs from what was before.
+    """Distance of `result` from `after`, weighted more where `after` differs from `before`.
 
     All (B, 3, S, S); `seen` (B, 1, S, S) is a weight.
     """
@@ -31,5 +32,5 @@ def loss(result: Tensor, before: Tensor, after: Tensor, seen: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    """A weighted sum for each place that has any weight: with weight 1 everywhere it is the mean."""
+    """The weighted sum divided by the number of places with any weight: the mean, if all weights are 1."""
     return (values * weight).sum() / ((weight > 0).sum() * values.shape[1]).clamp(min=1)

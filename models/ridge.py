@@ -1,4 +1,4 @@
-"""Labels read off pixels by ridge regression: a reader for agers that train no net to read with."""
+"""Estimates labels from pixels by ridge regression: a reader for agers that train no net for it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.models.condition import UNKNOWN, Condition
 
 SIDE = 24  # pixels of the picture that is read
-PENALTIES = (3.0, 30.0, 300.0)  # tried on the faces kept back, in units of one standardised pixel
-KEPT_BACK = 8  # every eighth face
+PENALTIES = (3.0, 30.0, 300.0)  # tried on the held-out faces, in units of one standardised pixel
+KEPT_BACK = 8  # every eighth face is held out
 
 
 class RidgeReader(nn.Module):
     """Age, domain, glasses and gender as linear functions of a small, standardised picture.
 
-    Each label is fitted on the faces that have it, as plus or minus one for each of its words (regularised
-    least squares, Rifkin et al. 2003); a label that no face has stays unknown.
+    Each label is fitted on the faces that have it, with targets of plus or minus one for each of its values
+    (regularised least squares, Rifkin et al. 2003). A label that no face has stays unknown.
     """
 
     def __init__(self, domains: int) -> None:
@@ -32,7 +32,7 @@ class RidgeReader(nn.Module):
         self.known = nn.Buffer(torch.zeros(len(self.words), dtype=torch.bool))
 
     def fit(self, faces: Iterable[tuple[Tensor, Condition]]) -> float:
-        """Fit on chunks of (B, 3, S, S) faces; the mean error of the age, in years, on those kept back."""
+        """Fit on chunks of (B, 3, S, S) faces. Returns the mean age error on held-out faces, in years."""
         chunks = [(_features(images), _targets(labels, self.words)) for images, labels in faces]
         features, targets = (torch.cat(parts) for parts in zip(*chunks, strict=True))
         kept = torch.arange(len(features)) % KEPT_BACK == 0
@@ -48,7 +48,7 @@ class RidgeReader(nn.Module):
             tried = {}
             for penalty in PENALTIES:
                 ridge = torch.full((len(gram),), penalty)
-                ridge[-1] = 1e-3  # the constant is not held down
+                ridge[-1] = 1e-3  # the constant is hardly penalised
                 solved = torch.linalg.solve(gram + ridge.diag(), moment)
                 tried[float((back @ solved - truth).abs().mean())] = solved
             self.weights[:, left:right] = tried[min(tried)]
@@ -58,7 +58,7 @@ class RidgeReader(nn.Module):
         return error
 
     def forward(self, images: Tensor) -> Condition:
-        """What (B, 3, S, S) faces in [-1, 1] look like."""
+        """The estimated labels of (B, 3, S, S) faces in [-1, 1]."""
         age, *words = torch.split(_features(images) @ self.weights, self.words, dim=1)
         domain, glasses, gender = (
             torch.where(known, scores.argmax(1), UNKNOWN)
@@ -69,14 +69,14 @@ class RidgeReader(nn.Module):
 
 
 def _features(images: Tensor) -> Tensor:
-    """(B, 3 * SIDE^2 + 1): the picture, small, light and contrast taken out, and a constant."""
+    """(B, 3 * SIDE^2 + 1): the picture at SIDE pixels, brightness and contrast normalised, and a constant."""
     small = F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
     standard = (small - small.mean(1, keepdim=True)) / (small.std(1, keepdim=True) + 1e-3)
     return torch.cat([standard, torch.ones(len(images), 1, device=images.device)], dim=1)
 
 
 def _targets(labels: Condition, words: list[int]) -> Tensor:
-    """(B, sum of words): years, then +1 for a label's word and -1 for its others; NaN where it is unknown."""
+    """(B, sum of words): years, then +1 for a label's value and -1 for its other values; NaN if unknown."""
     columns = [labels.age[:, None]]
     for count, field in zip(words[1:], dataclasses.fields(Condition)[1:], strict=True):
         index = getattr(labels, field.name)

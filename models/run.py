@@ -22,11 +22,11 @@ from nenrin import __version__
 from nenrin.ground import UsageError, write_text, write_toml
 from nenrin.models.checkpoint import list_checkpoints, load_nets, read_state
 
-ORIGINS = "origins.txt"  # of a run: ids learned from at second hand; of an exported folder: all ids
+ORIGINS = "origins.txt"  # in a run: ids of faces learned from indirectly; in an exported folder: all ids
 
 
 class Run:
-    """A training's folder: what it was told, what it ran on, what it saw and what it wrote."""
+    """A training's folder: its settings, environment, faces and results."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class Run:
 
     @classmethod
     def create(cls, runs: Path, *, name: str) -> Run:
-        """Claim the next number under `runs`; two trainings that begin at once get two numbers."""
+        """Claim the next number under `runs`; trainings that start at the same time get different ones."""
         runs.mkdir(parents=True, exist_ok=True)
         numbers = [int(match[1]) for path in runs.iterdir() if (match := re.match(r"(\d{5})-", path.name))]
         number = max(numbers, default=-1) + 1
@@ -63,7 +63,7 @@ class Run:
     ) -> None:
         """Write the resolved configuration, the environment and the ids of the faces trained on.
 
-        `origins` are ids of faces that it learns from at second hand: see `seen`.
+        `origins` are ids of faces that it learns from indirectly: see `seen`.
         """
         write_toml(self.path / "config.toml", config)
         write_text(self.path / "faces.txt", "".join(f"{face}\n" for face in faces))
@@ -92,8 +92,8 @@ class Run:
     def seen(self) -> list[str]:
         """The ids of all faces that it may have learned from; none may judge or test it.
 
-        Beside those trained on: the pictures that made faces were made of, and what the runs saw whose nets
-        it took over.
+        Besides those trained on, these are the originals of made faces, and the faces seen by other runs
+        whose nets it took over.
         """
         origins = self.path / ORIGINS
         return self.faces() + (origins.read_text(encoding="utf-8").split() if origins.is_file() else [])
@@ -119,7 +119,7 @@ class Run:
         write_text(self.path / "stopped.txt", why + "\n")
 
     def rewind(self, step: int) -> None:
-        """Drop the metrics later than `step`, a last line that a kill left half written, and stopped.txt."""
+        """Drop the metrics after `step`, a last line that a kill left half written, and stopped.txt."""
         (self.path / "stopped.txt").unlink(missing_ok=True)
         file = self.path / "metrics.jsonl"
         if not file.exists():
@@ -135,12 +135,12 @@ class Run:
 
 
 def nets_of(path: Path) -> Path:
-    """Where the nets are that `path` names: in an exported folder or a checkpoint, or the newest of a run."""
+    """The folder of nets that `path` names: an exported folder, a checkpoint, or the newest of a run."""
     return path if (path / "state.json").is_file() else Run.open(path).latest()
 
 
 def run_of(path: Path) -> Path:
-    """The run that a checkpoint belongs to; a run and an exported folder are their own."""
+    """The run that a checkpoint belongs to; for a run or an exported folder, the folder itself."""
     inside = (path / "state.json").is_file() and path.parent.name == "checkpoints"
     return path.parent.parent if inside else path
 
@@ -148,7 +148,7 @@ def run_of(path: Path) -> Path:
 def seen_by(path: Path) -> list[str]:
     """`Run.seen` of a run, of one of its checkpoints, or of an exported folder, which lists it.
 
-    Raises `UsageError` where nothing says what it learned from.
+    Raises `UsageError` if nothing says what it learned from.
     """
     home = run_of(path)
     if (home / "state.json").is_file():
@@ -168,7 +168,7 @@ def seen_by(path: Path) -> list[str]:
 def open_nets(path: Path, nets: nn.ModuleDict, names: Sequence[str], domains: Sequence[str]) -> None:
     """Fill the named `nets` with those of another run or an exported folder.
 
-    `UsageError` where it has other ones or domains.
+    Raises `UsageError` if its nets or domains differ.
     """
     folder = nets_of(path)
     known = read_state(folder)["config"]["domains"]

@@ -33,7 +33,7 @@ def to_pixels(images: Tensor) -> NDArray[np.uint8]:
 
 
 def aged(model: AgerModel, images: Tensor, source: Condition, ages: Sequence[float] = AGES) -> list[Tensor]:
-    """The faces at each of the ages, glasses left as they are."""
+    """The faces at each of the ages, with unchanged glasses."""
     keep = torch.full_like(source.glasses, UNKNOWN)
     return [
         model.preview(images, source, source.replace(age=torch.full_like(source.age, age), glasses=keep))

@@ -1,7 +1,7 @@
-"""Keeps the colours of ageing to the face that ages: to its skin, and to as much colour as its picture has.
+"""Limits the colours of ageing to the face's skin, and to as much colour as its picture has.
 
-A mean face is looked at from the front and in colour. What it differs by from another does not belong on the
-wall behind a profile, nor on dark hair over the forehead, nor as a red mouth into a grey photograph.
+A mean face is frontal and in colour. Its difference from another does not belong on the wall behind a
+profile, on dark hair over the forehead, or as a red mouth in a grey photograph.
 """
 
 from __future__ import annotations
@@ -11,37 +11,36 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-# Where the middle of a face, from the eyes down to the mouth, is in aligned pictures, in shares of the side.
+# Oval in aligned pictures around the middle of a face, from eyes to mouth, as fractions of the side.
 _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
-_LIGHT, _HUE = 0.5, 0.2  # what differs by this, of the range of 2, is one step from the face's own colour ...
-_SURE, _NEVER = 1.2, 2.2  # ... and so many steps away skin begins to end, and has ended
-_GREY = 0.04  # of the range of 2: what a lossy format makes of plain grey is within it
-_SHARP_AT = 64  # pixels along a side, at which ...
-_BLURRED, _SHARP = 0.03, 0.06  # ... the finest details of a blur deviate by so much, and of most faces
-_SEEN = 32  # pixels along a side: what is skin is no finer
-_COARSE, _SOFT = 9, 5  # of 64 pixels: eyes and wrinkles are no other colour, and no edge shows
+_LIGHT, _HUE = 0.5, 0.2  # a difference of this, of the range of 2, is one step from the face's own colour ...
+_SURE, _NEVER = 1.2, 2.2  # ... and the skin mask is 1 up to the first number of steps, 0 from the second
+_GREY = 0.04  # of the range of 2: how far a lossy format takes plain grey from 0
+_SHARP_AT = 64  # pixels along a side at which sharpness is measured
+_BLURRED, _SHARP = 0.03, 0.06  # standard deviation of the finest details there: of a blur, of most faces
+_SEEN = 32  # pixels: resolution of the skin mask
+_COARSE, _SOFT = 9, 5  # of 64 pixels: widths of smoothing, to ignore eyes and wrinkles and to soften the mask
 
 
 def skin(images: Tensor) -> Tensor:
-    """How much each place of (B, 3, S, S) faces in [-1, 1] looks like their middle: (B, 1, S, S).
+    """Skin mask (B, 1, S, S) of (B, 3, S, S) faces in [-1, 1]: similarity to the colours of their middle.
 
-    Where their pictures have no pixels, which is plain grey, there is none.
+    It is 0 where the picture has no pixels (plain grey).
     """
     whole, size = images.shape[-2:], _SEEN
     images = F.interpolate(images.float(), (size, size), mode="area")
     coarse = _smoothed(images, _COARSE * size / 64)
     light = luma(coarse)
     colour = torch.cat([light / _LIGHT, (coarse - light) / _HUE], dim=1)
-    # What covers a part of the middle, a hand or a beard, is left out.
     steps = steps_from(colour, middle_of(size, images.device).expand_as(light))
     skin = ((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1) * inside(images)
     return F.interpolate(_smoothed(skin, _SOFT * size / 64), whole, mode="bilinear", align_corners=False)
 
 
 def steps_from(colour: Tensor, weight: Tensor) -> Tensor:
-    """How far each place of (B, C, S, S) is from the mean by (B, 1, S, S) weights, (B, 1, S, S).
+    """Distance of each place of (B, C, S, S) from the mean colour under (B, 1, S, S) weights: (B, 1, S, S).
 
-    The mean is taken twice, the second time without what is far from the first.
+    The second pass down-weights what is far from the first mean, such as a hand or a beard on skin.
     """
     steps = torch.zeros_like(weight)
     for _ in range(2):
@@ -52,9 +51,9 @@ def steps_from(colour: Tensor, weight: Tensor) -> Tensor:
 
 
 def inside(images: Tensor) -> Tensor:
-    """(B, 1, S, S): 0 where (B, 3, S, S) have no pixels, and a little way in, else 1.
+    """(B, 1, S, S) mask: 0 where the picture has no pixels, and a little way in, else 1.
 
-    That is where they are plain grey (`align.OUTSIDE`) as far as the border: a face may be grey itself.
+    Those are plain grey areas (`align.OUTSIDE`) connected to the border, as a face may be grey itself.
     """
     grey = (F.avg_pool2d(images.abs().amax(1, keepdim=True), 3, 1, 1) < _GREY).float()
     if not torch.compiler.is_compiling() and not grey.any():  # as in most pictures
@@ -67,10 +66,10 @@ def inside(images: Tensor) -> Tensor:
 
 
 def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
-    """A change (B, 3, S, S) with a `share` of its colour, and less of all where a face has less itself.
+    """The change (B, 3, S, S) with its colour times `share`, scaled down to the face's colour and contrast.
 
-    `mean` (B, 3, S, S) are the mean faces that the change is from. A picture with half their colour gets half
-    the colour, a grey one none; one with less contrast, as dark ones have, gets less light and shadow.
+    `mean` (B, 3, S, S) are the mean faces that the change starts from. A picture with half their colour gets
+    half the colour, a grey one none; less contrast, as in dark pictures, means less light and shadow.
     """
     light, middle = luma(shade), middle_of(shade.shape[-1], shade.device)
     (contrast, colour), (usual, usual_colour) = (_held(one, middle) for one in (images, mean))
@@ -78,7 +77,7 @@ def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
 
 
 def _held(images: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Deviation of the brightness and mean colour in the middle of faces, (B, 1, 1, 1) each."""
+    """Standard deviation of brightness, and mean colourfulness, in the middle of faces, (B, 1, 1, 1) each."""
     light = luma(images)
     mean, colour = (
         (one * middle).sum((2, 3), keepdim=True) / middle.sum()
@@ -92,7 +91,7 @@ def _part(held: Tensor, usual: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor) -> Tensor:
-    """How sharp the middle of (B, 3, S, S) faces is: (B, 1, 1, 1) from 0, a blur, to 1 as most are."""
+    """Sharpness of the middle of (B, 3, S, S) faces: (B, 1, 1, 1) from 0, a blur, to 1, as most are."""
     light = luma(F.interpolate(images.float(), (_SHARP_AT, _SHARP_AT), mode="area"))
     fine = (light - F.avg_pool2d(light, 3, 1, 1, count_include_pad=False)).square()
     middle = middle_of(_SHARP_AT, images.device)
@@ -113,7 +112,7 @@ def middle_of(size: int, device: torch.device) -> Tensor:
 
 
 def _smoothed(images: Tensor, width: float) -> Tensor:
-    """A box of half that many pixels, twice: nearly a Gaussian of that width, and much faster."""
+    """Two box filters of half the width: nearly a Gaussian of that width, and much faster."""
     wide = max(round(width / 2), 1) | 1
     for _ in range(2):
         padded = F.pad(images, (wide // 2,) * 4, mode="replicate")

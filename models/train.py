@@ -40,9 +40,9 @@ SAMPLE_FACES = 8
 def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
     """Train a fresh model on the `train` split of `sets`; returns the run folder, new under `runs`.
 
-    Started by `torchrun`, each process takes its part of batches as many times as large. Interrupted, it
-    saves where it is and raises `KeyboardInterrupt`; `resume` goes on from there. Of a model that is fitted,
-    not trained in steps, nothing is kept then.
+    Under `torchrun`, batches are larger by the number of processes, and each takes its part. If interrupted,
+    it saves its state and raises `KeyboardInterrupt`; `resume` continues from there. Of a model that is
+    fitted, not trained in steps, nothing is kept then.
     """
     world = World()
     if world.size > 1 and not MODELS[config.model][0].parallel:
@@ -58,14 +58,14 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
         if issubclass(MODELS[config.model][0], FittedModel):
             return _fit(config, faces, sets, run)
         return _loop(config, faces, sets, run, world, start=None)
-    except UsageError:  # before the first step: nothing was trained that is worth a folder
+    except UsageError:  # before the first step: there is nothing worth keeping in the folder
         if world.first:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 
 
 def resume(path: Path) -> Path:
-    """Go on with a run from its newest checkpoint, exactly as it would have gone on."""
+    """Continue a run from its newest checkpoint, exactly as if it had not stopped."""
     world = World()
     run = Run.open(path)
     start = run.latest()
@@ -80,7 +80,7 @@ def resume(path: Path) -> Path:
 
 
 def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> list[str]:
-    """The faces learned from at second hand: see `Run.seen`."""
+    """The faces learned from indirectly: see `Run.seen`."""
     ids = set(faces.ids)
     origins: set[str] = set()
     for each in sets:
@@ -257,7 +257,7 @@ def _precision(config: TrainConfig) -> str:
 def _shown(
     config: TrainConfig, sets: Sequence[FaceSet], faces: FaceArray, device: torch.device
 ) -> tuple[Any, Any]:
-    """Faces for the sample grids, evenly from the domains: kept-back ones where the sets have any."""
+    """Faces for the sample grids, evenly from the domains: held-out ones if the sets have any."""
     with suppress(UsageError):
         faces = pack(sets, size=config.model_config.size, splits=["val"])
     rng = np.random.default_rng(config.seed)
@@ -273,12 +273,12 @@ def _shown(
 
 
 def _means(seen: dict[str, list[Tensor]], last: int = 0) -> dict[str, float]:
-    """The mean of each loss, over its `last` values where so many are asked for."""
+    """The mean of each loss over its `last` values, or over all if `last` is 0."""
     return {name: torch.stack(values[-last:]).float().mean().item() for name, values in seen.items()}
 
 
 def _explain(fault: Fault, step: int, run: Run, healthy: int | None) -> str:
-    """The line that ends a collapsed run: what is wrong, since when, and where to go back to."""
+    """The last line of a collapsed run: what is wrong, since when, and which checkpoint to go back to."""
     saved = checkpoint.list_checkpoints(run.checkpoints)
     last = max((path for path in saved if int(path.name) <= (healthy or -1)), default="none was written")
     return f"collapsed at step {step} ({fault.name}): {fault.explanation}; last healthy checkpoint: {last}"

@@ -1,8 +1,8 @@
-"""The watchdog: notices that a training has collapsed, and says which way.
+"""The watchdog: detects that a training has collapsed, and says how.
 
 It looks at what the ager makes of a few faces, at how fast its weights move, and at its losses. A run is told
-to stop when the same fault shows at `PATIENCE` looks in a row and grows no smaller meanwhile: a young run
-makes flat pictures too, but less so at each look.
+to stop when the same fault shows at `PATIENCE` looks in a row without becoming smaller. (A young run makes
+flat pictures too, but less so at each look.)
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from nenrin.models.base import AgerModel
 from nenrin.models.condition import UNKNOWN, Condition
 
 PATIENCE = 3  # looks
-WARM_UP = 3  # looks, from the start of a run, at which nothing is expected yet but finite numbers
-STILL = 2000  # steps within which an ager that begins by leaving faces alone must have begun to age them
+WARM_UP = 3  # looks at the start of a run at which only finite numbers and weights of sound size are expected
+STILL = 2000  # steps by which an ager that begins by leaving faces alone must have begun to age them
 YOUNG, OLD = 8.0, 65.0  # years: the two ages at which the faces are looked at
 WEARS_NONE = GLASSES.index("none")
 BINS = 8  # of each colour channel, for the entropy
 
-# Shares of what the input faces themselves show, below which a training has collapsed, and the most that a
-# healthy one reaches. Margins to both sides are in docs/results/watchdog.md.
+# Relative to the input faces: a collapsed training is below the least, or above the most. The margins on both
+# sides are in docs/results/watchdog.md.
 LEAST_CONTRAST = 0.1  # within a picture
 LEAST_ENTROPY = 0.25  # of the colours
 LEAST_SPREAD = 0.05  # between the pictures of different faces at one age
 LEAST_RESPONSE = 0.01  # between the pictures of one face at two ages
 LEAST_GRADIENT = 1e-3  # of what it was over the last thousand steps
 MOST_GROWTH = 5.0  # of a net's weights, since all was well ...
-DEADLY_GROWTH = 2.0  # ... or this, where a net has died meanwhile: too large steps kill units
-MOST_ERROR = 1.0  # of a face asked for its own age, where answering the mean face would give 1
-MOST_ADVERSARY = 10.0  # of what the generator pays for everything else
+DEADLY_GROWTH = 2.0  # ... or this, if a net has died meanwhile: too large steps kill units
+MOST_ERROR = 1.0  # of faces at their own age; outputting the mean face would give 1
+MOST_ADVERSARY = 10.0  # the generator's loss to adversaries, relative to all its other losses
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Look:
-    """What the watchdog saw at one step; everything but the nets' is relative to the input faces."""
+    """What the watchdog saw at one step; all but the figures of nets and losses is relative to the inputs."""
 
     contrast: float  # standard deviation within a picture
     entropy: float  # of the colours, in bits
     spread: float  # standard deviation between faces at one age
     response: float  # root mean square between two ages of one face
     error: float  # root mean square between a face and itself at its own age, the mean face being 1
-    gradient: dict[str, float]  # each net's mean gradient of late, as a share of its size before
-    growth: dict[str, float]  # the size of each net's weights over what it was when all was well
-    adversary: float  # what the generator pays to its adversaries over what it pays for the rest
+    gradient: dict[str, float]  # each net's recent mean gradient, relative to its earlier size
+    growth: dict[str, float]  # the norm of each net's weights, relative to when all was well
+    adversary: float  # the generator's loss to adversaries, relative to its other losses
 
     def scalars(self) -> dict[str, float]:
-        """What is worth a curve."""
+        """The values to log as curves."""
         names = ("contrast", "entropy", "spread", "response", "error")
         rows = {f"watch/{name}": float(getattr(self, name)) for name in names}
         rows |= {f"watch/gradient/{name}": value for name, value in self.gradient.items()}
@@ -127,7 +127,7 @@ class Watchdog:
     ) -> Look:
         source, inputs = self._source, self._inputs
         keep = source.replace(glasses=torch.full_like(source.glasses, UNKNOWN))
-        # Other glasses than they wear: what an ager does to those alone must be seen as well.
+        # Request other glasses than they wear, so that agers that change glasses alone show a response too.
         other = source.replace(glasses=(source.glasses == WEARS_NONE).long())
         random, training = torch.get_rng_state(), model.training
         model.eval()
@@ -192,7 +192,7 @@ def find_faults(seen: Look, losses: Mapping[str, float]) -> list[Fault]:
         faults.append(
             Fault(
                 "adversary too strong",
-                seen.error,  # what it costs falls by itself once the face is lost; that is no recovery
+                seen.error,  # the adversary's loss falls by itself once the face is lost: no recovery
                 f"the generator pays its adversaries {seen.adversary:.0f} times as much as all else, and a "
                 "face comes back no more like itself than the mean face is: lower their weights",
             )
@@ -236,7 +236,7 @@ def find_faults(seen: Look, losses: Mapping[str, float]) -> list[Fault]:
 
 
 def _confirmed(suspicions: Sequence[Sequence[Fault]]) -> Fault | None:
-    """The first fault that shows at all of the last looks, and at the last no less than at the first."""
+    """The first fault that shows at all of the last looks, no smaller at the last than at the first."""
     if not suspicions:
         return None
     *earlier, last = ({fault.name: fault for fault in faults} for faults in suspicions)
@@ -267,7 +267,7 @@ def _root_mean_square(values: Tensor) -> float:
 
 
 def _gradient_share(optimizer: Optimizer) -> float:
-    """The gradient of late against what it was: Adam's mean over the root of its mean square.
+    """The recent gradient relative to its earlier size: Adam's mean over the root of its mean square.
 
     The mean forgets within ten steps or fewer, the mean square within a thousand; noise alone leaves a half
     or a quarter. 1 for an optimizer that keeps no such means.
@@ -284,7 +284,7 @@ def _gradient_share(optimizer: Optimizer) -> float:
 
 
 def _sizes(optimizers: Mapping[str, Optimizer]) -> dict[str, float]:
-    """The norm of each net's weights but biases and scales, which begin at 0 or 1."""
+    """The norm of each net's weights, without biases and scales, which begin at 0 or 1."""
     sizes = {}
     for name, optimizer in optimizers.items():
         weights = [w for group in optimizer.param_groups for w in group["params"] if w.ndim > 1]

@@ -1,8 +1,8 @@
-"""Faces with any glasses on and the same without: what a net learns from to take them off.
+"""Pairs of faces with and without glasses, from which a net learns to take glasses off.
 
-Glasses are drawn (`domains/eyewear.py`), or come from people who wear some: an ager takes them off, and what
-it has changed most is cut out, to be laid on other faces. However badly it does so, what is learned from the
-pairs is a face without any.
+Glasses are drawn (`domains/eyewear.py`), or copied from people who wear some: an ager takes them off, and
+what it changed most is cut out and laid on other faces. Even a bad cutout teaches the right result, because
+the target of the pair is a face that never wore glasses.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from nenrin.models.made import Originals
 from nenrin.models.samples import to_tensor
 
 NONE = GLASSES.index("none")
-_PLAIN = 11  # of the twins' pairs a round black one: who may choose draws a blur, the mean of all
-_KINDS = (0.6, 0.4)  # chances of clear and of dark ones
-_NOTHING, _ALL = 0.07, 0.21  # of a change, of the range of 2 from black to white: from none cut out to all
-_WITHIN = (0.15, 0.78)  # of the face's height: what an ager changed elsewhere is no glasses
-_FOREIGN = 0.5  # chance that a drawn face gets the glasses of a photograph, or another's colours
+_PLAIN = 11  # seed of a round black pair: a net that learns to draw all pairs would draw their blurred mean
+_KINDS = (0.6, 0.4)  # probabilities of clear and of dark ones
+_NOTHING, _ALL = 0.07, 0.21  # of the range of 2: the mask is 0 where less changed, 1 where more did
+_WITHIN = (0.15, 0.78)  # of the face's height: changes outside are not glasses
+_FOREIGN = 0.5  # probability that a drawn face gets a photograph's glasses, or other colours
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -39,7 +39,7 @@ class Cutouts:
     drawn: NDArray[np.bool_]  # (N,)
 
     def put_on(self, face: NDArray[np.uint8], rng: np.random.Generator, *, drawn: bool) -> NDArray[np.uint8]:
-        """A face (S, S, 3), photographed or drawn, with the glasses of another on it, a little moved."""
+        """A face (S, S, 3), photographed or drawn, with another's glasses on it, slightly moved at random."""
         free = drawn and rng.random() < _FOREIGN
         own = np.flatnonzero(self.drawn == drawn)
         i = int(rng.choice(len(self.drawn) if free or not len(own) else own))
@@ -60,7 +60,7 @@ class Cutouts:
 
 
 def cut_out(ager: Ager, wearers: Originals) -> Cutouts:
-    """The glasses of those who wear some, as far as the ager can take them off."""
+    """The wearers' glasses, masked by what the ager changes when it takes them off."""
     bare = wearers.labels.replace(glasses=wearers.labels.glasses * 0 + NONE)
     changed = (ager.transform(wearers.images, wearers.labels, bare) - wearers.images).abs().amax(1).numpy()
     cover = ((changed - _NOTHING) / (_ALL - _NOTHING)).clip(0, 1) * wearers.shown
@@ -73,7 +73,7 @@ def cut_out(ager: Ager, wearers: Originals) -> Cutouts:
 
 
 def reads_bare(ager: Ager, faces: Originals) -> NDArray[np.bool_]:
-    """(N,), of which it is said that they wear none, or read off them and their mirror images."""
+    """(N,) whether faces wear none: by their labels, else by reading both the face and its mirror image."""
     mirrored = ager.estimate(to_tensor(np.ascontiguousarray(faces.pixels[:, :, ::-1]))).glasses
     return ((faces.labels.glasses == NONE) & ((faces.told != UNKNOWN) | (mirrored == NONE))).numpy()
 
@@ -85,10 +85,10 @@ def worn(
     each: int,
     rng: np.random.Generator,
 ) -> Iterator[Face]:
-    """Of each bare face itself, the same with the plain pair, and `each` times with any other.
+    """Yields each bare face, the same with the plain pair, and `each` times with any other pair.
 
-    What kind the others are stays unknown: no net is to learn to draw them. Every second one is another's, if
-    there are `cutouts`.
+    The kind of the others stays unlabelled, so that no net learns to draw them. If there are `cutouts`, every
+    second one is cut out of another person's picture.
     """
     count = len(faces)
     kinds = rng.choice([1, 2], size=(each + 1, count), p=_KINDS)

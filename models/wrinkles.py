@@ -1,9 +1,9 @@
-"""Wrinkles, which mean faces cannot show: no two people's lie in the same place, so a mean blurs them away.
+"""Wrinkles, which mean faces cannot show: no two people have them in the same place, so a mean blurs them.
 
-They are drawn: soft strokes where the mean face creases, shaded as by light from above, each growing between
-two ages. `benchmarks/ridges.py` maps where registered old faces have more dark ridges than young ones; the
-strokes follow that map and the folds' usual names. Texture as a layer of its own beside shape and colour
-follows Tiddeman, Burt and Perrett (2001).
+They are drawn instead, as soft strokes shaded by light from above, each deepening between two ages. Their
+places follow a map of where registered old faces have more dark ridges than young ones, which
+`benchmarks/ridges.py` computes. That texture needs a layer of its own beside mean shape and colour is due to
+Tiddeman, Burt and Perrett (2001).
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from nenrin.models.registration import FIELD, inverse
 from nenrin.models.toning import sharpness
 
 SIDE = 256  # pixels of the maps: the finest wrinkle is about two of them wide
-_MIDDLE = 0.497  # of the side: where the mean face's axis lies
+_MIDDLE = 0.497  # of the side: the mean face's axis of symmetry
 _POINTS = 48  # along a stroke
-_WOBBLE = 0.0022  # of the side: how far strokes stray from their curves
-_UNEVEN = 0.3  # how much shallower a stroke may become along its way
-_SOFT, _SOFT_SHARE = 3.2, 0.55  # the soft shadow about a crease: so many times as wide, and its share
-_LIT_AT, _LIT_WIDTH, _LIT_SHARE = 2.8, 1.5, 0.5  # the lit slope beside it: how far off, how wide, its share
-_OWN = 0.45  # a wrinkle of one person is up to so much deeper or shallower than usual
-_BLURRED = 40  # pixels along a side: wrinkles of a blurred face are no finer
-_SPREAD = 10.0  # makes the chances of `_own` about 1 on UTKFace
+_WOBBLE = 0.0022  # of the side: standard deviation of strokes from their curves
+_UNEVEN = 0.3  # how much the depth of a stroke varies along it
+_SOFT, _SOFT_SHARE = 3.2, 0.55  # soft shadow about a crease: width as a multiple of the crease's, and weight
+_LIT_AT, _LIT_WIDTH, _LIT_SHARE = (
+    2.8,
+    1.5,
+    0.5,
+)  # lit slope beside it: offset and width as multiples, and weight
+_OWN = 0.45  # how much deeper or shallower than usual a person's wrinkle is at most
+_BLURRED = 40  # pixels: resolution of the wrinkles of a blurred face
+_SPREAD = 10.0  # scale at which the projections of faces' shapes have a standard deviation of about 1
 
 _Point = tuple[float, float]
 
@@ -39,11 +43,11 @@ _Point = tuple[float, float]
 class _Wrinkle:
     """One wrinkle or several that come together, of the left half unless `whole`."""
 
-    ages: tuple[float, float]  # years: where it begins to show, and where it is all there
-    depth: float  # of the deepest one
+    ages: tuple[float, float]  # years at which it begins to show and at which it is complete
+    depth: float  # factor on the creases
     width: float  # standard deviation of the crease's profile, in shares of the side
     lit: _Point  # towards the slope that catches the light, x outwards and y down
-    strokes: tuple[tuple[_Point, ...], ...]  # three points of a parabola each, in shares of the side
+    strokes: tuple[tuple[_Point, ...], ...]  # quadratic Bezier curves, in fractions of the side
     whole: bool = False  # spans the face, and is not mirrored
 
 
@@ -118,7 +122,7 @@ _SKIN = (
 )  # fmt: skip
 
 
-# A plain drawing shows no more than the deepest, as a line with little shadow.
+# A drawing shows only the deepest, as a line with little shadow.
 _INK = (
     _Wrinkle(
         ages=(35, 75), depth=1.25, width=0.0050, lit=(0.8, -0.6),
@@ -129,9 +133,9 @@ _INK_SHADOW = 0.2
 
 
 class Wrinkles(nn.Module):
-    """Draws what creases a mean face from one age to another. Nothing in it is learned.
+    """Maps of the wrinkles that the mean face gets from one age to another. Nothing is learned.
 
-    With `ink` they are those of a plain drawing, the same for everybody.
+    With `ink` they are those of a drawing, the same for everybody.
     """
 
     def __init__(self, *, ink: bool = False) -> None:
@@ -149,12 +153,11 @@ class Wrinkles(nn.Module):
         )
 
     def forward(self, own: Tensor, asked: Tensor, places: Tensor) -> Tensor:
-        """How deep faces of ages `own` crease until they are as old as `asked`, (B,) years each, where the
-        mean face lies: (B, 1, SIDE, SIDE), 1 in the deepest fold.
+        """Depth of the wrinkles that faces of ages `own` get until the ages `asked`, (B,) years each, in the
+        mean face's frame: (B, 1, SIDE, SIDE), about 1 in the deepest fold. Growing younger adds none.
 
-        Grown younger, they crease no more than they do. `places` (B, 2, FIELD, FIELD) is where the mean face
-        lies in each: its shape tells which wrinkles are deeper than others, so that a person has the same
-        ones at every age.
+        `places` (B, 2, FIELD, FIELD) is where the mean face lies in each face. A fixed random projection of
+        it weights the wrinkles, so that a person has the same ones at every age.
         """
         start, end = self.ages.unbind(1)
         here, there = (((years[:, None] - start) / (end - start)).clamp(0, 1) for years in (own, asked))
@@ -165,11 +168,10 @@ class Wrinkles(nn.Module):
 def wrinkled(
     net: nn.Module, images: Tensor, own: Tensor, asked: Tensor, places: Tensor, flow: Tensor, skin: Tensor
 ) -> Tensor:
-    """The creases (B, 1, SIDE, SIDE) of (B, 3, S, S) faces that grow older, as a `Change` has them.
+    """The creases (B, 1, SIDE, SIDE) that (B, 3, S, S) faces get from one age to another, for a `Change`.
 
-    `net` is `Wrinkles`, `places` (B, 2, FIELD, FIELD) where the mean face lies in each, and `flow` (B, 2, h,
-    w) what the change moves before it creases. They are of the `skin` (B, 1, S, S) alone, and no sharper
-    than the face.
+    `net` is `Wrinkles`, `places` (B, 2, FIELD, FIELD) where the mean face lies in each face, and `flow`
+    (B, 2, h, w) the change's flow. Creases are kept to the `skin` (B, 1, S, S), and no sharper than the face.
     """
     back = scaled(inverse(places), flow.shape[-2:])
     lines = shift(net(own, asked, places), flow + shift(back, flow), "zeros")
@@ -178,7 +180,8 @@ def wrinkled(
 
 
 def _map(wrinkle: _Wrinkle, side: int, soft_share: float, random: np.random.Generator) -> NDArray[np.float32]:
-    """(SIDE, SIDE): how deep it is; less than 0 where it catches the light. `side` -1 is the right half."""
+    """Depth of one wrinkle, (SIDE, SIDE), negative where it catches the light. `side` is 1 for the left half
+    of the face and -1 for the right."""
     crease = np.zeros((SIDE, SIDE), np.float32)
     for points in wrinkle.strokes:
         along = np.linspace(0, 1, _POINTS)[:, None]
@@ -200,14 +203,14 @@ def _map(wrinkle: _Wrinkle, side: int, soft_share: float, random: np.random.Gene
 
 
 def _smooth(random: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """(_POINTS, count) values about 0, of deviation 1, that change slowly along a stroke."""
+    """Smooth noise along a stroke: (_POINTS, count), of mean 0 and standard deviation 1 at its knots."""
     knots = random.standard_normal((6, count))
     at = np.linspace(0, len(knots) - 1, _POINTS)
     return np.stack([np.interp(at, np.arange(len(knots)), one) for one in knots.T], axis=1)
 
 
 def _stroke(curve: NDArray[np.float64], deep: NDArray[np.float64]) -> NDArray[np.float32]:
-    """(SIDE, SIDE), a line one pixel wide through points (N, 2) in shares of the side, so deep at each."""
+    """A line one pixel wide, (SIDE, SIDE), through points (N, 2) in fractions of the side, of depth (N,)."""
     drawn = np.zeros((SIDE, SIDE), np.uint8)
     at = np.round((curve * SIDE - 0.5) * 16).astype(int)  # sixteenths of a pixel
     for start, end, depth in zip(at, at[1:], deep, strict=False):
@@ -218,6 +221,6 @@ def _stroke(curve: NDArray[np.float64], deep: NDArray[np.float64]) -> NDArray[np
 
 
 def _blurred(line: NDArray[np.float32], width: float) -> NDArray[np.float32]:
-    """A line one pixel wide as one with a Gaussian profile of that deviation, as deep as before."""
+    """A line one pixel wide, widened to a Gaussian profile of `width` pixels, its standard deviation."""
     blurred = cv2.GaussianBlur(line, (0, 0), width) * (width * math.sqrt(2 * math.pi))
     return np.asarray(blurred, np.float32)

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# onnxruntime reports to its makers, and keeps a number for this machine, from its import on; no face leaves
-# it here, and nothing else shall either. Whoever has set the variable has the word.
+# From its import on, onnxruntime sends telemetry and stores an identifier of this machine. nenrin sends no
+# faces, and nothing else should be sent either. If the variable is already set, it is respected.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(checkpoint: str | Path | None = None, *, finder: Finder | None = None) -> Ager:
     """Load an ager: a run folder or a checkpoint folder in it. `finder` finds the faces; None takes our own.
 
-    Raises `nenrin.ground.UsageError` where there is none.
+    Raises `nenrin.ground.UsageError` if there is none.
     """
-    from nenrin.models.ager import Ager  # the rooms import nenrin.ground, so the door opens late
+    from nenrin.models.ager import Ager  # imported late, as the rooms import nenrin.ground
 
     return Ager.load(checkpoint, finder=finder)

@@ -1,4 +1,4 @@
-"""The command line: the table of commands, and how each kind of failure is said in one line."""
+"""The command line: the table of commands, and one line for each kind of failure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GO_ON = "what was written is kept; the same command goes on from there"
 
 
 class Interrupted(NenrinError):
-    """Ctrl-C. The message says what is kept and how to go on."""
+    """Ctrl-C. The message says what is kept and how to continue."""
 
     exit_code = 130
 
@@ -94,7 +94,7 @@ def _demo(
     typer.echo(f"The report, with the aged faces: {report}")
 
 
-# name, function, what Ctrl-C leaves behind and how to go on
+# name, function, what Ctrl-C leaves behind and how to continue
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", _demo, "the sets and the run are in the output folder; the same command starts again"),
     ("twins", twins.twins, GO_ON),
@@ -123,7 +123,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 )
 
 
-BARE = ("demo", "serve", "doctor")  # do something without a further word
+BARE = ("demo", "serve", "doctor")  # work without arguments; the others then show their help
 
 
 def _interruptible(command: Callable[..., None], kept: str) -> Callable[..., None]:
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     if not debug:
-        # Libraries warn about themselves; who uses the command can do nothing about it.
+        # Libraries warn about themselves, and users can do nothing about it.
         warnings.simplefilter("ignore")
     try:
         code = app(args=[a for a in arguments if a != "--debug"], prog_name="nenrin", standalone_mode=False)
@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    if message:  # typer has shown the help where a command came without a word
+    if message:  # empty if typer has shown the help of a command without arguments
         print(f"nenrin: {' '.join(message.split())}", file=sys.stderr)
     return code
 
@@ -170,7 +170,7 @@ def _explain(error: Exception) -> tuple[str, int]:
     """An error's one line and its exit code."""
     if isinstance(error, NenrinError):
         return str(error), error.exit_code
-    # typer's own errors of use; their class has moved between releases, its method has not.
+    # typer's own usage errors: their class has moved between releases, but its method has not.
     if hasattr(error, "format_message"):
         return error.format_message(), 2
     if _is_full_disk(error):
@@ -184,7 +184,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _is_full_disk(error: BaseException | None) -> bool:
-    """Arrow and safetensors report a full disk in words alone, and libraries wrap one error in another."""
+    """Whether the disk is full. Arrow and safetensors say so only in text, and libraries wrap errors."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     while error is not None:
         if (isinstance(error, OSError) and error.errno in full) or "No space left on device" in str(error):

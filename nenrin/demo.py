@@ -1,4 +1,4 @@
-"""The whole story on people who never were: draw, build, train, age, score."""
+"""The whole story on fictional people: draw, build, train, age, score."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PEOPLE = 600
 AGES_EACH = 8
 SHORT = ("batch=8",)  # a short training needs many steps
 ASKED = (5.0, 15.0, 30.0, 50.0, 75.0)  # years
-UNSEEN_SEED = 1_000_003  # added to the demo's seed: people whom no training drew
-_MARK = ".nenrin-demo"  # says that a folder may be emptied
+UNSEEN_SEED = 1_000_003  # added to the demo's seed, for people whom no training drew
+_MARK = ".nenrin-demo"  # marks a folder that may be emptied
 
 
 def demo(out: Path, *, minutes: float, seed: int) -> Path:
@@ -93,7 +93,7 @@ def _say(step: int, what: str) -> None:
 
 
 def _speed(settings: list[str], sets: tuple[FaceSet, FaceSet]) -> float:
-    """Pictures a second that this machine trains, measured on a training too short to keep."""
+    """This machine's training speed in pictures a second, measured on a throwaway training."""
     with tempfile.TemporaryDirectory() as folder:
         short = resolve("mixed", None, [*settings, "pictures=320", "log_every=10"])
         run = train(short, sets, Path(folder))
@@ -102,7 +102,7 @@ def _speed(settings: list[str], sets: tuple[FaceSet, FaceSet]) -> float:
 
 
 def _unseen(seed: int) -> list[tuple[str, Image.Image, str]]:
-    """(name, picture, whether its face is to be found): four new people in each domain, and the astronaut."""
+    """(name, picture, value of `face` for `Ager.age`): four new people in each domain, and the astronaut."""
     people = sample_people(4, seed=seed + UNSEEN_SEED)
     views = sample_views(4, seed=seed + UNSEEN_SEED)
     glasses = np.array([GLASSES.index("none"), GLASSES.index("clear")] * 2)

@@ -1,4 +1,4 @@
-"""What an installation has and lacks. Each part is looked at alone: what is broken hides nothing."""
+"""What an installation has and lacks. Each part is examined separately, so a broken one hides no other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 
 import nenrin
 
-State = Literal["ok", "absent", "bad"]  # absent: not needed by all
+State = Literal["ok", "absent", "bad"]  # absent: missing, but not needed by everybody
 EXTRAS = {
     "export": "nenrin export",
     "pdf": "nenrin scrape local FILE.pdf",
@@ -26,7 +26,7 @@ EXTRAS = {
     "stylize": "nenrin stylize with a .tflite file",
     "web": "nenrin serve",
 }
-LEAST_FREE = 2.0  # GB on the disk, below which sets and runs soon fail
+LEAST_FREE = 2.0  # GB free on the disk: with less, sets and runs soon fail
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +44,7 @@ class Finding:
 
 
 def examine(folder: Path, *, finder: str = "auto") -> list[Finding]:
-    """Look at everything; `folder` is where the work is done, `finder` the one to try."""
+    """Examine everything; `folder` is where the work is done, `finder` the one to try."""
     parts: dict[str, Callable[[], Iterator[Finding]]] = {
         "Installed": _packages,
         "Weights": _weights,
@@ -54,9 +54,9 @@ def examine(folder: Path, *, finder: str = "auto") -> list[Finding]:
     findings = []
     for part, look in parts.items():
         try:
-            for finding in look():  # what comes before a failure stays
+            for finding in look():  # findings before a failure are kept
                 findings.append(finding)
-        except Exception as error:  # a library that cannot be imported, a folder that cannot be read
+        except Exception as error:  # such as a library that cannot be imported, or an unreadable folder
             findings.append(
                 Finding(part=part, name=f"{part.lower()}: the rest", state="bad", said=_line(error))
             )
@@ -89,7 +89,7 @@ def _package(requirement: Requirement, without: State, purpose: str) -> Finding:
 
 
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
-    """What is needed, and what each extra adds: as the checkout says, else as the installed package does."""
+    """The requirements, and those of each extra: from the checkout, else from the installed package."""
     file = Path(nenrin.__file__).parents[1] / "pyproject.toml"
     if file.is_file():
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
@@ -109,7 +109,7 @@ def _weights() -> Iterator[Finding]:
     def found(name: str, path: Callable[[], Path], without: State, purpose: str) -> Finding:
         try:
             file = path()
-        except Exception as error:  # a library that cannot be imported, say
+        except Exception as error:  # such as a library that cannot be imported
             return Finding(part="Weights", name=name, state=without, said=_line(error))
         if not file.is_file():
             return Finding(part="Weights", name=name, state=without, said=f"not there: {purpose}")

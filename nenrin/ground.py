@@ -1,4 +1,4 @@
-"""The ground floor: what every room needs, importing nothing of ours.
+"""The ground floor: what every room needs. It imports nothing of ours.
 
 Errors with their exit codes, atomic files, seeds, progress and TOML.
 """
@@ -21,19 +21,19 @@ T = TypeVar("T")
 
 
 class NenrinError(Exception):
-    """The work failed. The message is one line: what is wrong and how to mend it. Exit code 1."""
+    """The work failed. The message is one line: what is wrong and how to fix it. Exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(NenrinError, ValueError):
-    """Asked in a way that cannot work: an unknown key, a missing file, a wrong value. Exit code 2."""
+    """A wrong call: an unknown key, a missing file, a wrong value. Exit code 2."""
 
     exit_code = 2
 
 
 def suggest(word: str, known: Collection[str]) -> str:
-    """The end of an error message: the nearest known word, else all of them."""
+    """The end of an error message: the nearest known word, else all known words."""
     begun = [each for each in known if len(word) > 2 and each.startswith(word)]
     near = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
@@ -41,7 +41,7 @@ def suggest(word: str, known: Collection[str]) -> str:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes its place, on failure it is removed.
+    """Yield a temporary path beside `path`, which replaces `path` on success and is removed on failure.
 
     A reader never sees half a file, whatever kills the writer: the rename is the only visible step.
     """
@@ -95,7 +95,7 @@ def seed_everything(seed: int) -> None:
 
 
 def computes_bf16(device: Literal["cpu", "cuda"]) -> bool:
-    """Whether the device computes in bf16 itself. CPUs that only imitate it, such as those with no more than
+    """Whether the device supports bf16 natively. CPUs that only emulate it, such as those with no more than
     AVX2, take up to thirty times as long as in float32."""
     import torch
 
@@ -122,7 +122,7 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
 
 @contextlib.contextmanager
 def waiting(label: str) -> Iterator[None]:
-    """Say on standard error what takes a moment, while the block runs; quiet as `track` is."""
+    """Show on standard error what takes a moment, while the block runs; quiet where `track` is."""
     if not sys.stderr.isatty():
         yield
         return

@@ -1,1 +1,1 @@
-"""Where raw pictures come from: one small file a source, provenance of every picture."""
+"""Where raw pictures come from: one small file for each source, with the provenance of every picture."""

@@ -1,4 +1,4 @@
-"""Which addresses may be asked: the public web. What an address leads to is checked again on connecting."""
+"""Allows only addresses of the public web, and checks again on connecting where an address leads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def host_of(url: str, allowed: Collection[str] = ()) -> str:
-    """The host of a web address. Raises `Unusable` for any other address, and for a private one by number.
+    """The host of a web address. Raises `Unusable` for any other address, and for a private IP address.
 
-    `allowed` names those private servers, as "host:port", that may be asked all the same.
+    `allowed` names private servers, as "host:port", that may be used all the same.
     """
     try:
         parts = urlsplit(url)
@@ -64,7 +64,7 @@ def _is_number(host: str) -> bool:
 
 
 class _Checked:
-    """A connection that is closed again, with nothing sent, where it has led to a private address."""
+    """A connection that is closed before anything is sent if it has led to a private address."""
 
     allowed: Collection[str] = ()
     host: str
@@ -72,7 +72,7 @@ class _Checked:
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]
-        # A name may lead anywhere, and elsewhere the next time it is looked up: what counts is who answers.
+        # A name may resolve to any address, and to another one the next time: what counts is the peer.
         peer = sock.getpeername()[0]
         if f"{self.host}:{self.port}" not in self.allowed and not is_public(peer):
             sock.close()
@@ -81,9 +81,9 @@ class _Checked:
 
 
 class PublicAdapter(HTTPAdapter):
-    """Connects to public addresses, and those `allowed`, whatever name led there.
+    """Connects only to public addresses and those `allowed`, whatever name led there.
 
-    A proxy of the user's own (`HTTPS_PROXY`) is trusted to be where it is.
+    The user's own proxy (`HTTPS_PROXY`) is trusted, even at a private address.
     """
 
     def __init__(self, allowed: Collection[str] = ()) -> None:

@@ -1,8 +1,8 @@
-"""What a scrape has seen, fetched and failed to fetch: one SQLite file in its folder, the only record.
+"""The record of what a scrape has seen, fetched and failed to fetch: one SQLite file in its folder.
 
-Pictures lie beside it under `pictures/`, named by their own SHA-256. A row says "done" only after its
-picture has been renamed into place, so whatever stops the program, nothing that is recorded is missing, and
-what is not recorded is fetched again.
+Pictures are beside it under `pictures/`, named by their SHA-256. A row says "done" only after its picture has
+been renamed into place. So whatever stops the program, no recorded picture is missing, and an unrecorded one
+is fetched again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nenrin.scrapers.source import Item, Page
 
 NAME = "scrape.sqlite"
 _FORMAT = 1
-_AT_RISK = timedelta(minutes=2)  # how long Linux may keep written pages in memory, several times over
+_AT_RISK = timedelta(minutes=2)  # several times as long as Linux keeps written pages in memory
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS asked (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS items (
@@ -68,16 +68,16 @@ class Archive:
     @classmethod
     @contextlib.contextmanager
     def writing(cls, folder: Path, asked: Mapping[str, Any]) -> Iterator[Self]:
-        """Open or create the record of what is `asked`.
+        """Open or create the record of a scrape, which is identified by `asked`.
 
-        `UsageError` where the folder holds anything else, or another process writes to it.
+        Raises `UsageError` if the folder holds anything else, or another process writes to it.
         """
         path = folder / NAME
         if not path.is_file() and folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"{folder} holds other files: choose a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         with _explained(path), _connected(path) as db:
-            # Held until the end: the lock tells a second process to stay away, and dies with this one.
+            # The lock is held until the end: it keeps a second process away, and ends with this one.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
@@ -88,7 +88,7 @@ class Archive:
             try:
                 yield archive
             finally:
-                # One plain file is left, which opens on a disk that cannot be written to.
+                # Leave one plain file, which can be opened on a read-only disk.
                 with contextlib.suppress(sqlite3.Error):
                     db.execute("PRAGMA journal_mode = DELETE")
 
@@ -103,12 +103,12 @@ class Archive:
             yield cls(folder, db)
 
     def asked(self, name: str) -> Any:
-        """A value of what was asked, or of how far the listing has come; None where there is none."""
+        """A value of the scrape's query or of the listing's progress; None if there is none."""
         row = self._connection.execute("SELECT value FROM asked WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def add(self, page: Page) -> None:
-        """Take in a page of a listing, and where it goes on: both or neither."""
+        """Record a page of a listing and the cursor to continue at, atomically."""
         with self._together():
             for item in page.items:
                 state = "wanted" if item.fault is None else "failed"
@@ -121,7 +121,7 @@ class Archive:
             self.set(cursor=page.cursor, listed=page.cursor is None)
 
     def set(self, **values: Any) -> None:
-        """Note how far the listing has come."""
+        """Record the listing's progress."""
         self._connection.executemany(
             "INSERT OR REPLACE INTO asked VALUES (?, ?)",
             [(name, json.dumps(value)) for name, value in values.items()],
@@ -136,7 +136,7 @@ class Archive:
         return next(self._rows("url = ? AND state = 'done' LIMIT 1", (url,)), None)
 
     def finish(self, number: int, *, file: str, sha256: str, retrieved: datetime) -> bool:
-        """An item's picture is in place. True if no other item has it."""
+        """Record that an item's picture is in place. True if no other item has the same picture."""
         known = self._connection.execute("SELECT 1 FROM items WHERE sha256 = ?", (sha256,)).fetchone()
         self._connection.execute(
             "UPDATE items SET state = 'done', file = ?, sha256 = ?, retrieved = ? WHERE number = ?",
@@ -145,13 +145,13 @@ class Archive:
         return known is None
 
     def fail(self, number: int, reason: str) -> None:
-        """An item can never be had."""
+        """Record that an item can never be fetched."""
         self._connection.execute(
             "UPDATE items SET state = 'failed', reason = ? WHERE number = ?", (reason, number)
         )
 
     def restart(self) -> None:
-        """List from the beginning again, and want again what failed in fetching."""
+        """Start the listing again, and retry items that failed in fetching."""
         with self._together():
             self._connection.execute(
                 "UPDATE items SET state = 'wanted', reason = NULL"
@@ -171,11 +171,11 @@ class Archive:
         return int(count)
 
     def states(self) -> Counter[str]:
-        """How many items are in each state, two of one picture counted as two."""
+        """How many items are in each state; two items with one picture count as two."""
         return Counter(dict(self._connection.execute("SELECT state, count(*) FROM items GROUP BY state")))
 
     def failures(self) -> Counter[str]:
-        """How many items failed, by reason; what follows a colon is particular to one."""
+        """How many items failed, by reason without what follows a colon, which concerns one item."""
         rows = self._connection.execute(
             "SELECT reason, count(*) FROM items WHERE state = 'failed' GROUP BY 1"
         )
@@ -198,7 +198,7 @@ class Archive:
             )
 
     def _agree(self, asked: Mapping[str, Any]) -> None:
-        # What has listed nothing yet holds nothing that could be mixed up.
+        # A scrape that has listed nothing yet holds nothing that could be mixed up.
         begun = self._connection.execute("SELECT 1 FROM items LIMIT 1").fetchone() is not None
         for name, value in asked.items():
             before = self.asked(name)
@@ -210,10 +210,10 @@ class Archive:
             self.set(**{name: value})
 
     def _forget_lost(self) -> None:
-        """Want again what somebody removed, and what a loss of power kept from reaching the disk.
+        """Fetch again what somebody removed, and what a loss of power kept from reaching the disk.
 
-        To have each picture written through at once takes longer than fetching it. So those that may have
-        been on their way when the last run ended are read again instead.
+        Syncing each picture to the disk takes longer than fetching it. Instead, those that may not have been
+        written out when the last run ended are read and checked here.
         """
         (last,) = self._connection.execute("SELECT max(retrieved) FROM items").fetchone()
         safe = (datetime.fromisoformat(last) - _AT_RISK).isoformat() if last else ""
@@ -247,7 +247,7 @@ def _connected(path: Path) -> contextlib.closing[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours."""
+    """Turn SQLite's errors into ours."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,6 +1,6 @@
-"""One polite client for every source: it says who it is, asks slowly, stops when refused, believes nothing.
+"""One polite client for every source: it identifies itself, asks slowly, stops when refused, trusts nothing.
 
-What it does not do: pose as a browser, keep cookies, run scripts, or go around a refusal.
+It does not pose as a browser, keep cookies, run scripts, or work around a refusal.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ T = TypeVar("T")
 _BLOCK = 2**16  # bytes read at a time
 _BUSY = frozenset({429, 500, 502, 503, 504})  # worth another attempt
 _NO = frozenset({401, 403, 407, 451})
-_BYTES = ("application/octet-stream", "binary/octet-stream")  # a server that does not know what it serves
+_BYTES = ("application/octet-stream", "binary/octet-stream")  # types of servers that do not know the type
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one address may cost."""
+    """Limits on the time and size of one request."""
 
     size: int = 64 * 2**20  # bytes, once decoded
-    seconds: float = 120.0  # for the body; what trickles for ever is given up
+    seconds: float = 120.0  # for the body, so that an endless trickle is given up
     connect: float = 10.0  # seconds
     silence: float = 30.0  # seconds between two packets
     redirects: int = 5
@@ -55,7 +55,7 @@ class Fetched:
 
 
 class _Failed(Exception):
-    """One attempt failed in a way that another may mend; `error` is raised when there is no other."""
+    """An attempt failed in a way that a retry may fix; `error` is raised after the last attempt."""
 
     def __init__(self, error: Exception, response: requests.Response | None = None) -> None:
         self.error = error
@@ -66,7 +66,7 @@ class Client:
     """Fetches JSON and files. `contact` is an address (e-mail or web) where its user can be reached.
 
     Every method raises `Unusable`, `Unreachable` or `Refused`, each in one line. `allowed` names servers of
-    this machine or its network, as "host:port", that may be asked; no other is, whoever leads there.
+    this machine or its network, as "host:port", that may be used; no other is, whatever address leads there.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Client:
                 f"python-requests/{requests.__version__}",
             ]
         )
-        self._session.auth = lambda request: request  # no key but the source's own: none from ~/.netrc
+        self._session.auth = lambda request: request  # use no keys from ~/.netrc, only the source's own
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, PublicAdapter(self._allowed))
@@ -104,7 +104,7 @@ class Client:
         body: Mapping[str, Any] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> Any:
-        """What an interface answers to a GET, or to a POST of `body`, as parsed JSON."""
+        """An API's response to a GET, or to a POST of `body`, as parsed JSON."""
 
         def once() -> Any:
             method = "GET" if body is None else "POST"
@@ -118,15 +118,15 @@ class Client:
         return self._attempt(url, once)
 
     def download(self, url: str, path: Path, *, robots: bool = False, picture: bool = True) -> Fetched:
-        """Fetch a file to `path`, which is written over and is whole only when this returns.
+        """Fetch a file to `path`, which is overwritten and is complete only when this returns.
 
-        `robots` asks the host's robots.txt first: for addresses that no interface has handed out. `picture`
-        refuses what is declared to be anything else.
+        `robots` checks the host's robots.txt first, for addresses that no API has returned. `picture` refuses
+        what is declared to be anything else.
         """
 
         def once() -> Fetched:
             digest, size = hashlib.sha256(), 0
-            # A picture is compressed already: another layer only hides its size.
+            # A picture is already compressed; another layer would only hide its size.
             headers = {"Accept-Encoding": "identity"}
             with self._answer("GET", url, robots=robots, headers=headers) as response:
                 kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -144,7 +144,7 @@ class Client:
         return self._attempt(url, once)
 
     def _attempt(self, url: str, once: Callable[[], T]) -> T:
-        """Do it until it works: again after what a server asks for, or ever longer waits; not for ever."""
+        """Call `once` until it works, after waits that the server asks for or that grow; then give up."""
         host, limits = host_of(url, self._allowed), self._limits
         retry = Retry(
             total=limits.attempts - 1, backoff_factor=limits.backoff, backoff_jitter=limits.backoff / 4
@@ -198,7 +198,7 @@ class Client:
         try:
             prepared = self._session.prepare_request(requests.Request(method, url, **request))
             server = server_of(url)
-            if server not in self._settings:  # looking through the environment takes as long as a request
+            if server not in self._settings:  # reading the environment takes as long as a request
                 self._settings[server] = self._session.merge_environment_settings(url, {}, True, None, None)
             return self._session.send(
                 prepared, allow_redirects=False, timeout=timeout, **self._settings[server]
@@ -211,7 +211,7 @@ class Client:
             raise Unusable(f"cannot be asked for: {_root(error)}", shown(url)) from None
 
     def _judge(self, response: requests.Response, host: str) -> None:
-        """Raise what a status other than success means."""
+        """Raise the error for a status other than success."""
         status = response.status_code
         if status == 200:
             return
@@ -225,8 +225,8 @@ class Client:
         raise Unusable(f"is not there: {what}", shown(response.url))
 
     def _words(self, response: requests.Response) -> str:
-        """What an interface says about its refusal: ": You cannot search for more than 2 tags at a time"."""
-        with contextlib.suppress(Exception):  # a refusal is allowed to be malformed in any way
+        """An API's message about its refusal: ": You cannot search for more than 2 tags at a time"."""
+        with contextlib.suppress(Exception):  # a refusal may be malformed in any way
             start = next(self._blocks(response), b"")
             said = json.loads(start)
             said = said.get("message") or said["errors"][0]["message"] if isinstance(said, dict) else None
@@ -242,7 +242,7 @@ class Client:
             raise Unusable(f"is too large: above {self._limits.size / 2**20:.0f} MB", url)
         while True:
             try:
-                # Whatever has come, at once: waiting for a full block would wait out a trickle.
+                # Take whatever has arrived: waiting for a full block would let a trickle exceed the limit.
                 block = response.raw.read1(_BLOCK, decode_content=True)
             except urllib3.exceptions.DecodeError:
                 raise Unusable("is damaged: not encoded as it says", url) from None
@@ -276,7 +276,7 @@ class Client:
 
 
 def _root(error: BaseException) -> str:
-    """What went wrong in a few words; connection errors carry a chain of objects in theirs."""
+    """What went wrong in a few words; the text of connection errors contains a chain of objects."""
     inner: Any = error
     while True:
         chain = (getattr(inner, "reason", None), *inner.args, inner.__cause__)

@@ -1,4 +1,4 @@
-"""Wikimedia Commons, by category or search, freely licensed pictures alone unless told otherwise.
+"""Wikimedia Commons, by category or search, by default freely licensed pictures only.
 
 Fields as https://www.mediawiki.org/wiki/API:Imageinfo and https://commons.wikimedia.org/wiki/Commons:API.
 """
@@ -16,10 +16,10 @@ from nenrin.ground import NenrinError, UsageError, suggest
 from nenrin.scrapers.client import Client
 from nenrin.scrapers.source import Item, Option, Page, Search, Source
 
-_PER_PAGE = 50  # the most files that one question may be about
+_PER_PAGE = 50  # the most files that one request may be about
 _LICENCES = ("free", "any")
 _BUSY = ("maxlag", "ratelimited", "readonly")
-_PATIENCE = 5  # times to be told that the servers are busy
+_PATIENCE = 5  # attempts while the servers are busy
 _WAIT = 5.0  # seconds between them, as Manual:Maxlag_parameter advises
 _PICTURES = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/bmp")
 _FREE = re.compile(
@@ -31,7 +31,7 @@ _METADATA = "LicenseShortName|License|NonFree|Artist|DateTimeOriginal|Categories
 
 
 def pages(search: Search, cursor: str | None) -> Iterator[Page]:
-    """The files of a category, or those a search finds; the cursor is the interface's own."""
+    """The files of a category, or those a search finds; the cursor is the API's own."""
     check(search)
     if search.query.lower().startswith("category:"):
         what = {
@@ -61,7 +61,7 @@ def describe(search: Search, titles: Sequence[str]) -> dict[str, Item]:
 
 
 def ask(client: Client, base: str, params: dict[str, Any]) -> Any:
-    """One question to a MediaWiki interface, put again while its servers are behind (`maxlag`)."""
+    """One request to a MediaWiki API, repeated while its servers lag (`maxlag`)."""
     error: dict[str, Any] = {}
     for _ in range(_PATIENCE):
         common = {"action": "query", "format": "json", "formatversion": 2, "maxlag": 5}
@@ -76,7 +76,7 @@ def ask(client: Client, base: str, params: dict[str, Any]) -> Any:
 
 
 def check(search: Search) -> None:
-    """`UsageError` for an option that cannot be."""
+    """Raises `UsageError` for an invalid option."""
     licence, width = search.options["licence"], search.options["width"]
     if licence not in _LICENCES:
         raise UsageError(f"unknown licence {licence!r}; {suggest(licence, _LICENCES)}")
@@ -96,7 +96,7 @@ def _imageinfo(search: Search) -> dict[str, Any]:
 
 def _items(answer: dict[str, Any], search: Search) -> Iterator[Item]:
     for page in (answer.get("query") or {}).get("pages") or []:
-        # What has no information yet comes with it when the listing goes on.
+        # Files without information yet come with it later in the listing.
         if page.get("title") and (page.get("imageinfo") or page.get("missing")):
             yield _item(page["title"], (page.get("imageinfo") or [{}])[0], search)
 
@@ -110,7 +110,7 @@ def _item(title: str, info: dict[str, Any], search: Search) -> Item:
     licence = known.get("LicenseShortName") or known.get("License") or None
     item = Item(
         source_id=title,
-        # Pictures that are no wider come without one.
+        # Pictures that are not wider than requested come without a thumbnail.
         url=info.get("thumburl") or info.get("url") or "",
         page=info.get("descriptionurl"),
         title=title.removeprefix("File:").rpartition(".")[0],
@@ -129,7 +129,7 @@ def _item(title: str, info: dict[str, Any], search: Search) -> Item:
 
 
 def is_free(known: dict[str, str]) -> bool:
-    """Whether what a file's page says of its licence lets anybody use it for anything, with credit."""
+    """Whether the licence on a file's page lets anybody use it for anything, with credit."""
     if known.get("NonFree", "").lower() in ("1", "true"):
         return False
     words = [word for name in ("License", "LicenseShortName") if (word := known.get(name, "").strip())]

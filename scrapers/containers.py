@@ -1,4 +1,4 @@
-"""Files that hold many pictures: archives, PDFs, videos. Each names its places and gives one at a time.
+"""Files that hold many pictures: archives, PDFs, videos. Each lists its places and extracts one at a time.
 
 Names inside an archive are text to show, never a path to write to.
 """
@@ -31,7 +31,7 @@ class Container(Protocol):
 
     @property
     def places(self) -> Sequence[str]:
-        """The pictures in it, by what they are called there."""
+        """The names of the pictures in it."""
 
     def extract(self, place: str, path: Path) -> None:
         """Write the picture at a place to `path`."""
@@ -49,7 +49,7 @@ class Zip:
         self.places = sorted({name for name in names if not name.startswith("__MACOSX/")})
 
     def extract(self, place: str, path: Path) -> None:
-        """Unpack one picture, no further than the largest that is believed: what it declares may be a lie."""
+        """Unpack one picture, up to the size limit: its declared size may be wrong."""
         size = 0
         try:
             with self._file.open(place) as stream, path.open("wb") as sink:
@@ -109,14 +109,14 @@ class Frames:
         self.places = [f"t={number / self._rate:.3f}" for number in range(0, count, step)]
 
     def extract(self, place: str, path: Path) -> None:
-        """Write one frame as a JPEG. Forwards from the last one it takes no second reading."""
+        """Write one frame as a JPEG. Later frames than the last need no second reading."""
         import cv2
 
         number = round(float(place.removeprefix("t=")) * self._rate)
         if number < self._next:
             self._capture = cv2.VideoCapture(str(self._path))
             self._next = 0
-        # To be right in every format, the frames between are read too.
+        # Frames in between are read too, because seeking is not exact in every format.
         while self._next < number:
             self._next += 1
             if not self._capture.grab():
@@ -129,7 +129,7 @@ class Frames:
         path.write_bytes(encoded.tobytes())
 
 
-@functools.lru_cache(maxsize=1)  # the one in work: its pictures are asked for one after another
+@functools.lru_cache(maxsize=1)  # the current one, whose pictures are extracted one after another
 def open_container(path: Path, *, dpi: float, every: float) -> Container:
     """Open a file of one of the kinds in `READ`."""
     suffix = path.suffix.lower()

@@ -33,7 +33,7 @@ def pages(search: Search, cursor: str | None) -> Iterator[Page]:
 
 
 def ratings(search: Search) -> tuple[str, ...]:
-    """The ratings that are asked for."""
+    """The requested ratings."""
     allowed = tuple(word.strip() for word in search.options["rating"].split(",") if word.strip())
     for word in allowed:
         if word not in RATINGS:

@@ -1,4 +1,4 @@
-"""Fetch one file that is known beforehand: it appears whole and with the right checksum, or not at all."""
+"""Fetches one known file, which appears whole and with the right checksum, or not at all."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def sha256_of(path: Path) -> str:
 def download(
     url: str, path: Path, *, sha256: str, member: str | None = None, client: Client | None = None
 ) -> None:
-    """Fetch `url` to `path`. `member` is the file's name where the address leads to a tar archive of it.
+    """Fetch `url` to `path`. `member` is the file's name if the address leads to a tar archive.
 
-    Raises `NenrinError` in one line where it cannot be had or is another file than expected; nothing is left.
+    Raises `NenrinError` in one line, and leaves nothing, if it cannot be fetched or is not the expected file.
     """
     mend = f"fetch it yourself and name the file instead of {url}"
-    # Who names the address may name a server of the own network.
+    # The user names the address, which may be a server in the user's own network.
     client = client or Client(pace=Pace(0.0), limits=_LIMITS, allowed=[server_of(url)])
     try:
         with atomic_path(path) as part:

@@ -1,4 +1,4 @@
-"""How fetching fails: this address alone, for now, or because somebody said no."""
+"""How fetching fails: for this address, for now, or because the server refuses."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from nenrin.ground import NenrinError
 
 
 class Unusable(NenrinError):
-    """The address gives nothing to use, now or later: gone, no picture, too large, private. Others may.
+    """This address is unusable for good: gone, no picture, too large, private. Other addresses may work.
 
-    `what` says it without the address, the kind before a colon: "is no picture: text/html".
+    `what` says why without the address, with the kind before a colon: "is no picture: text/html".
     """
 
     def __init__(self, what: str, url: str = "") -> None:
@@ -17,12 +17,12 @@ class Unusable(NenrinError):
 
 
 class Unreachable(NenrinError):
-    """The address gives nothing for now, after all attempts. The same call may succeed later."""
+    """The address does not answer for now, after all attempts. The same call may succeed later."""
 
 
 class Refused(NenrinError):
-    """The server says no: to this client, this key, or to more for now. Nothing further is asked of it."""
+    """The server refuses this client, this key, or more for now. No further requests are sent to it."""
 
 
 class TooMany(Refused):
-    """The server has had enough for now: the same call goes on later."""
+    """The server's limit is reached for now; the same call continues later."""

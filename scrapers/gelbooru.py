@@ -40,7 +40,7 @@ def _ask(search: Search, base: str, what: str, **params: Any) -> Any:
 
 
 def _rows(answer: Any, name: str) -> list[dict[str, Any]]:
-    """The rows of an answer: none of them leaves the name out, and one may come without its list."""
+    """The rows of a response, which omits the name if there are none, and the list if there is only one."""
     rows = answer.get(name) or []
     return rows if isinstance(rows, list) else [rows]
 

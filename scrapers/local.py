@@ -1,4 +1,4 @@
-"""Pictures that are here already: in folders, archives, PDFs and videos. Nothing is sent anywhere."""
+"""Local pictures: in folders, archives, PDFs and videos. Nothing is sent anywhere."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PER_PAGE = 500  # loose pictures
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file below `folder` that is named as a picture, in order, with its path below the folder.
+    """Every file below `folder` with the suffix of a picture, in order, with its path below the folder.
 
-    Hidden files and folders are passed over. Raises `UsageError` if the folder is missing or has no picture.
+    Hidden files and folders are skipped. Raises `UsageError` if the folder is missing or has no picture.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name the folder that holds the pictures")
@@ -34,7 +34,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def pages(search: Search, cursor: str | None) -> Iterator[Page]:
-    """What a folder or a file holds, in the order of the names; the cursor is the last file's."""
+    """The pictures of a folder or a file, in order of their names; the cursor is the last file's name."""
     path = Path(search.query)
     if not path.exists():
         raise UsageError(f"{path} does not exist: name a folder, an archive, a PDF or a video")
@@ -96,11 +96,11 @@ def _settings(search: Search) -> dict[str, float]:
 
 
 def _files(folder: Path, suffixes: frozenset[str]) -> Iterator[tuple[Path, str]]:
-    """Files of these kinds below a folder, by name, with the path below it; hidden ones are passed over."""
+    """Files of these kinds below a folder, by name, with the path below it; hidden ones are skipped."""
     try:
         with os.scandir(folder) as entries:
             shown = sorted((each for each in entries if not each.name.startswith(".")), key=lambda e: e.name)
-    except PermissionError:  # as a disk's lost+found
+    except PermissionError:  # such as a disk's lost+found
         return
     for entry in shown:
         if entry.is_dir(follow_symlinks=False):

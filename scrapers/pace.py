@@ -1,4 +1,4 @@
-"""How fast a host is asked: one request at a time, as far apart as it says itself, or as we say for it."""
+"""The pace of requests: one at a time to a host, with the pause that it demands or that we set for it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 
 from nenrin.scrapers.errors import TooMany
 
-LONGEST_WAIT = 120.0  # seconds; who asks for more is left alone until the command is given again
-_SLOWEST = 60.0  # seconds between two requests to a host that complained again and again
-_WINDOW = 60.0  # seconds that a limit holds for, where the headers do not say (AniList's is by the minute)
+LONGEST_WAIT = 120.0  # seconds; a host that asks for more is left alone until the command is given again
+_SLOWEST = 60.0  # seconds between two requests to a host that complained repeatedly
+_WINDOW = 60.0  # seconds: period of a limit if the headers do not say (AniList's is by the minute)
 
 
 class Pace:
     """Seconds between two requests to a host.
 
-    `interval` is the least for any host, `hosts` for those named. Headers of the server's own
-    (`X-RateLimit-*`, `RateLimit-*`, `RateLimit`) can only make it longer: what remains is spread evenly
-    over the time until the count starts anew.
+    `interval` is the least for any host, `hosts` for those named. The server's headers (`X-RateLimit-*`,
+    `RateLimit-*`, `RateLimit`) can only make it longer: the remaining requests are spread evenly over the
+    time until the limit resets.
     """
 
     def __init__(self, interval: float = 1.0, hosts: Mapping[str, float] | None = None) -> None:
@@ -28,11 +28,11 @@ class Pace:
         self._ready: dict[str, float] = {}  # by the monotonic clock
 
     def interval(self, host: str) -> float:
-        """Seconds from one request to the next, as of now."""
+        """The current number of seconds between two requests."""
         return max(self._interval.get(host, 0.0), self._least[host])
 
     def wait(self, host: str) -> None:
-        """Sleep until the host may be asked again. Raises `TooMany` if that is longer than anybody waits."""
+        """Sleep until the next request is allowed. Raises `TooMany` if that exceeds `LONGEST_WAIT`."""
         seconds = self._ready.get(host, 0.0) - time.monotonic()
         if seconds > LONGEST_WAIT:
             raise TooMany(
@@ -47,16 +47,16 @@ class Pace:
         self._ready[host] = max(self._ready.get(host, 0.0), time.monotonic() + seconds)
 
     def require(self, host: str, interval: float) -> None:
-        """The host wants at least this interval (`Crawl-delay`)."""
+        """Keep at least this interval, which the host demands (`Crawl-delay`)."""
         self._least[host] = max(self._least[host], interval)
 
     def slow_down(self, host: str) -> None:
-        """The host said "too many": halve the rate for good, and wait for as long at once."""
+        """After "too many requests": halve the rate for good, and wait for the new interval now."""
         self.require(host, min(2 * max(self.interval(host), 0.1), _SLOWEST))
         self.hold(host, self.interval(host))
 
     def observe(self, host: str, headers: Mapping[str, str]) -> None:
-        """Take the limit that an answer's headers tell of."""
+        """Apply the limit in a response's headers."""
         limit, remaining, reset = _told(headers)
         if remaining is not None and reset is not None:
             if remaining <= 0:
@@ -67,7 +67,7 @@ class Pace:
 
 
 def _told(headers: Mapping[str, str]) -> tuple[float | None, float | None, float | None]:
-    """Limit, what remains of it, and seconds until it starts anew; None where the headers do not say."""
+    """The limit, what remains of it, and seconds until it resets; None where the headers do not say."""
     limit, remaining, reset = (
         _number(headers.get(f"X-RateLimit-{name}") or headers.get(f"RateLimit-{name}"))
         for name in ("Limit", "Remaining", "Reset")
@@ -75,7 +75,7 @@ def _told(headers: Mapping[str, str]) -> tuple[float | None, float | None, float
     if together := headers.get("RateLimit"):  # draft-ietf-httpapi-ratelimit-headers: "default";r=50;t=30
         remaining = _number(_parameter("r(?:emaining)?", together))
         reset = _number(_parameter("t|reset", together))
-    if reset is not None and reset > 1e9:  # a point in time instead of a span
+    if reset is not None and reset > 1e9:  # a timestamp instead of a duration
         reset -= time.time()
     return limit, remaining, None if reset is None else max(reset, 0.0)
 

@@ -1,4 +1,4 @@
-"""Whether a file is a whole picture: its bytes decide, not its name or what a server called it."""
+"""Checks that a file is a whole picture by its bytes, not by its name or the type that a server declared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from nenrin.scrapers.errors import Unusable
 
-MAX_PIXELS = 100_000_000  # above this a file is a mistake or a decompression bomb, as in `domains.find`
+MAX_PIXELS = 100_000_000  # a larger file is a mistake or a decompression bomb, as in `domains.find`
 SUFFIXES = {
     "JPEG": ".jpg",
     "PNG": ".png",
@@ -22,7 +22,7 @@ SUFFIXES = {
 
 
 def suffix_of(path: Path) -> str:
-    """The file suffix of a picture's format, after reading it to its end.
+    """The file suffix of a picture's format, after reading the whole file.
 
     Raises `Unusable` for anything else: another format, damage, a body that stopped early, too many pixels.
     """

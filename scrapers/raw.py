@@ -1,4 +1,4 @@
-"""A raw picture as a source yields it: where it lies, what is known of it, where it came from."""
+"""A raw picture as a source yields it: its file, its labels, its provenance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Raw:
-    """One picture that has not been opened yet. What the source does not say is None."""
+    """One picture that has not been opened yet. Whatever the source does not say is None."""
 
     path: Path
     source: str  # "utkface"
@@ -18,7 +18,7 @@ class Raw:
     age: float | None = None  # years
     age_source: str | None = None
     gender: str | None = None
-    glasses: str | None = None  # "worn": there are some, the source does not say which
+    glasses: str | None = None  # "worn" if the source does not say which kind
     attributes: dict[str, bool] = dataclasses.field(default_factory=dict)
     identity: str | None = None
     points: tuple[tuple[float, float], ...] | None = None  # five, in pixels, in the order of `face.POINTS`
@@ -27,4 +27,4 @@ class Raw:
     author: str | None = None
     licence: str | None = None
     retrieved: datetime | None = None
-    fault: str | None = None  # why the source's own data say that this picture must not be used
+    fault: str | None = None  # why, by the source's own data, this picture must not be used

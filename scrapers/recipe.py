@@ -1,6 +1,6 @@
-"""Recipes: the addresses, hashes, labels and crops of a set's pictures in a TOML file, and no picture.
+"""Recipes: the addresses, hashes, labels and crops of a set's pictures in a TOML file, without pictures.
 
-Who replays one fetches the same files from where they were, or learns which of them have changed.
+Replaying one fetches the same files from the same places, or reports which of them have changed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _FIELDS = {field.name for field in dataclasses.fields(Item)} - {"fault"}
 def write(folder: Path, path: Path, *, faces: Faces | None = None) -> int:
     """Write the recipe of a scrape's folder; return how many pictures it names.
 
-    `faces` are the crops of a set that was built from it: pictures without one are left out. `UsageError`
-    where the pictures have no addresses that somebody else could ask.
+    `faces` are the crops of a set that was built from it; pictures without one are left out. Raises
+    `UsageError` if the pictures have no addresses that others could fetch from.
     """
     entries = []
     with Archive.reading(folder) as archive:
@@ -50,7 +50,7 @@ def write(folder: Path, path: Path, *, faces: Faces | None = None) -> int:
 
 
 def read(path: Path) -> list[Item]:
-    """The items of a recipe. `UsageError` in one line for anything that is not as `write` makes it."""
+    """The items of a recipe. Raises `UsageError` in one line for anything that `write` would not write."""
     values = read_toml(path)
     if values.get("recipe") != VERSION:
         raise UsageError(f"{path} is no recipe of version {VERSION}")
@@ -61,7 +61,7 @@ def read(path: Path) -> list[Item]:
 
 
 def source_of(path: Path) -> tuple[Source, str]:
-    """A recipe as a source, and as a query what tells it from any other."""
+    """A recipe as a source, and a query that distinguishes it from other recipes."""
     items = read(path)
 
     def pages(search: Search, cursor: str | None) -> Iterator[Page]:
@@ -70,7 +70,7 @@ def source_of(path: Path) -> tuple[Source, str]:
             yield Page(items=items[start:end], cursor=str(end) if end < len(items) else None)
 
     def fetch(search: Search, item: Item, part: Path) -> str:
-        # No interface has handed out these addresses: the host's robots.txt decides.
+        # These addresses did not come from an API, so the host's robots.txt decides.
         return search.client.download(item.url, part, robots=True).sha256
 
     source = Source(

@@ -1,4 +1,4 @@
-"""The job: list what a source has, fetch each picture once, keep the record. Stopped anywhere, it goes on."""
+"""A scrape: list what a source has, fetch each picture once, keep the record. It resumes after any stop."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Report:
 
     pictures: int  # each counted once
     fetched: int  # of them in this run
-    same: int  # items that show a picture which another one shows
-    failed: Counter[str]  # items that can never be had, by reason
+    same: int  # items with the same picture as another one
+    failed: Counter[str]  # items that can never be fetched, by reason
     unreachable: int  # items to try again
     complete: bool  # the source has no more
 
@@ -43,11 +43,11 @@ def scrape(
     limit: int | None = None,
     refresh: bool = False,
 ) -> Report:
-    """Fetch the pictures of `query` into the folder `out`, at most `limit` of them there in all.
+    """Fetch the pictures of `query` into the folder `out`, until it holds at most `limit` in all.
 
-    The same call goes on where it was stopped, and fetches nothing twice; `refresh` lists from the beginning
-    again, for what is new. Raises `UsageError` for a wrong call, `Refused` where the source says no,
-    `Unreachable` where nothing answers; what was fetched is kept.
+    The same call continues where it was stopped, and fetches nothing twice; `refresh` starts the listing
+    again, to find what is new. Raises `UsageError` for a wrong call, `Refused` if the source refuses,
+    `Unreachable` if nothing answers; what was fetched is kept.
     """
     chosen = resolve(source, options or {})
     search = Search(client=client, query=query, options=chosen, keys=keys or {})
@@ -81,7 +81,7 @@ class _Job:
         self.unreachable = 0
 
     def run(self, before: int, limit: int | None) -> Iterator[int]:
-        """Count the pictures as they come in, those that are there already first."""
+        """Yield for each picture, first for those that are there already, to count them."""
         for self.pictures in range(1, before + 1):
             yield self.pictures
         self._folder.mkdir(exist_ok=True)
@@ -114,7 +114,7 @@ class _Job:
             raise type(error)(f"{error}; {kept}{advice}") from None
 
     def _wanted(self) -> Iterator[Row]:
-        """What is recorded and not fetched, then further pages of the listing."""
+        """The recorded items not yet fetched, then those of further pages of the listing."""
         number = 0
         pages = None
         while True:
@@ -133,7 +133,7 @@ class _Job:
                 self._archive.add(page)
 
     def _fetch(self, row: Row) -> bool:
-        """Get one picture into place and record it. True if it is new."""
+        """Fetch one picture into place and record it. True if it is new."""
         same = self._archive.fetched(row.item.url)
         if same is not None and row.item.sha256 in (None, same.sha256):
             assert same.file and same.sha256 and same.retrieved, "it is done"
@@ -160,7 +160,7 @@ class _Job:
 
 
 def keys_of(source: Source) -> dict[str, str]:
-    """The user's key for a source, from the environment; `UsageError` where it is missing."""
+    """The user's key for a source, from the environment; `UsageError` if it is missing."""
     keys = {name: os.environ.get(name, "") for name in source.keys}
     missing = [name for name, value in keys.items() if not value]
     if missing:

@@ -1,4 +1,4 @@
-"""What a source declares about itself, and what it yields: pages of items, each a picture and its labels."""
+"""The interface of a source: its declaration, and the pages of items that it yields, pictures with labels."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from nenrin.scrapers.client import Client
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Item:
-    """One picture that a source tells of. What it does not say is None: nothing is guessed."""
+    """One picture of a source. Whatever the source does not say is None: nothing is guessed."""
 
     source_id: str  # unique within the source
-    url: str  # where the bytes are: a web address, or for `local` a file and a place in it
+    url: str  # a web address, or for `local` a file and a place in it
     source: str = ""  # the source's name; `scrape` fills it in
-    page: str | None = None  # where a person reads about it
+    page: str | None = None  # a page about it for people to read
     title: str | None = None
     author: str | None = None
     licence: str | None = None
     date: str | None = None  # when the picture was made, as the source writes it
     tags: list[str] = dataclasses.field(default_factory=list)
-    sha256: str | None = None  # of the file, where it is known beforehand; another file is refused
+    sha256: str | None = None  # of the file, if known beforehand; any other file is refused
     domain: str | None = None
     age: float | None = None  # years
     age_source: str | None = None
     gender: str | None = None
-    glasses: str | None = None  # "worn": there are some, the source does not say which
+    glasses: str | None = None  # "worn" if the source does not say which kind
     attributes: dict[str, bool] = dataclasses.field(default_factory=dict)
     identity: str | None = None
     faces: list[Any] = dataclasses.field(default_factory=list)  # each five points [x, y] in pixels
-    fault: str | None = None  # why it is not fetched, the kind before a colon: "is rated otherwise: explicit"
+    fault: str | None = None  # why it is not fetched, with the kind before a colon: "is rated otherwise: ..."
 
     def known(self) -> dict[str, Any]:
-        """What is known; what is not is left out."""
+        """The known fields; unknown ones are left out."""
         values = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {name: value for name, value in values if value not in (None, [], {})}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Page:
-    """Some items, and where the listing goes on; a cursor of None ends it."""
+    """Some items, and the cursor of the next page; None ends the listing."""
 
     items: list[Item]
     cursor: str | None
@@ -59,7 +59,7 @@ class Option:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """What is asked of a source."""
+    """A query to a source."""
 
     client: Client
     query: str
@@ -67,18 +67,18 @@ class Search:
     keys: Mapping[str, str] = dataclasses.field(default_factory=dict)  # the user's, by environment variable
 
 
-Pages = Callable[[Search, str | None], Iterator[Page]]  # from a cursor; None begins
+Pages = Callable[[Search, str | None], Iterator[Page]]  # from a cursor, or from the start if None
 Fetch = Callable[[Search, Item, Path], str]  # write the item's bytes to the path, return their SHA-256
 
 
 def fetch_picture(search: Search, item: Item, path: Path) -> str:
-    """Fetch an address that the source's own interface has handed out."""
+    """Fetch an address that came from the source's own API."""
     return search.client.download(item.url, path).sha256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A source: what it is, how it is asked, what it may be asked for and how often."""
+    """A source: what it is, how to query it, and how often."""
 
     name: str
     summary: str  # one line for --help
@@ -91,13 +91,13 @@ class Source:
     advice: str = ""  # where to get a key, and what to do when refused
     # Seconds between two requests, by host: as documented by the service, or slower.
     intervals: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    limit: int | None = None  # pictures unless --limit says otherwise, where the terms forbid collecting
+    limit: int | None = None  # pictures by default (--limit overrides it), if the terms forbid collecting
     web: bool = True  # False: nothing is sent anywhere
 
 
 def listing(source: Source, search: Search, cursor: str | None) -> Iterator[Page]:
-    """The pages of a source from a cursor on. What an interface leaves out its source must bear; an answer of
-    another shape raises `NenrinError` here, for all of them."""
+    """The pages of a source from a cursor on. Each source must cope with missing fields; a response of the
+    wrong shape raises `NenrinError` here, for all sources."""
     pages = source.pages(search, cursor)
     while True:
         try:
@@ -112,7 +112,7 @@ def listing(source: Source, search: Search, cursor: str | None) -> Iterator[Page
         if page is None:
             return
         if page.cursor == cursor:
-            page.cursor = None  # a server that does not understand the cursor would go round for ever
+            page.cursor = None  # a server that ignores the cursor would loop for ever
         cursor = page.cursor
         yield page
         if cursor is None:
@@ -123,7 +123,7 @@ COMMON = {"domain": Option(default="", help="what the pictures show, where the s
 
 
 def resolve(source: Source, words: Mapping[str, str]) -> dict[str, str]:
-    """All options of a source, those given over the defaults. `UsageError` for an unknown one."""
+    """All options of a source: those given, else the defaults. `UsageError` for an unknown one."""
     known = {**source.options, **COMMON}
     for name in words:
         if name not in known:

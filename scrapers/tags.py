@@ -1,6 +1,6 @@
-"""What the tags of an image board say of the one face in a picture. Danbooru and Gelbooru share their words.
+"""Labels from the tags of an image board, for pictures with one face. Danbooru and Gelbooru share their tags.
 
-Tags describe a whole picture. Only where they say that it shows one person are they that person's labels.
+Tags describe a whole picture. They are only a person's labels if they say that it shows a single person.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from nenrin.scrapers.source import Item
 
 RATINGS = ("general", "sensitive", "questionable", "explicit")
-_DOMAINS = {  # the rest is manga
+_DOMAINS = {  # everything else is manga
     "photo_(medium)": "photo",
     "painting_(medium)": "painting",
     "oil_painting_(medium)": "painting",
@@ -24,14 +24,14 @@ _GENDERS = {"1girl": "female", "1boy": "male"}
 # One character, several faces.
 _SEVERAL = frozenset({"multiple_views", "dual_persona", "time_paradox", "age_progression", "reference_sheet"})
 _NOT_WORN = frozenset({"eyewear_on_head", "eyewear_removed", "holding_eyewear", "unworn_eyewear"})
-_WELL_TAGGED = 15  # from so many tags on, glasses that are not mentioned are not there
+_WELL_TAGGED = 15  # with at least so many tags, glasses that are not mentioned are not worn
 
 
 def label(item: Item, tags: Collection[str], characters: Sequence[str]) -> None:
     """Write the labels that the tags give into the item; `tags` are the general ones and the media.
 
-    All of them are kept as attributes, and so the hints at an age (`child`, `old_man`, `aged_up` ...): they
-    do not say how many years, and no number is made of them.
+    All of them are kept as attributes, as are hints at an age (`child`, `old_man`, `aged_up` ...). These do
+    not say how many years, so they set no age.
     """
     words = set(tags)
     item.domain = next((domain for tag, domain in _DOMAINS.items() if tag in words), "manga")
@@ -49,7 +49,7 @@ def label(item: Item, tags: Collection[str], characters: Sequence[str]) -> None:
 
 
 def fault(tags: Collection[str], rating: str, allowed: Collection[str]) -> str | None:
-    """Why a picture of this rating and these tags is not fetched; None if nothing speaks against it."""
+    """Why a picture of this rating and these tags is not fetched; None if it may be."""
     words = set(tags)
     if words & _NEVER or (words & _CHILDREN and rating in RATINGS[2:]):
         return "is never fetched: sexualised children"

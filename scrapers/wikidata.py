@@ -1,7 +1,7 @@
 """Wikidata: dated portraits. The sitter's birth (P569) and the picture's date (P571) give an age.
 
-The picture itself (P18) lies on Commons, and with it its licence. Of several people in a picture nobody
-knows which is how old, and a portrait made after its sitter's death shows no age that anybody saw.
+The picture itself (P18) is on Commons, with its licence. Pictures of several people get no age, as nobody
+knows who is how old; nor do portraits made after the sitter's death, as they show no real age.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from nenrin.ground import UsageError
 from nenrin.scrapers import commons
 from nenrin.scrapers.source import Item, Option, Page, Search, Source
 
-_PER_PAGE = 50  # works; as many files as Commons may be asked about at once
+_PER_PAGE = 50  # works: as many as the files in one request to Commons
 _YEAR = 9  # Wikibase's precision of a date that is known to the year; 10 the month, 11 the day
 _OLDEST = 110.0
-_SPREAD = 5.0  # years between several dates of one work that still are a date
+_SPREAD = 5.0  # years: several dates of one work within this range still give a date
 _KINDS = {
     "Q3305213": "painting",
     "Q18761202": "painting",  # watercolour
@@ -51,7 +51,7 @@ Row = Mapping[str, str]
 
 
 def pages(search: Search, cursor: str | None) -> Iterator[Page]:
-    """Works by, of, or in the collection of what the query names; the cursor counts them."""
+    """Works by, of, or in the collection of the item that the query names; the cursor counts them."""
     commons.check(search)
     about, offset = _entity(search), int(cursor or 0)
     while True:
@@ -92,7 +92,7 @@ def _items(search: Search, works: Mapping[str, Sequence[Row]]) -> list[Item]:
     items = []
     for work, rows in works.items():
         file = files.get(titles[work]) or Item(source_id=work, url="", fault="is not given out")
-        # Two works may show one file: each has labels of its own.
+        # Two works may share one file, but each has labels of its own.
         item = dataclasses.replace(file, source_id=work, tags=list(file.tags))
         item.title = rows[0].get("workLabel") or item.title
         _label(item, rows)
@@ -132,7 +132,7 @@ def _moments(rows: Sequence[Row], name: str) -> list[float]:
 
 
 def moment(value: str | None, precision: str | None) -> float | None:
-    """A Wikibase date as a year with its fraction, the middle of what it leaves open; None if that is more
+    """A Wikibase date as a fractional year, the middle of the span it leaves open; None if that is longer
     than a year, or before our era."""
     match = re.match(r"\+?(\d{4})-(\d\d)-(\d\d)", value or "")
     level = int(precision or 0)
@@ -153,7 +153,7 @@ def _name(address: str) -> str:
 
 
 def _title(address: str) -> str:
-    """The title on Commons of what `Special:FilePath` leads to."""
+    """The title on Commons of the file at a `Special:FilePath` address."""
     return f"File:{unquote(urlsplit(address).path.rpartition('/')[2]).replace('_', ' ')}"
 
 

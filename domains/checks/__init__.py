@@ -1,1 +1,1 @@
-"""What can be wrong with a face of a set, measured: statistics, and how unusual each is among the others."""
+"""Measures what can be wrong with a face of a set: statistics, and how unusual each is within the set."""

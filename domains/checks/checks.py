@@ -1,4 +1,4 @@
-"""The checks: each turns what is known of the faces into one number for each, the higher the worse."""
+"""The checks: each turns the evidence on the faces into one number for each face, higher being worse."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from nenrin.domains.checks.opinion import FAULTS, Floats, Opinion
 from nenrin.domains.checks.tails import rarity, rarity_among_sound
 from nenrin.domains.checks.twice import Twice
 
-_FINE = 2.0  # times that a picture may be enlarged: nobody sees it
-# What a check's scores are multiplied by. So many times more pairs of two pictures are alike than an
-# exponential tail says: babies, dark glasses. Who is of another domain lies far out; what lies less far is a
-# style of its own. Glasses are plain to see: few are doubted, and half of them are worth a place.
-# How often a picture was enlarged is known and not guessed.
+_FINE = 2.0  # enlargement up to which nobody sees it
+# Factors on the scores of checks. Two different pictures are alike more often than an exponential tail says
+# (babies, dark glasses). Faces of another domain lie far out, and nearer ones are just a style of their own.
+# Glasses are easy to see, so suspects are few, and half of them are worth showing. Enlargement is known
+# exactly, not estimated.
 _WEIGHTS = {"near_duplicate": 3.0, "wrong_domain": 3.0, "wrong_glasses": 0.5, "too_small": 0.3}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Evidence:
-    """What the checks look at, of N faces."""
+    """The evidence on N faces that the checks use."""
 
     faces: FaceArray
     opinion: Opinion
-    enlarged: Floats  # (N,) aligned pixels a pixel of the source picture; NaN where not known
+    enlarged: Floats  # (N,) aligned pixels for each pixel of the source picture; NaN if unknown
     twice: Twice
 
 
@@ -50,7 +50,7 @@ class Check(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Looks:
-    """How much more a face looks like one with this fault put into it than like a sound one."""
+    """How much more a face looks like one with this fault added than like a sound one."""
 
     name: str
     said: str
@@ -64,7 +64,7 @@ class Looks:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TooSmall:
-    """How often each of the picture's pixels had to be repeated."""
+    """How much the picture was enlarged."""
 
     name: str = "too_small"
 
@@ -77,7 +77,7 @@ class TooSmall:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NearDuplicate:
-    """How near the nearest other picture is. Of two nearly the same, the smaller one is the suspect."""
+    """Similarity to the nearest other picture. Of two nearly equal ones, the smaller is the suspect."""
 
     name: str = "near_duplicate"
 
@@ -90,7 +90,7 @@ class NearDuplicate:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WrongAge:
-    """How far the labelled age is from how old the face looks, on a scale where years count less with age."""
+    """Distance of the labelled age from the apparent age, on a scale where years count less with age."""
 
     name: str = "wrong_age"
 
@@ -144,11 +144,11 @@ CHECKS: tuple[Check, ...] = (
 
 
 def score_all(evidence: Evidence, groups: NDArray[np.integer]) -> dict[str, tuple[Floats, Floats]]:
-    """Of each check by its name: scores (N,) in [0, 1], lower = worse, within each of `groups`, and its
+    """For each check by name: scores (N,) in [0, 1], lower = worse, within each of `groups`, and its
     statistic (N,).
 
-    Whatever is no face is unlike a sound one in every way: a part of one looks covered and turned too. Each
-    fault of the picture is therefore scored again among those that nothing else is wrong with.
+    A bad face differs from a sound one in every way: a part of a face looks covered and turned too. So each
+    fault of the picture is scored a second time, relative to faces that have no other fault.
     """
     found = {check.name: score(check, evidence, groups) for check in CHECKS}
     first = np.stack([scores for scores, _ in found.values()])
@@ -164,14 +164,14 @@ def score(check: Check, evidence: Evidence, groups: NDArray[np.integer]) -> tupl
     """A check's scores (N,) in [0, 1], lower = worse, within each of `groups`, and its statistic (N,)."""
     statistic = check.statistic(evidence)
     if isinstance(check, NearDuplicate):
-        # Drawings by one program are more alike than photographs; and copies are more than a few per cent.
+        # Drawings by one program are more alike than photographs, and copies are more than a few per cent.
         twice = evidence.twice
         scores = rarity(statistic, twice.groups, twice.usual, through=(0.80, 0.95))
     else:
         scores = rarity(statistic, groups)
     scores = np.minimum(_WEIGHTS.get(check.name, 1) * scores, 1).astype(np.float32)
     if isinstance(check, WrongLabel):
-        scores[~(statistic > 0)] = 1  # who looks most like their own label is no suspect, however unusual
+        scores[~(statistic > 0)] = 1  # a face that looks most like its own label is never a suspect
     if isinstance(check, TooSmall):
-        scores[~(evidence.enlarged > _FINE)] = 1  # nor is the smallest among large ones
+        scores[~(evidence.enlarged > _FINE)] = 1  # nor is the smallest of large pictures
     return scores, statistic

@@ -1,8 +1,8 @@
-"""Learn from a set what its faces look like: their labels, and faults put into them.
+"""Learns from a set how labels and added faults show in its faces.
 
-What is said about a face's labels is learned from others alone (cross-fitting), so that a wrong label cannot
-have been learned by heart; confident learning (Northcutt, Jiang and Chuang 2021) calls this out-of-sample.
-The rules are ridge regressions, solved at once: a further fold costs one more solution, not one more run.
+A face's labels are predicted from other faces alone (cross-fitting), so that a wrong label cannot have been
+memorised; confident learning (Northcutt, Jiang and Chuang 2021) calls this out-of-sample. The rules are ridge
+regressions in closed form, so another fold costs one more solution, not another pass over the data.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Floats = NDArray[np.float32]
 _FOLDS = 4
 _SPOILT = 0.6  # spoilt faces for each face
 _LEAST = 600  # spoilt faces, however small the set
-_SAMPLE = 8000  # faces that say which directions vary most
-_NET = 0.4  # what the net's word weighs beside the rule's
-_FOREIGN = 0.03  # what a face of another domain counts where the faults of one are learned
-_STIFFNESS = 0.05  # of the ridge, as a share of the features' mean square
+_SAMPLE = 8000  # faces from which principal components are computed
+_NET = 0.4  # weight of the net relative to the rule
+_FOREIGN = 0.03  # weight of faces of other domains when one domain's faults are learned
+_STIFFNESS = 0.05  # ridge penalty, as a fraction of the features' mean square
 
 
 def folds_of(faces: FaceArray) -> NDArray[np.int64]:
@@ -49,9 +49,9 @@ def folds_of(faces: FaceArray) -> NDArray[np.int64]:
 
 
 def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, seed: int = 0) -> Opinion:
-    """What the faces look like to who learned from the others; `folder` takes what memory should not.
+    """Cross-fitted opinions on all faces; `folder` holds vectors that are too large for memory.
 
-    `embedded` (N, E) are vectors of a net that tells people apart; the labels are learned from them too.
+    `embedded` (N, E) are vectors of a face embedder, from which the labels are learned too.
     """
     fold = folds_of(faces)
     describer = Describer()
@@ -60,7 +60,7 @@ def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, s
     basis = Basis(np.concatenate([describer(*part) for part in _read(faces, sample, "choosing features")]))
 
     def described(pixels: NDArray[np.uint8], masks: NDArray[np.uint8]) -> Floats:
-        # A face and its mirror image are of one age and gender: seen twice, it is read better.
+        # A face and its mirror image have the same labels, and averaging both improves the estimates.
         both = [basis(describer(*seen)) for seen in ((pixels, masks), (mirrored(pixels), mirrored(masks)))]
         mean: Floats = np.mean(both, axis=0, dtype=np.float32)
         return mean
@@ -102,7 +102,7 @@ def examine(faces: FaceArray, folder: Path, *, embedded: Floats | None = None, s
 
 
 def pictures_of(faces: FaceArray) -> NDArray[np.int64]:
-    """(N,) numbers the pictures: a photograph and its drawing are one."""
+    """(N,) the number of each face's picture; a photograph and its drawing share it."""
     names = [f"{source} {picture}" for source, picture in zip(faces.source, faces.source_id, strict=True)]
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
@@ -117,8 +117,8 @@ def fault_rules(
 ) -> Floats:
     """How much more each face looks spoilt than sound, (N, len(FAULTS)), by a rule for each domain.
 
-    What would be writing in a photograph is hair in a drawing. Other domains count a little, for small ones.
-    `kinds` (M,) and `origin` (M,) are the fault of each of `spoilt` and the row of the face that it was.
+    What would be writing in a photograph is hair in a drawing. Other domains have a small weight, to help
+    small domains. `kinds` (M,) and `origin` (M,) give the fault of each of `spoilt` and its original's row.
     """
     classes = np.eye(1 + len(FAULTS), dtype=np.float32)
     answer = np.empty((len(sound), len(FAULTS)), dtype=np.float32)
@@ -137,10 +137,10 @@ def fault_rules(
 
 
 def agreed(rule: Floats, net: Floats, groups: NDArray[np.integer]) -> Floats:
-    """How bad two judges together find (N, len(FAULTS)) faces that each judges in units of its own.
+    """Combines two statistics (N, len(FAULTS)) in different units, higher being worse.
 
-    Each one's statistic is made how unusual it is within its group, as minus the logarithm of its rarity, and
-    the mean of both counts, the net a little less: a fault that one is blind to is still seen by half.
+    Each is converted to minus the logarithm of its rarity within its group. The result is the weighted mean,
+    the net having slightly less weight, so a fault that one of them misses still counts by half.
     """
     answer = np.empty_like(rule)
     for number in range(len(FAULTS)):
@@ -152,7 +152,7 @@ def agreed(rule: Floats, net: Floats, groups: NDArray[np.integer]) -> Floats:
 def _read(
     faces: FaceArray, rows: NDArray[np.int64], label: str
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """The pixels and masks of these faces, some at a time."""
+    """The pixels and masks of these faces, in batches."""
     for start in track(range(0, len(rows), BATCH), label):
         part = rows[start : start + BATCH]
         yield faces.pixels[part], faces.masks[part]
@@ -166,8 +166,8 @@ def crossfit(
     *,
     more: tuple[Vectors, Floats, Floats, NDArray[np.int64]] | None = None,
 ) -> Floats:
-    """Predict `target` (N, T) from `sound`, each fold from the rows of the others, as much as they weigh:
-    (N, T). What is not known weighs nothing.
+    """Predict `target` (N, T) from `sound`, each fold from the weighted rows of the others. Unknown targets
+    have weight 0.
 
     `more` adds rows to learn from: features, targets, weights and folds.
     """
@@ -199,7 +199,7 @@ def crossfit(
 def _spoil(
     faces: FaceArray, take: Callable[[NDArray[np.uint8], NDArray[np.uint8]], None], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hand faces with a fault put in to `take`, some at a time; which of FAULTS each is (M,), and whose."""
+    """Pass faces with an added fault to `take` in batches; returns each one's fault and original row (M,)."""
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     count = -(-max(round(_SPOILT * len(faces)), _LEAST) // BATCH) * BATCH
     origin = rng.permutation(np.resize(rng.permutation(len(faces)), count))

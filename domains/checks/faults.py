@@ -1,8 +1,8 @@
-"""Faults put into a set's own faces, for a net to learn what they look like.
+"""Adds faults to a set's own faces, from which a net learns what they look like.
 
-Every function takes (B, 3, H, W) faces in [-1, 1] and gives as many spoilt ones. All randomness comes from
-the generator that is handed in; what is drawn varies widely on purpose, so that the net learns the fault and
-not the drawing.
+Every function takes (B, 3, H, W) faces in [-1, 1] and returns as many spoilt ones. All randomness comes from
+the generator passed in. The drawings vary widely on purpose, so that the net learns the fault and not the
+drawing.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from nenrin.domains.checks.shapes import Drawing, bank, cover, surface, writing
 Maker = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 _OWN_OUTLINE = ("text", "occluded", "blurred")
-# What lies over a face must change so much of its middle, else it is drawn again: a face with a fault that
-# nobody sees would teach that sound ones have it.
+# Fraction of the face's middle that these faults must change, else they are drawn again: an invisible fault
+# would teach that sound faces have it.
 _LEAST = {"text": 0.05, "occluded": 0.12}
-_CHANGED = 0.16  # of [-1, 1]: what counts as changed
+_CHANGED = 0.16  # of [-1, 1]: difference from which a pixel counts as changed
 _TRIES = 4
 
 
@@ -47,14 +47,14 @@ def spoil(images: Tensor, masks: Tensor, kinds: Tensor, generator: torch.Generat
                 again = torch.nonzero(_changed(images[rows], made, masks[rows]) < _LEAST[name])[:, 0]
                 if len(again):
                     made[again] = _MAKERS[name](images[rows[again]], others[again], generator)
-            # What is no aligned face may have any outline: no fault may be told by where the grey begins.
+            # What is no aligned face gets another face's outline, so that the grey border reveals no fault.
             outlines[rows] = masks[rows if name in _OWN_OUTLINE else strangers[rows]]
             spoilt[rows] = made.clamp(-1, 1) * outlines[rows]
     return spoilt, outlines
 
 
 def _changed(before: Tensor, after: Tensor, masks: Tensor) -> Tensor:
-    """(B,) the share of a face's middle that differs plainly."""
+    """(B,) the fraction of a face's middle that differs clearly."""
     side = before.shape[-1]
     middle = (..., slice(side * 15 // 64, side * 56 // 64), slice(side * 15 // 64, side * 49 // 64))
     off = (before - after.clamp(-1, 1))[middle].abs().mean(1, keepdim=True) > _CHANGED
@@ -70,7 +70,7 @@ def _sample(images: Tensor, grid: Tensor, padding: str = "reflection") -> Tensor
 
 
 def _zoom(images: Tensor, centre: Tensor, reach: Tensor, angle: Tensor) -> Tensor:
-    """The square about (B, 2) `centre` with half its side `reach` (B,), turned; the picture is [-1, 1]."""
+    """Crop a rotated square with centre (B, 2) and half side `reach` (B,); the picture spans [-1, 1]."""
     cos, sin = reach * angle.cos(), reach * angle.sin()
     rows = [torch.stack([cos, -sin, centre[:, 0]], 1), torch.stack([sin, cos, centre[:, 1]], 1)]
     return _sample(images, F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False))
@@ -96,7 +96,7 @@ def _not_a_face(images: Tensor, others: Tensor, generator: torch.Generator) -> T
 def _any_of(
     ways: Sequence[tuple[float, Maker]], images: Tensor, others: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Each face by one of the ways, as often as its number says."""
+    """Treat each face in one of the ways, with probabilities in proportion to their numbers."""
     weights = torch.tensor([weight for weight, _ in ways])
     chosen = torch.multinomial(weights, len(images), replacement=True, generator=generator)
     made = torch.empty_like(images)
@@ -136,7 +136,7 @@ def _surfaces(images: Tensor, others: Tensor, generator: torch.Generator) -> Ten
 
 
 def _recoloured(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of them with more contrast and other colours: pieces of faces as pieces of anything else."""
+    """Change contrast and colours of half of them, so that pieces of faces look like pieces of anything."""
     count = len(images)
     mean = images.mean((2, 3), keepdim=True)
     contrast = _uniform(count, 0.8, 3, generator).view(-1, 1, 1, 1)
@@ -227,7 +227,7 @@ def _text(images: Tensor, others: Tensor, generator: torch.Generator) -> Tensor:
     drawn = _masks(writing, count, images.shape[-1], generator)
     ink, patch = drawn[:, :1], drawn[:, 1:]
     colour = _colour(count, generator)
-    # What is written on, and what is drawn around letters, is dark where they are light.
+    # The background and outline of letters are dark where the letters are light.
     depth = _uniform(count, 0.5, 1, generator).view(-1, 1, 1, 1)
     back = torch.where(colour.mean(1, keepdim=True) > 0, -1.0, 1.0) * depth
     opacity = _uniform(count, 0.45, 1.0, generator).view(-1, 1, 1, 1)

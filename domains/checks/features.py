@@ -1,5 +1,5 @@
-"""Faces as vectors: where which edges are, how strong and how fine they are, rough colours, and what the last
-of MTCNN's nets sees in them."""
+"""Describes faces as vectors: histograms of edges, their strength and scale, coarse colours, and features of
+MTCNN's last net."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from nenrin.domains.mtcnn import ONet, load
 
 SIZE = 64  # px of the faces that are described
-# What is looked at of them, brows to chin and cheek to cheek: rows and columns.
+# The part of them that is described, brows to chin and cheek to cheek: rows and columns.
 WINDOW = (slice(11, 59), slice(8, 56))
 _SIDE = 48
 _HOG = cv2.HOGDescriptor((_SIDE, _SIDE), (12, 12), (6, 6), (6, 6), 9)  # Dalal and Triggs 2005
-_GRID = 6  # energies are taken in so many rows and columns
+_GRID = 6  # rows and columns of the grid of energies
 _COLOURS = 12
-_PART = 500  # vectors at a time, where each takes many times its size
+_PART = 500  # vectors at a time, in steps that take many times their size
 _BLOCK = 36  # values of a block of the histograms: 2 x 2 cells, 9 directions
-# How many values of a vector are which: histograms, energies, colours and the mask; then the net's.
+# Numbers of values in a vector: histograms, energies, colours and the mask; then the net's.
 _EDGES, _ENERGIES, _REST = _HOG.getDescriptorSize(), 3 * _GRID**2, 3 * _COLOURS**2 + _GRID**2
 _TEXTURES, _PLACES, _THINGS = 1152, 1152, 256
-# That are kept of the own values, of the net's textures, of its places and of its things.
+# Components kept of our own values, and of the net's textures, places and things.
 _COMPONENTS = (600, 300, 300, 150)
 
 
@@ -47,7 +47,7 @@ class Describer:
             textures = self._net.textures((images.float() - 127.5) / 128)
             places, things = self._net.features(textures)
             answers = torch.cat(self._net.decide(things), 1)
-            # Writing is a texture that may be anywhere: how much of each there is at most, and on the whole.
+            # Writing is a texture that may be anywhere, so take each texture's maximum and mean.
             strong = torch.cat(
                 [
                     F.adaptive_max_pool2d(textures, 3).flatten(1),
@@ -65,7 +65,7 @@ def mirrored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _own(face: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.float32]:
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
-    # Histograms are normalised and forget how strong an edge is; blur and writing are told by just that.
+    # Histograms are normalised and lose the strength of edges, which is what reveals blur and writing.
     fine = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
     half = cv2.resize(grey, (_SIDE // 2, _SIDE // 2), interpolation=cv2.INTER_AREA)
     coarse = np.abs(cv2.Laplacian(half, cv2.CV_32F))
@@ -95,11 +95,11 @@ class Axes:
         order = np.argsort(values)[::-1]
         kept = order[: min(components, len(sample) // 2)]
         self.axes = axes[:, order]  # (D, D), the first explains most
-        # Between the components as they are and all alike: the small ones tell people apart, and hold noise.
+        # Partial whitening: small components distinguish people, but also hold noise.
         self._scaled = axes[:, kept] / np.sqrt(values[kept].clip(0) + values[order[0]] * 0.01 + 1e-9)
 
     def centred(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D), the sample's mean taken off."""
+        """(N, D), with the sample's mean subtracted."""
         moved: NDArray[np.float32] = vectors - self._mean
         return moved
 
@@ -110,8 +110,8 @@ class Axes:
 
 
 class Basis:
-    """What varies most among the faces of a set, and how badly the first few directions explain each part of
-    a face: what is not of faces, such as writing or a hand, cannot be made of them."""
+    """The principal components of a set's faces, and the residual that the first few leave in each part of a
+    face: what does not belong to faces, such as writing or a hand, is not explained by them."""
 
     def __init__(self, sample: NDArray[np.float16], *, explaining: int = 60) -> None:
         own, *net = _split(sample)
@@ -137,7 +137,7 @@ class Basis:
         )
 
     def _unexplained(self, own: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Log energies of what the first components leave over: of each part, and of the worst parts."""
+        """Log energies of the first components' residual, for each part and for the worst parts."""
         centred = self._own.centred(own)
         rest = ((centred - (centred @ self._few) @ self._few.T) / self._spread) ** 2
         edges, energies, colours = np.split(rest, np.cumsum([_EDGES, _ENERGIES]), axis=1)

@@ -1,4 +1,4 @@
-"""From what was learned about a label to how sure one may be of it."""
+"""Turns predictions of a label into log odds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEPS = 12  # of Newton's method; it has converged after six
 
 
 def to_log(age: Floats) -> Floats:
-    """Years to the scale on which ages look equally far apart."""
+    """Years to a scale on which equal distances look equally large."""
     return np.log(age + _GROWN)
 
 
@@ -24,12 +24,12 @@ def of_log(value: Floats) -> Floats:
 def log_odds(
     looks: Floats, labels: NDArray[np.int64], ages: tuple[Floats, Floats], groups: NDArray[np.integer]
 ) -> Floats:
-    """How much likelier each label is than not, as a logarithm: (N, K) from looks (N, K) and labels (N,).
+    """Log odds (N, K) of each label, from predictions `looks` (N, K) and given labels (N,).
 
-    What the looks are worth depends on the age: of a baby nobody can tell whether it is a girl, of a man of
-    thirty everybody can. `ages` (N, log) are the one that a face looks and the one that it is said to have;
-    and a drawing says less than a photograph, so that each of `groups` (N,) counts for itself. Some numbers
-    for each label say all this, by logistic regression on the faces whose label is known.
+    How much a prediction is worth depends on the age: nobody can tell a baby's gender, but everybody that of
+    a man of thirty. It also depends on the group: a drawing shows less than a photograph. So a logistic
+    regression for each label, fitted on the faces with a known label, combines the margin of `looks` with
+    `ages` (the apparent and the labelled age, (N,) each, in logs) and `groups` (N,).
     """
     known = labels >= 0
     answer = np.zeros_like(looks)
@@ -51,7 +51,8 @@ def log_odds(
 
 
 def pooled(odds: Floats, identity: NDArray[np.int64]) -> Floats:
-    """What all faces of a person say together, (N, K): their sum, but for what they say twice."""
+    """Log odds pooled over all faces of a person, (N, K): their sum over the root of their number, as the
+    faces are not independent."""
     named = identity >= 0
     count = np.bincount(identity[named], minlength=1)
     total = np.zeros((len(count), odds.shape[1]))
@@ -62,8 +63,8 @@ def pooled(odds: Floats, identity: NDArray[np.int64]) -> Floats:
 
 
 def shared(looks: Floats, given: Floats, pictures: NDArray[np.int64], groups: NDArray[np.integer]) -> Floats:
-    """What a picture and its drawing say together, (N,), from what each says: their mean, in which each of
-    `groups` weighs as much as it is right. `given` (N,) is what is said of them, NaN where nothing is."""
+    """Estimates pooled over a picture and its drawing, (N,): their mean, with each of `groups` weighted by
+    its inverse mean squared error. `given` (N,) are the labels, NaN where unknown."""
     weight = np.ones(len(looks))
     for group in np.unique(groups):
         mine = groups == group
@@ -75,7 +76,7 @@ def shared(looks: Floats, given: Floats, pictures: NDArray[np.int64], groups: ND
 
 
 def _logistic(rows: NDArray[np.float64], given: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights of a logistic regression, kept from growing without end where labels are told apart fully."""
+    """Weights of a logistic regression, with a ridge penalty in case the labels are separable."""
     weights = np.zeros(rows.shape[1])
     for _ in range(_STEPS):
         sure = 1 / (1 + np.exp(-(rows @ weights).clip(-30, 30)))

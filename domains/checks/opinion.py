@@ -1,4 +1,4 @@
-"""What was learned from a set about its faces, as the checks are told of it."""
+"""What was learned from a set about its faces, as input for the checks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ FAULTS = ("not_a_face", "part", "turned", "text", "occluded", "blurred")
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Opinion:
-    """Of N faces: of their labels, learned from others alone; of their faults, by a net too that saw them."""
+    """Predictions for N faces. Those of labels are learned from other faces alone; those of faults also use a
+    net that saw the faces."""
 
     fault: Floats  # (N, len(FAULTS)) how much more each looks like one with the fault than like a sound one
     age: Floats  # (N,) years
-    # Logarithms of how much likelier each class is than not:
+    # Log odds of each class:
     gender: Floats  # (N, len(GENDERS))
     glasses: Floats  # (N, len(GLASSES))
     domain: Floats  # (N, number of domains)

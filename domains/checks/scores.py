@@ -1,4 +1,4 @@
-"""The scores of a set's faces as columns: a dictionary a face takes thirty times as much memory."""
+"""The scores of a set's faces as columns: a dictionary for each face takes thirty times as much memory."""
 
 from __future__ import annotations
 

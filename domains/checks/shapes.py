@@ -1,7 +1,7 @@
-"""Shapes and surfaces that faults are made of: writing, things that cover, patterns of what is no face.
+"""Shapes and surfaces that faults are made of: writing, covers, patterns of things other than faces.
 
-Drawn once for a process and at random within wide bounds: a net is to learn what is put before a face at all,
-and not the few things that are drawn here.
+They are drawn once for each process, at random within wide bounds, so that a net learns to recognise anything
+in front of a face, and not just the few things drawn here.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _FONTS = (0, 1, 2, 3, 4, 5, 6, 7)  # OpenCV's Hershey fonts
 
 @functools.cache
 def bank(draw: Callable[[np.random.Generator], Drawing], side: int) -> Tensor:
-    """(_COUNT, C, side, side) in [0, 1] of what `draw` draws, larger: drawing anew for every face takes
-    longer than learning from it."""
+    """(_COUNT, C, side, side) in [0, 1] of drawings by `draw`, downsampled: a bank, because drawing anew for
+    every face takes longer than learning from it."""
     rng = np.random.default_rng(0)
     drawn = [cv2.resize(draw(rng), (side, side), interpolation=cv2.INTER_AREA) for _ in range(_COUNT)]
     stack = torch.from_numpy(np.stack(drawn).reshape(_COUNT, side, side, -1))

@@ -1,4 +1,4 @@
-"""How unusual a statistic is among all the others: the bridge from any check's units to one scale."""
+"""The rarity of a statistic within its group, which brings the units of all checks to one scale."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMALLEST = 1e-30  # scores are stored as float32
-_STRANGE = 0.002  # a face that scores below by one check does not say what is usual by another
+_STRANGE = 0.002  # a face with a lower score by one check does not count as usual for another
 
 
 def rarity(
@@ -16,13 +16,13 @@ def rarity(
     *,
     through: tuple[float, float] = (0.90, 0.98),
 ) -> NDArray[np.float32]:
-    """The share of sound faces of the same group that would look at least as bad: (N,) in [0, 1].
+    """The fraction of sound faces of the same group that would look at least as bad: (N,) in [0, 1].
 
-    Up to the first quantile of `through` this is the share seen. Beyond, an exponential tail is laid through
-    both: a few per cent of faults lie further out and hardly move it, and what is far from all others gets
-    the tiny score it deserves instead of one over N (peaks over threshold: Pickands 1975).
-    `usual` (N,) is the statistic of faces as they are, where it is not `statistic` itself. NaN, where a check
-    does not apply, scores 1.
+    Up to the first quantile of `through` this is the empirical fraction. Beyond, an exponential tail is
+    fitted through both quantiles. A few per cent of faults lie further out and hardly affect it, and an
+    outlier gets the tiny score it deserves instead of one over N (peaks over threshold: Pickands 1975).
+    `usual` (N,) is the reference distribution, if it is not `statistic` itself. NaN, where a check does not
+    apply, scores 1.
     """
     first, second = through
     scores = np.ones(len(statistic), dtype=np.float32)
@@ -49,10 +49,10 @@ def rarity_among_sound(
     own: NDArray[np.floating],
     others: NDArray[np.floating],
 ) -> NDArray[np.float32]:
-    """`rarity` once more, (N,), when it is known what else is wrong with whom.
+    """`rarity` (N,) computed again without the faces that have another fault.
 
-    `own` (N,) is what `rarity` said at first, `others` (N,) the lowest score by any other check. What another
-    check finds worse, and bad, does not say how far sound faces reach.
+    `own` (N,) is the first result of `rarity`, `others` (N,) the lowest score by any other check. Faces that
+    another check finds bad, and worse, are left out of the reference distribution.
     """
     strange = (others < _STRANGE) & (others < own)
     return rarity(statistic, groups, np.where(strange, np.nan, statistic))

@@ -1,8 +1,8 @@
-"""A net that tells a set's faces from spoilt ones, and reads their labels: the last of MTCNN's, its upper
-layers tuned on the set.
+"""MTCNN's last net with its upper layers tuned on the set, to tell its faces from spoilt ones and to estimate
+their labels.
 
-It sees what linear rules on fixed features miss, writing and blur above all. Each face is shown a time or two
-among tens of thousands, too seldom to be learned by heart with the fault or the wrong label that it may have.
+It sees what linear rules on fixed features miss, writing and blur above all. Each face is shown once or twice
+among tens of thousands, too rarely to memorise a fault or a wrong label that it may have.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from nenrin.ground import track
 
 _SOUND = 64  # faces of a step, beside BATCH spoilt ones
 _PASSES = 2  # over the set
-_STEPS = (150, 900)  # with fewer nothing is learned that is worth asking; more are not needed
+_STEPS = (150, 900)  # fewer are not worth doing; more are not needed
 _RATE = 3e-3
 _ASKED = 256
-SEEN = 256  # values, of the net's last layer but one
+SEEN = 256  # features of the net's penultimate layer
 
 
 class Tuned(nn.Module):
-    """(B, 3, 48, 48) faces to what is seen in them (B, SEEN). From this `fault` tells sound ones (the first
-    of its 1 + len(FAULTS) logits) from spoilt ones, and `age`, `gender` and `glasses` read labels."""
+    """(B, 3, 48, 48) faces to features (B, SEEN). From these, `fault` classifies sound ones (the first of its
+    1 + len(FAULTS) logits) and faults, and `age`, `gender` and `glasses` estimate labels."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = ONet()
         load(self.net, "onet")
         for layer in (self.net.conv1, self.net.prelu1, self.net.conv2, self.net.prelu2):
-            layer.requires_grad_(False)  # edges are edges, and half of the time is spent on them
+            layer.requires_grad_(False)  # edge filters need no tuning, and take half of the time
         self.fault, self.age, self.gender, self.glasses = self.heads = nn.ModuleList(
             nn.Linear(SEEN, width) for width in (1 + len(FAULTS), 1, len(GENDERS), len(GLASSES))
         )
@@ -54,14 +54,14 @@ class Tuned(nn.Module):
 
 
 def steps_for(count: int) -> int:
-    """How long to learn from a set of so many faces; 0 where they are too few."""
+    """The number of steps for a set of `count` faces; 0 if they are too few."""
     steps = min(_PASSES * count // _SOUND, _STEPS[1])
     return steps if steps >= _STEPS[0] else 0
 
 
 def look(faces: FaceArray, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
-    """How much more each face looks spoilt than sound, in logits (N, len(FAULTS)), and what else is seen in
-    it (N, SEEN): ages, genders and glasses are told by that."""
+    """How much more each face looks spoilt than sound, in logits (N, len(FAULTS)), and features (N, SEEN)
+    from which ages, genders and glasses can be estimated."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         net = _tune(faces, steps, seed)
@@ -106,7 +106,7 @@ def _tune(faces: FaceArray, steps: int, seed: int) -> Tuned:
 
 
 def _misread(net: Tuned, things: Tensor, faces: FaceArray, rows: NDArray[np.int64]) -> Tensor:
-    """The loss of the labels of these faces, from what is seen in them; nothing where they are unknown."""
+    """The loss of these faces' labels, predicted from their features; unknown labels cost nothing."""
     age = torch.from_numpy(2 * to_log(faces.age[rows]) - 6)  # about as spread as a class
     off = F.smooth_l1_loss(net.age(things)[:, 0], age.nan_to_num(), reduction="none")
     total = off[~age.isnan()].sum()
@@ -117,6 +117,6 @@ def _misread(net: Tuned, things: Tensor, faces: FaceArray, rows: NDArray[np.int6
 
 
 def _view(pixels: NDArray[np.uint8]) -> Tensor:
-    """What the net is shown of aligned faces (B, 64, 64, 3), in its own scale."""
+    """The net's input for aligned faces (B, 64, 64, 3), in its own scale."""
     images = torch.from_numpy(np.ascontiguousarray(pixels[:, *WINDOW])).permute(0, 3, 1, 2)
     return (images.float() - 127.5) / 128

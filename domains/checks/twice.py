@@ -1,4 +1,4 @@
-"""Which faces are one picture twice: near by perceptual hash, and alike in an embedding of their pixels."""
+"""Finds pictures that are in a set twice, by perceptual hash and by an embedding of their pixels."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from nenrin.domains.array import FaceArray
 from nenrin.domains.duplicates import HASH_BYTES, difference_hash, near_duplicates
 
-_SIDE = 16  # the embedding is that many pixels squared
-_INNER = (slice(14, 55), slice(14, 50))  # of 64: what every source has pixels of
-_MANY = 50_000  # from here on a comparison of all with all takes minutes, and the hash must do
+_SIDE = 16  # pixels: the embedding is a picture of this side
+_INNER = (slice(14, 55), slice(14, 50))  # of 64: where every source has pixels
+_MANY = 50_000  # from here on comparing all pairs takes minutes, so only the hash is used
 _BLOCK = 512
 _NEIGHBOURS = 3
 _SLACK = 3  # pixels
 _ZOOMS = (0.95, 0.975, 1.0, 1.025, 1.05)
-_SAMPLE = 1000  # faces of a group whose nearest neighbours say how alike two different pictures are
+_SAMPLE = 1000  # faces of a group whose nearest neighbours show how alike different pictures are
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Twice:
     """How near each of N faces' nearest neighbour is: -log(1 - correlation)."""
 
-    nearness: NDArray[np.float32]  # (N,) NaN: nobody is near, or this one is the better of the two
+    nearness: NDArray[np.float32]  # (N,) NaN if nothing is near, or this one is the better of the two
     twin: NDArray[np.int64]  # (N,) the other's row; -1 where nearness is NaN
     usual: NDArray[np.float32]  # (N,) of a sample of faces, duplicate or not; NaN for the others
-    groups: NDArray[np.integer]  # (N,) what is usual is asked within each
+    groups: NDArray[np.integer]  # (N,) within which `usual` is compared
 
 
 def find_twice(
@@ -41,7 +41,7 @@ def find_twice(
     """Compare the faces of each of `among` (N,) with each other, whatever their source.
 
     Of two that are nearly the same the more enlarged one is the suspect, and of two equal ones the later.
-    What is usual is asked within `groups` (N,): drawings by one program are more alike than photographs.
+    What is usual is estimated within `groups` (N,): drawings by one program are more alike than photographs.
     """
     vectors, hashes = _describe(faces)
     nearness = np.full(len(faces), np.nan, dtype=np.float32)
@@ -67,8 +67,8 @@ def find_twice(
 
 
 def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Pairs worth a look, in order: near by hash, and each one's nearest by embedding where there are few
-    enough. A pair is one number, the first row times how many there are, plus the second."""
+    """Candidate pairs, in order: those near by hash and, if there are few enough faces, each one's nearest by
+    embedding. A pair is encoded as the first row times the number of rows, plus the second."""
     count = len(vectors)
     pairs = [np.array([a * count + b for a, b in near_duplicates(hashes)], dtype=np.int64)]
     if count <= _MANY:
@@ -84,8 +84,8 @@ def _candidates(vectors: NDArray[np.float32], hashes: NDArray[np.uint8]) -> NDAr
 
 
 def _nearness(faces: FaceArray, one: int, two: int) -> float:
-    """-log(1 - correlation) of two faces' details, wherever the second lies within some pixels of the first,
-    and a little larger or smaller: a copy that was cut a little otherwise is aligned a little otherwise."""
+    """-log(1 - correlation) of two faces' details, at the best shift within some pixels and the best of some
+    scales, because a copy with a different crop is aligned slightly differently."""
     a, b = (_details(faces.pixels[row]) for row in (one, two))
     inner = np.ascontiguousarray(a[_SLACK:-_SLACK, _SLACK:-_SLACK])
     best = -1.0
@@ -97,7 +97,7 @@ def _nearness(faces: FaceArray, one: int, two: int) -> float:
 
 
 def _details(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """An aligned face's middle without its light and shade: faces lit alike are not the same face."""
+    """The middle of an aligned face, high-pass filtered: faces lit alike are not the same face."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[_INNER].astype(np.float32)
     details: NDArray[np.float32] = cv2.GaussianBlur(grey, (0, 0), 1) - cv2.GaussianBlur(grey, (0, 0), 6)
     return details

@@ -1,4 +1,4 @@
-"""Vectors of all faces in a file: a set's together take gigabytes, and are only ever read from end to end."""
+"""Vectors of all faces in a file: for a set they take gigabytes, and they are only read sequentially."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLOCK = 2048  # vectors at a time
 
 
 class Vectors:
-    """A file of vectors of one width, kept as halves, and read a block at a time."""
+    """A file of vectors of one width, stored in half precision, and read a block at a time."""
 
     def __init__(self, file: Path, width: int) -> None:
         self._file, self.width = file, width

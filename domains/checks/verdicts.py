@@ -1,4 +1,4 @@
-"""From scores to verdicts: a matter of thresholds, decided anew without looking at a picture."""
+"""From scores to verdicts by thresholds, without looking at the pictures again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from nenrin.domains.checks.checks import CHECKS
 from nenrin.ground import UsageError, suggest
 
-SUSPICION = "suspicion"  # the score that suspects are ranked by: that of the check that likes the face least
-TWIN = "near_duplicate.row"  # the row in the set of the picture that this one nearly is
+SUSPICION = "suspicion"  # the score that suspects are ranked by: the lowest of all checks
+TWIN = "near_duplicate.row"  # the row in the set of the picture that this one nearly equals
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Thresholds:
-    """What becomes of a face. Scores are shares of sound faces that would look at least as bad."""
+    """Thresholds for verdicts. Scores are fractions of sound faces that would look at least as bad."""
 
-    review: float = 0.02  # share of the faces that a person is shown, the worst ones
-    drop: float = 1e-6  # a face with a score below is left out unless a person keeps it
-    # A check's own limit for showing a face, by name: 0 switches it off, 1e-4 shows all below it.
+    review: float = 0.02  # fraction of the faces, the worst ones, that a person is shown
+    drop: float = 1e-6  # a face with a lower score is left out unless a person keeps it
+    # Limits of single checks for showing a face, by name: 0 switches the check off, 1e-4 shows all below it.
     limits: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -37,11 +37,11 @@ class Thresholds:
 def decide(
     scores: NDArray[np.floating], thresholds: Thresholds, row_of: Callable[[int], Mapping[str, Any]]
 ) -> tuple[list[str], list[str | None]]:
-    """Verdicts and reasons of N faces that were examined, from their scores (N, number of checks).
+    """Verdicts and reasons for N examined faces, from their scores (N, number of checks).
 
-    `row_of` gives the labels of one of them, with its `scores` as a dict; `twin` names the picture that it
-    may be a near-duplicate of. It is asked for suspects alone. The reasons of a face are all the checks by
-    which it is among the suspects, worst first.
+    `row_of` returns the labels of a face, with its `scores` as a dict and as `twin` the name of the picture
+    that it may duplicate; it is called for suspects only. The reasons of a face are all the checks by which
+    it is a suspect, worst first.
     """
     limits = np.array([thresholds.limits.get(check.name, np.nan) for check in CHECKS])
     open_to_all = np.where(np.isnan(limits), scores, 1.0)
@@ -62,7 +62,7 @@ def decide(
 
 
 def _said(reasons: Sequence[str]) -> str:
-    """The worst reason up to its colon, by which faces are counted; then what is particular to this one."""
+    """All reasons in one text. Faces are counted by what comes before its first colon, the worst reason."""
     first, *others = reasons
     if not others:
         return first

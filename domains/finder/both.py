@@ -1,4 +1,4 @@
-"""The finder that looks where nobody names one: MTCNN, and our net for what is drawn."""
+"""The default finder: MTCNN, together with our net for drawn faces."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from nenrin.domains.find import Finder, Found
 from nenrin.domains.finder.boxes import Floats, overlap
 from nenrin.domains.finder.finder import NetFinder
 
-_ONE_FACE = 0.3  # boxes that share more of their union are one face
-_DENIED = 0.25  # the score of our net's second look below which what MTCNN found is no face
-_INSIDE = 0.6  # and so are boxes of which one holds that much of the other: MTCNN's are longer than ours
+_ONE_FACE = 0.3  # IoU above which two boxes are one face
+_DENIED = 0.25  # second-look score of our net below which MTCNN's finding is rejected
+_INSIDE = 0.6  # also one face: boxes of which one holds this much of the other, as MTCNN's are longer
 
 
 class BothFinders:
-    """What MTCNN and our net find together. Of a face that both find, MTCNN's points are kept, which are the
-    more exact ones, unless our net takes it for manga. Faces that our net alone finds count where MTCNN finds
-    none, and where it takes them and the surest face of the picture for drawn: a photograph holds none. Faces
-    that MTCNN alone finds count unless our net, looking there, is sure that they are none."""
+    """Combines MTCNN and our net. For a face that both find, MTCNN's points are kept, which are more exact,
+    unless our net takes it for manga. Faces found by our net alone count if MTCNN finds none, or if our net
+    takes both them and the surest face of the picture for drawn (photographs contain no drawn faces). Faces
+    found by MTCNN alone count unless our net's second look there is sure that they are none."""
 
     def __init__(self, mtcnn: Finder, net: NetFinder) -> None:
         self._mtcnn = mtcnn
@@ -41,7 +41,7 @@ class BothFinders:
 
 
 def combine(mtcnn: Sequence[Found], net: Sequence[Found]) -> list[Found]:
-    """The faces of one picture, of those that either finds (see `BothFinders`)."""
+    """The faces of one picture, combined from both finders (see `BothFinders`)."""
     if not mtcnn:
         return list(net)
     if not net or net[0].domain == "photo":

@@ -1,4 +1,4 @@
-"""Boxes of faces: which one a face's points span, and what boxes share."""
+"""Boxes of faces: from a face's points, and their overlap."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BOX = np.array([0.21, 0.27, 0.79, 0.85], dtype=np.float32)
 
 
 def box_of(points: NDArray[np.floating]) -> Floats:
-    """The boxes (B, 4) of faces by their points (B, 5, 2), in the same pixels; upright however the face
-    leans."""
+    """The boxes (B, 4) of faces by their points (B, 5, 2), in the same pixels; upright even if the face is
+    tilted."""
     inverse = similarity(points, 1).astype(np.float64)
     scale = 1 / np.hypot(inverse[:, 0, 0], inverse[:, 1, 0])
     rotation = inverse[:, :, :2].transpose(0, 2, 1) * (scale**2)[:, None, None]
@@ -25,7 +25,7 @@ def box_of(points: NDArray[np.floating]) -> Floats:
 
 
 def overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """What boxes (M, 4) and (N, 4) share, (M, N) each: of their union, and of the smaller one."""
+    """Overlap of boxes (M, 4) and (N, 4), (M, N) each: as fractions of the union, and of the smaller."""
     across = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
     down = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
     both = across.clip(0) * down.clip(0)

@@ -1,5 +1,5 @@
-"""The second look: each face that was found is looked at again, alone and at one size, by a net that says
-whether it is one and where exactly its points are."""
+"""The second look: a net examines each found face again, alone and at one size, and says whether it is a face
+and where exactly its points are."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ from nenrin.domains.finder.boxes import Floats
 from nenrin.domains.finder.look import Eyes, Seen
 
 CLOSE = Path(__file__).parent / "weights" / "close.onnx"
-SIDE, BOX = 80, 44  # pixels of a view, and in it of the box that was found
-# How often a place is seen: so many times as large, and in the mirror, where a face is one too. What they all
-# say is surer.
+SIDE, BOX = 80, 44  # pixels: side of a view, and of the found box in it
+# The views of a place, whose results are combined: factors on the size, and whether mirrored.
 _WAYS = ((1.0, False), (1.0, True), (1.12, False), (1.12, True))
 _SWAP = [1, 0, 2, 4, 3]  # left and right, in a mirror
 _GREY = (128, 128, 128)  # beyond the picture's edges, as at the first look
 
 
 def view(box: Floats, nearer: float = 1.0) -> NDArray[np.float64]:
-    """(2, 3): from the picture to the view of a box (4,) in it, that many times as large as usual."""
+    """The (2, 3) matrix from the picture to the view of a box (4,) in it, enlarged by `nearer`."""
     middle = (box[:2] + box[2:]) / 2
     scale = nearer * BOX / max(float((box[2:] - box[:2]).mean()), 1e-3)
     return np.column_stack([np.eye(2) * scale, SIDE / 2 - scale * middle])
@@ -32,7 +31,7 @@ def view(box: Floats, nearer: float = 1.0) -> NDArray[np.float64]:
 
 def crop(picture: Image.Image, matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The view (SIDE, SIDE, 3) of an RGB picture by its matrix."""
-    # Reduced with a box filter where it is far larger than the view, else sampled between its pixels.
+    # Downsample with a box filter if it is far larger than the view, else interpolate.
     left, top = -matrix[:, 2] / matrix[0, 0]
     reach = SIDE / matrix[0, 0]
     box = (np.floor([left, top]) - 2, np.ceil([left + reach, top + reach]) + 2)
@@ -59,8 +58,8 @@ class CloseEyes:
     def look(
         self, picture: Image.Image, boxes: Sequence[Floats] | Floats, least: Floats | float = 0.0
     ) -> Seen:
-        """What is seen in each of N boxes of a picture, in their order and the picture's pixels. One that the
-        first view scores below `least` is not looked at again, and has that score."""
+        """The result for each of N boxes of a picture, in their order and the picture's pixels. A box that
+        the first view scores below `least` keeps that score without further views."""
         if not len(boxes):
             return _seen(np.zeros((0, 18), np.float32))
         (rows,) = self._views(picture, boxes, _WAYS[:1])
@@ -75,7 +74,7 @@ class CloseEyes:
     def _views(
         self, picture: Image.Image, boxes: Sequence[Floats] | Floats, ways: Sequence[tuple[float, bool]]
     ) -> Floats:
-        """What is seen (W, N, 18) in each box in each of W ways."""
+        """Outputs (W, N, 18) for each box in each of W views."""
         matrices = {nearer: [view(box, nearer) for box in boxes] for nearer, _ in ways}
         crops = {
             nearer: np.stack([crop(picture, matrix) for matrix in some]) for nearer, some in matrices.items()
@@ -93,7 +92,7 @@ class CloseEyes:
 
 
 def _back(rows: Floats) -> Floats:
-    """What was seen in a mirrored view, as it lies in the view."""
+    """Outputs for a mirrored view, mirrored back."""
     turned = rows.copy()
     turned[:, [0, 2]] = SIDE - rows[:, [2, 0]]
     points = rows[:, 5:15].reshape(-1, 5, 2)[:, _SWAP]

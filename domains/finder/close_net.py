@@ -24,7 +24,7 @@ from nenrin.domains.finder.sources import Picture
 from nenrin.domains.finder.trouble import Trouble
 from nenrin.ground import seed_everything
 
-_FACE, _NONE = 0.45, 0.25  # what a face shares with the box looked at, if it is one, and if it is none
+_FACE, _NONE = 0.45, 0.25  # least overlap with the box for a face, and largest for none
 
 
 class CloseNet(nn.Module):
@@ -56,7 +56,7 @@ class CloseNet(nn.Module):
         middle = SIDE / 2 + raw[:, 1:3] * (BOX / 4)
         half = raw[:, 3:4].clamp(max=3).exp() * (BOX / 2)
         points = middle.repeat(1, 5) + 2 * half * (MEAN.to(raw.device) + raw[:, 5:15] / 4)
-        # The fifth number is spare: a box is square, and one says its size.
+        # The fifth number is unused: a box is square, so its size needs only one.
         return torch.cat([raw[:, :1], middle - half, middle + half, points, raw[:, 15:]], 1)[:, None]
 
 
@@ -74,8 +74,8 @@ def train_close(
     save_every: int = 100,
     batch: int = 32,
 ) -> CloseNet:
-    """A round of training for the net of the second look, on that many views; goes on from the newest state
-    in `out`. The outcome is there as `close.onnx`."""
+    """A round of training for the net of the second look, on that many views; it continues from the newest
+    state in `out`. The result is written there as `close.onnx`."""
     seed_everything(seed)
     composer = Composer(sources, SIDE, trouble)
     steps = views // batch
@@ -96,12 +96,12 @@ def train_close(
 
 
 def draw_close(composer: Composer, rng: Generator) -> Canvas:
-    """What the second look may see: a face about where the first look says it is; what was taken for one;
-    a face of quite another place or size."""
+    """A training view for the second look: a face roughly where the first look would place it, a place that
+    was mistaken for a face, or a face of quite another place or size."""
     kind = rng.random()
     middle = SIDE / 2 + rng.normal(0, 0.07 * BOX, 2)
     side = BOX * float(np.exp(rng.normal(0, 0.12)))
-    # What shows a place of a whole picture needs no ground but its edges.
+    # A view of a place in a whole picture needs a background only at its edges.
     canvas = composer.plain(rng) if 0.42 <= kind < 0.88 else composer.ground(rng)
     if kind < 0.42:
         composer.put(canvas, composer.face(rng), 0, middle, side, rng)

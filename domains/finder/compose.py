@@ -1,5 +1,4 @@
-"""Training pictures put together from the sources: faces of all domains at any size, on grounds of any
-kind."""
+"""Composes training pictures from the sources: faces of all domains at any size, on any background."""
 
 from __future__ import annotations
 
@@ -21,12 +20,12 @@ from nenrin.domains.finder.trouble import Trouble
 
 _T = TypeVar("_T")
 
-# How often a pasted face comes from each source.
+# Probability of each source for a pasted face.
 MIX = {
     "utkface": 0.16, "drawn-utkface": 0.1, "celeba": 0.08, "fgnet": 0.08, "drawn-fgnet": 0.05,
     "cartoonset": 0.05, "twins-photo": 0.06, "twins-manga": 0.12, "anime": 0.3,
 }  # fmt: skip
-_LEAST, _LARGEST, _MOST = 9.0, 100.0, 0.95  # sides of a face's box: pixels, and a share of the canvas
+_LEAST, _LARGEST, _MOST = 9.0, 100.0, 0.95  # side of a face's box: in pixels, and as a fraction of the canvas
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -36,7 +35,7 @@ class Canvas:
     pixels: NDArray[np.uint8]
     boxes: Floats  # (F, 4)
     points: Floats  # (F, 5, 2)
-    trust: Floats  # (F,) how much the points count; below 0: a face that is half hidden, neither one nor none
+    trust: Floats  # (F,) weight of the points; below 0 for a half hidden face, which is ignored
     domain: NDArray[np.int64]  # (F,) index into `look.DOMAINS`
 
 
@@ -70,8 +69,8 @@ class Composer:
         return canvas
 
     def ground(self, rng: Generator) -> Canvas:
-        """What lies behind: an illustration, with its faces; a picture without any; what was taken for one;
-        pieces of faces, which are none; a pattern."""
+        """A background: an illustration with its faces, a picture without faces, a place mistaken for a face,
+        pieces of faces too small to count, or a pattern."""
         size = self._size
         canvas = _empty(looks.pattern(size, rng))
         kind = rng.random()
@@ -90,7 +89,7 @@ class Composer:
         elif kind < 0.9:
             picture = self.face(rng)
             side = float(np.ptp(picture.boxes[0, ::2]))
-            # An eye or a mouth alone, larger than the canvas: a face is only what shows most of one.
+            # An eye or a mouth alone, larger than the canvas, is not a face.
             scale = size / side * rng.uniform(2.2, 5)
             middle = picture.boxes[0, :2] + rng.random(2) * side
             matrix = turned(middle, np.full(2, size / 2), scale, rng)
@@ -113,7 +112,7 @@ class Composer:
             picture = self.face(rng)
             side = float(np.exp(rng.uniform(np.log(_LEAST), np.log(most))))
             for _ in range(5):
-                # A large face may reach over the edge by a fifth.
+                # A large face may extend over the edge by a fifth.
                 low = min(0.3 * side, self._size / 2)
                 goal = rng.uniform(low, self._size - low, 2)
                 new = np.concatenate([goal - side * 0.7, goal + side * 0.7])
@@ -134,8 +133,8 @@ class Composer:
         *,
         shape: str | None = None,
     ) -> None:
-        """Lay a picture over the canvas, all of it or what lies about its face, so that the face's box has
-        its middle at `goal` and that side."""
+        """Paste a picture onto the canvas, all of it or the part around its face, so that the face's box is
+        centred at `goal` with that side."""
         if shape is None:
             shape = ("all", "square", "oval")[int(rng.choice(3, p=[0.4, 0.2, 0.4]))]
         self.lay(canvas, picture, picture.boxes[face], goal, side, rng, shape=shape)
@@ -163,11 +162,11 @@ class Composer:
         return picture, int(rng.integers(len(picture.boxes)))
 
     def trouble(self, rng: Generator) -> Trouble | None:
-        """A place that was taken for a face; None if there is none."""
+        """A place that was mistaken for a face; None if there is none."""
         return _pick(self._trouble, rng) if self._trouble else None
 
     def _levels(self, picture: Picture) -> list[Pixels]:
-        """The picture, then the picture at half of each size before: decoded once, and quick to reduce."""
+        """An image pyramid by halves, decoded once, for quick downsampling."""
         levels = self._decoded.get(id(picture))
         if levels is None:
             decoded = cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -181,7 +180,7 @@ class Composer:
         return levels
 
     def _stamp(self, canvas: Canvas, picture: Picture, matrix: Floats, shape: str, rng: Generator) -> None:
-        """Lay a picture over the canvas by its (2, 3) matrix, all of it or what lies about its face."""
+        """Paste a picture onto the canvas by its (2, 3) matrix, all of it or the part around its face."""
         scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
         levels = self._levels(picture)
         height, width = levels[0].shape[:2]
@@ -193,7 +192,7 @@ class Composer:
         right, bottom = np.ceil(corners.max(0)).clip(1, self._size).astype(int)
         if right <= left or bottom <= top:
             return
-        # Antialiased: from the smallest level that need not be enlarged.
+        # Antialiasing: use the smallest level that need not be enlarged.
         pixels = levels[min(int(-np.log2(min(scale, 1))), len(levels) - 1)]
         shrunk = np.array(pixels.shape[1::-1]) / (width, height)
         mask: Pixels = np.full(pixels.shape[:2], 255, np.uint8)

@@ -1,4 +1,4 @@
-"""Our finder: the net, over pictures of any sizes."""
+"""Our finder: applies the nets to pictures of any size."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from nenrin.domains.finder.boxes import Floats, box_of
 from nenrin.domains.finder.close import CLOSE, CloseEyes
 from nenrin.domains.finder.look import DOMAINS, WEIGHTS, Eyes, Seen, merge
 
-SURE = 0.6  # the score of a face; chosen on the validation part of benchmarks/illustrations.csv
-_FIRST = 0.4  # the weight of the first look's score in the geometric mean of both; chosen there too
-_MAYBE = 0.25  # the score from which what the first look sees says where a face is
+SURE = 0.6  # least score of a face; chosen on the validation part of benchmarks/illustrations.csv
+_FIRST = 0.4  # weight of the first look's score in the geometric mean of both; chosen there too
+_MAYBE = 0.25  # least score of the first look's candidates, which are merged before the second look
 _ENOUGH = 40.0  # pixels of a face's box that the points need
-# A picture is looked at again and again, each time by this much smaller, until a face that fills it is of a
-# size that the net learned, which are those within 96 pixels.
+# A picture is searched repeatedly, each time smaller by this factor, until a face that fills it is of a size
+# that the net learned (up to 96 pixels).
 _STEP, _LAST = 0.42, 96
-_ENLARGE = 3.0  # what a picture smaller than that is enlarged by, at most
-_GREY = 128  # beyond the edges, as the net's own padding
+_ENLARGE = 3.0  # largest enlargement of a picture smaller than that
+_GREY = 128  # padding beyond the edges, equal to the net's own
 
 
 class NetFinder:
     """Finds faces in photographs, paintings and manga alike (docs/finder.md).
 
-    Faces whose box is smaller than `smallest`, a share of the longer side, are not looked for; pictures are
-    searched at as few pixels as that allows, and at most at `side`. `margin` is a share of the longer side,
-    beyond the edges, where large faces that are cut off have their rest.
+    Faces whose box is smaller than `smallest`, a fraction of the longer side, are not looked for. Pictures
+    are searched at as few pixels as that allows, at most at `side`. `margin`, a fraction of the longer side,
+    is added around pictures, for large faces that are cut off.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class NetFinder:
         return [self._find(picture) for picture in pictures]
 
     def points_in(self, picture: Image.Image, box: Floats) -> Floats | None:
-        """The five points (5, 2) of the face in another finder's box (4,); None if it sees none."""
+        """The five points (5, 2) of the face in another finder's box (4,); None if none is found."""
         side = float(max(box[2] - box[0], box[3] - box[1]))
         corner = (box[:2] + box[2:]) / 2 - side
         left, top, right, bottom = (round(float(v)) for v in (*corner, *(corner + 2 * side)))
@@ -72,8 +72,8 @@ class NetFinder:
         return points
 
     def looked_at(self, picture: Image.Image, points: Sequence[Floats]) -> list[float]:
-        """The second look's scores of the faces that another finder has by their points (5, 2); 1 where there
-        is no second look."""
+        """The second look's scores of another finder's faces, given by their points (5, 2); 1 if there is no
+        second look."""
         if self._close is None or not points:
             return [1.0] * len(points)
         return [float(score) for score in self._close.look(picture, box_of(np.stack(points))).scores]
@@ -93,8 +93,8 @@ class NetFinder:
         ]
 
     def _again(self, close: CloseEyes, picture: Image.Image, first: Seen) -> Seen:
-        """Of what the first look saw, what the second sees too: with its points, and a score of both."""
-        # What is less sure than this is none, whatever the second look says.
+        """The first look's faces that the second look confirms, with its points and a combined score."""
+        # Below this score no second look can make it a face.
         maybe = first.scores >= self._sure ** (1 / _FIRST)
         first = Seen(
             boxes=first.boxes[maybe],
@@ -102,14 +102,14 @@ class NetFinder:
             scores=first.scores[maybe],
             domains=first.domains[maybe],
         )
-        # Nor what the first of the second look's four views leaves no hope for.
+        # Nor if the first of the second look's four views scores below this.
         least = (self._sure / first.scores**_FIRST) ** (4 / (1 - _FIRST))
         second = close.look(picture, first.boxes, least)
         scores = first.scores**_FIRST * second.scores ** (1 - _FIRST)
         sure = np.argsort(-scores, kind="stable")
         sure = sure[scores[sure] >= self._sure]
         points = second.points[sure]
-        if len(sure):  # nearer to a face's middle than the first look came, its points are more exact
+        if len(sure):  # look again at the better centred boxes, for more exact points
             points = close.look(picture, box_of(points)).points
         return Seen(
             boxes=first.boxes[sure],
@@ -119,7 +119,7 @@ class NetFinder:
         )
 
     def _look(self, picture: Image.Image, side: int, least: float) -> Seen:
-        """What is seen in a picture, in its pixels, searched at `side` pixels and smaller."""
+        """The faces in a picture, in its pixels, searched at `side` pixels and smaller."""
         longest = max(picture.size)
         size = min(side, max(longest, min(_LAST, _ENLARGE * longest)))
         found = []
@@ -131,11 +131,11 @@ class NetFinder:
             size = max(_STEP * size, _LAST)
 
     def _once(self, picture: Image.Image, scale: float, margin: float, least: float) -> Floats:
-        """The candidates (M, 18), in the picture's pixels, of one look at it at a scale."""
+        """The candidates (M, 18), in the picture's pixels, of one search at a scale."""
         width, height = (max(round(length * scale), 1) for length in picture.size)
         edge = round(margin * max(width, height))
         canvas = np.full((1, _whole(height + 2 * edge), _whole(width + 2 * edge), 3), _GREY, np.uint8)
-        # Reduced by two thirds of a step or more with a box filter first: as good, and several times faster.
+        # Large reductions start with a box filter, which is as good and several times faster.
         small = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
         canvas[0, edge : edge + height, edge : edge + width] = np.asarray(small)
         (rows,) = self._eyes.look(canvas, least)

@@ -1,4 +1,4 @@
-"""From the net's answers to faces: what one look sees, and what looks at several sizes see together."""
+"""From the net's outputs to faces: the candidates of one look, and merging those of several sizes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nenrin.ground import NenrinError
 DOMAINS = ("photo", "cartoon", "manga")  # what the net tells apart
 WEIGHTS = Path(__file__).parent / "weights" / "finder.onnx"
 
-_ONE_FACE = 0.35  # boxes that share more of their union are one face
-_INSIDE = 0.7  # and so are boxes of which one holds that much of the other
-_AGREES = 0.6  # boxes that share more of their union say together where the face is
+_ONE_FACE = 0.35  # IoU above which two boxes are one face
+_INSIDE = 0.7  # also one face: boxes of which one holds this much of the other
+_AGREES = 0.6  # IoU above which boxes are averaged
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -31,8 +31,8 @@ class Seen:
 
 
 class Eyes:
-    """The net as it is shipped: an ONNX file, run by onnxruntime; on one thread in a build's workers, which
-    are as many as there are cores, else on all.
+    """The shipped net: an ONNX file, run by onnxruntime, on one thread in a build's workers (of which there
+    are as many as cores), else on all.
 
     Raises `NenrinError` for a file that is missing or damaged.
     """
@@ -46,7 +46,7 @@ class Eyes:
             )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1 if multiprocessing.parent_process() else 0
-        # A thread that waits does not spin: two nets take turns, and cores are often shared.
+        # Waiting threads do not spin, as two nets take turns and cores are often shared.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
@@ -59,8 +59,8 @@ class Eyes:
             ) from None
 
     def look(self, pixels: NDArray[np.uint8], least: float) -> list[Floats]:
-        """What may be faces in (B, H, W, 3) RGB, sides multiples of 32: for each picture (M, 18) candidates
-        of a score of at least `least`: box, score, points, probabilities of the domains."""
+        """Candidates in (B, H, W, 3) RGB pictures, sides multiples of 32: for each picture (M, 18) with a
+        score of at least `least`: box, score, points, probabilities of the domains."""
         (answers,) = self._session.run(None, {"pixels": pixels})
         logit = np.log(least / (1 - least))
         return [_candidates(answer[answer[:, 0] >= logit]) for answer in answers]
@@ -72,14 +72,14 @@ class Eyes:
 
 
 def _candidates(rows: Floats) -> Floats:
-    """The net's rows (M, 18) in the order of `Eyes.look`, logits as probabilities."""
+    """The net's rows (M, 18) in the order of `Eyes.look`, with logits turned into probabilities."""
     score = 1 / (1 + np.exp(-rows[:, :1]))
     domain = np.exp(rows[:, 15:] - rows[:, 15:].max(1, keepdims=True))
     return np.concatenate([rows[:, 1:5], score, rows[:, 5:15], domain / domain.sum(1, keepdims=True)], 1)
 
 
 def merge(rows: Floats) -> Seen:
-    """Candidates (M, 18) to faces: those that lie over the surest one say together where it is."""
+    """Merge candidates (M, 18) into faces: those that overlap the surest one are averaged with it."""
     rows = rows[np.argsort(-rows[:, 4], kind="stable")]
     faces = [np.empty((0, 15 + len(DOMAINS)), np.float32)]
     while len(rows):

@@ -32,8 +32,8 @@ class Plan:
     batch: int
     seed: tuple[int, ...]
     rate: float  # AdamW's, warmed up, then lowered along a cosine
-    along: tuple[int, int]  # steps gone before these, and of the cosine in all: it may span several rounds
-    fresh: bool  # the weights are random, and the first of them soon forgotten by the average
+    along: tuple[int, int]  # earlier steps, and steps of the whole cosine, which may span several rounds
+    fresh: bool  # the weights are random, so the average soon forgets the first ones
     decay: float
     save_every: int
 
@@ -45,7 +45,8 @@ def fit(
     out: Path,
     plan: Plan,
 ) -> N:
-    """Train the net on what `draw` draws; goes on from its state in `out`. Returns its running average."""
+    """Train the net on pictures by `draw`, continuing from the state in `out`. Returns its running
+    average."""
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.rate, weight_decay=0.01, fused=True)

@@ -1,8 +1,8 @@
-"""The net: one look at a whole picture, faces of all sizes at once, without anchors.
+"""The net of the first look: finds faces of all sizes in a whole picture, without anchors.
 
-A depthwise separable backbone (Howard et al. 2017), a feature pyramid of three levels (Lin et al. 2017), and
-a head for each of them that says at each cell whether a face's middle is there, and where its box and its
-points lie (as FCOS, Tian et al. 2019).
+It has a depthwise separable backbone (Howard et al. 2017), a feature pyramid of three levels (Lin et al.
+2017), and for each level a head that predicts at each cell whether a face's centre is there, its box and its
+points (as FCOS, Tian et al. 2019).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WIDTH = 64  # channels of the pyramid and of the head
 
 
 class Separable(nn.Module):
-    """A depthwise convolution, then a pointwise one; a shortcut where the shape stays."""
+    """A depthwise convolution, then a pointwise one, with a shortcut if the shape is unchanged."""
 
     def __init__(self, inside: int, outside: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class Separable(nn.Module):
 
 
 class FinderNet(nn.Module):
-    """(B, 3, H, W) RGB in [0, 255], sides multiples of 32, to what each cell of each level sees.
+    """(B, 3, H, W) RGB in [0, 255], sides multiples of 32, to an output for each cell of each level.
 
-    The answer is (B, N, 18): a logit, then in pixels of the picture the box (left, top, right, bottom) and
-    the five points (x, y), then the logits of `DOMAINS`. N goes through the levels of `STRIDES`, row by row
-    (`cells` says where each one is).
+    The output is (B, N, 18): a logit, then in pixels of the picture the box (left, top, right, bottom) and
+    the five points (x, y), then the logits of `DOMAINS`. N runs through the levels of `STRIDES`, row by row
+    (`cells` gives their positions).
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class FinderNet(nn.Module):
         )
         self.lateral = nn.ModuleList(nn.Conv2d(channels, _WIDTH, 1) for channels in (64, 128, 192))
         self.smooth = nn.ModuleList(Separable(_WIDTH, _WIDTH) for _ in STRIDES)
-        # A head for each level: one for all would normalise each by the statistics of the others.
+        # Each level has its own head, as a shared one would mix the levels' normalisation statistics.
         self.heads = nn.ModuleList(
             nn.Sequential(Separable(_WIDTH, _WIDTH), Separable(_WIDTH, _WIDTH, kernel=5)) for _ in STRIDES
         )
@@ -99,20 +99,20 @@ class FinderNet(nn.Module):
 
     @staticmethod
     def _level(raw: Tensor, stride: int) -> Tensor:
-        """(B, 18, h, w) as the head says it to (B, h w, 18) in pixels."""
+        """The head's output (B, 18, h, w) to (B, h w, 18) in pixels."""
         height, width = raw.shape[2:]
         raw = raw.permute(0, 2, 3, 1).reshape(raw.shape[0], -1, raw.shape[1]).float()
         cell = grid(height, width, stride).to(raw.device)
         reach = raw[..., 1:5].clamp(max=6).exp() * (1.8 * stride)
         box = torch.cat([cell - reach[..., :2], cell + reach[..., 2:]], dim=-1)
-        # The points are told from where a mean face of that box would have them.
+        # Points are predicted relative to those of a mean face in that box.
         middle, side = (box[..., :2] + box[..., 2:]) / 2, reach.sum(-1, keepdim=True) / 2
         points = middle.repeat(1, 1, 5) + side * (MEAN.to(raw.device) + raw[..., 5:15] / 4)
         return torch.cat([raw[..., :1], box, points, raw[..., 15:]], dim=-1)
 
 
 class Shipped(nn.Module):
-    """The net as a file runs it: from (B, H, W, 3) uint8 pixels."""
+    """The net as it is exported: from (B, H, W, 3) uint8 pixels."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Where a picture comes to lie on a training picture, and what of it is seen there."""
+"""Placement of a picture on a training picture, and how much of it is visible there."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _SWAP = np.array([1, 0, 2, 4, 3])  # left and right, in a mirror
 
 
 def by_centres(matrix: NDArray[np.floating]) -> NDArray[np.float64]:
-    """A (2, 3) matrix of ours as OpenCV wants it, which counts from pixel centres."""
+    """One of our (2, 3) matrices for OpenCV, which counts from pixel centres."""
     shifted = matrix.astype(np.float64)
     shifted[:, 2] += shifted[:, :2].sum(1) * 0.5 - 0.5
     return shifted
 
 
 def turned(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: float, rng: Generator) -> Floats:
-    """(2, 3): turned by some degrees, stretched a little, mirrored or not, about a point that comes to
-    `goal`."""
+    """A random (2, 3) matrix that rotates by some degrees, stretches a little, may mirror, and maps `middle`
+    to `goal`."""
     angle = np.deg2rad(np.clip(rng.normal(0, 13), -40, 40))
     stretch = np.exp(rng.normal(0, 0.06))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
@@ -31,7 +31,8 @@ def turned(middle: NDArray[np.floating], goal: NDArray[np.floating], scale: floa
 
 
 def moved(picture: Picture, matrix: Floats) -> tuple[Floats, Floats]:
-    """The picture's boxes and points after a (2, 3) matrix. A box follows its middle, and stays upright."""
+    """The picture's boxes and points, mapped by a (2, 3) matrix. Boxes follow their centres and stay
+    upright."""
     points = picture.points @ matrix[:, :2].T + matrix[:, 2]
     if np.linalg.det(matrix[:, :2]) < 0:
         points = points[:, _SWAP]
@@ -41,7 +42,7 @@ def moved(picture: Picture, matrix: Floats) -> tuple[Floats, Floats]:
 
 
 def share_within(frames: Floats, boxes: NDArray[np.floating]) -> Floats:
-    """The share of each box that lies within a frame; one of the two may be a single row."""
+    """The fraction of each box that lies within a frame; one of the two may be a single row."""
     boxes = np.atleast_2d(boxes)
     across = np.minimum(frames[:, 2], boxes[:, 2]) - np.maximum(frames[:, 0], boxes[:, 0])
     down = np.minimum(frames[:, 3], boxes[:, 3]) - np.maximum(frames[:, 1], boxes[:, 1])
@@ -51,7 +52,7 @@ def share_within(frames: Floats, boxes: NDArray[np.floating]) -> Floats:
 
 
 def hidden(alpha: NDArray[np.uint8], box: Floats) -> float:
-    """The share of a box (4,) that a mask (S, S) covers; all of one that lies outside."""
+    """The fraction of a box (4,) that a mask (S, S) covers; 1 for a box that lies outside."""
     left, top, right, bottom = np.clip(box, 0, alpha.shape[0]).astype(int)
     part = alpha[top:bottom, left:right]
     return float(part.mean()) / 255 if part.size else 1.0

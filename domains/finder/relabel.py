@@ -1,4 +1,4 @@
-"""Self-training: the net marks the points of faces of which only the box is known."""
+"""Self-training: the net marks the points of faces whose box alone is known."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SIDE = 160  # pixels of the square in which a face is looked at
 _LOOKS = ((76, False), (76, True), (100, False), (100, True))  # pixels of the box, mirrored
 _AGREE = 0.035  # mean distance from the median of all looks, in sides of the box
 _LEAST = 0.12  # score below which a crop shows no face
-_FITS = 0.35  # what a face's box must share with the known one
+_FITS = 0.35  # least overlap of a face's box with the known one
 
 
 def relabel(eyes: Eyes, sources: Mapping[str, Sequence[Picture]]) -> dict[str, list[Picture]]:
-    """The sources with points where there were none: of `anime` and `illustrations`. Crops of anime in which
-    no look finds a face are left out; where the looks disagree, the box stays and the points stay unknown."""
+    """The sources with new points for `anime` and `illustrations`. Anime crops in which no look finds a face
+    are left out; where the looks disagree, the box is kept and the points stay unknown."""
     marked = {name: list(pictures) for name, pictures in sources.items()}
     anime = [(picture, _mark(eyes, picture)) for picture in track(sources["anime"], "marking anime")]
     marked["anime"] = [
@@ -33,7 +33,7 @@ def relabel(eyes: Eyes, sources: Mapping[str, Sequence[Picture]]) -> dict[str, l
         if (trust >= 0).all()
     ]
     illustrations = [(picture, _mark(eyes, picture)) for picture in sources["illustrations"]]
-    # Their boxes were drawn by hand, and stay.
+    # Their boxes were drawn by hand, and are kept.
     marked["illustrations"] = [
         dataclasses.replace(picture, points=points, trust=trust.clip(0))
         for picture, (_, points, trust) in illustrations
@@ -62,7 +62,7 @@ def _mark(eyes: Eyes, picture: Picture) -> tuple[Floats, Floats, Floats]:
 
 
 def _points(eyes: Eyes, pixels: NDArray[np.uint8], box: Floats) -> list[Floats]:
-    """The points (5, 2) that each look sees of the face in the box, where it sees it at all."""
+    """The points (5, 2) by each look that finds the face in the box."""
     views, backs = [], []
     middle = (box[:2] + box[2:]) / 2
     for side, mirrored in _LOOKS:

@@ -1,8 +1,7 @@
-"""What the finder learns from: faces whose points are known for nothing, and what is kept out of its
-training.
+"""The finder's training sources, whose points need no labelling, and what is kept out of its training.
 
-Twins have exact points, FG-NET has marked ones. MTCNN's hold for a photograph and for its drawn counterpart.
-Crops of anime say where the face is; their points are learned by self-training (`train.relabel`).
+Twins have exact points, FG-NET has marked ones. MTCNN's points hold for a photograph and its drawn
+counterpart. Anime crops show where the face is; their points are learned by self-training (`train.relabel`).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from nenrin.scrapers.local import walk
 _TWINS = 700  # of each domain
 _PHOTOGRAPHS = 3900  # of UTKFace, those that have a drawn counterpart
 DRAWN_FGNET = "drawn/cartoonised-fgnet"
-_SURE = 0.97  # MTCNN's score from which its points are learned from
+_SURE = 0.97  # least score of MTCNN for its points to be used
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -42,7 +41,7 @@ class Picture:
     encoded: bytes
     boxes: Floats  # (F, 4)
     points: Floats  # (F, 5, 2)
-    trust: Floats  # (F,) how much the points count, 0 to 1
+    trust: Floats  # (F,) weight of the points, 0 to 1
     domain: int  # index into `look.DOMAINS`
 
 
@@ -166,7 +165,7 @@ def encode(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _cut(folder: Path, importer: Importer, *, trust: float) -> Iterator[Picture]:
-    """Crops that are all cut alike, at the points of the cut; those kept out are left out."""
+    """Crops that are all cut alike, with the points of the cut, without those kept out of training."""
     for raw in importer.read(folder):
         if not kept_out(raw.path.name):
             picture = open_picture(raw.path)

@@ -1,10 +1,10 @@
-"""Train the finder: round after round, with what it learns from itself in between.
+"""Trains the finder in rounds, with self-training in between.
 
 The first round learns boxes everywhere and points where they are known. Then the net marks the points of the
-crops and illustrations that have none; where it agrees with itself, seen mirrored and at other sizes, they
-are learned from in the next round, and crops in which it sees no face are left out (`relabel`). And what it
-takes for a face where none is, it is shown again (`trouble`). The net of the second look learns from the last
-one's mistakes, and in its next rounds most from those that it makes too.
+crops and illustrations that have none. The next round learns from those that agree between mirrored views and
+sizes, and leaves out crops in which the net finds no face (`relabel`). Places that it mistakes for a face are
+shown again (`trouble`). The net of the second look learns from the last net's mistakes, and in its later
+rounds mostly from those that it makes too.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from nenrin.domains.finder.trouble import Trouble, mine, worse
 from nenrin.domains.finder.unfold import unfold
 from nenrin.ground import seed_everything, write_text
 
-# A level of stride s finds faces whose box has a side within these, in pixels; near the borders both do.
+# A level of stride s finds faces whose box has a side within these, in pixels; the ranges overlap.
 SPANS = {8: (0.0, 36.0), 16: (28.0, 72.0), 32: (56.0, 1e9)}
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Recipe:
-    """All that decides the outcome of a training, beside its pictures."""
+    """All settings that determine the result of a training, besides its pictures."""
 
     size: int = 160  # pixels of a training picture's side
     batch: int = 16
     rounds: tuple[int, ...] = (40_000, 60_000, 100_000)  # pictures seen in each round
     views: tuple[int, ...] = (200_000, 400_000)  # seen by the net of the second look, in each round
     rate: float = 2e-3  # AdamW's, warmed up, then lowered to nothing along a cosine over all rounds
-    doubt: float = 0.2  # the score of a face that is none from which the next round is shown it again
-    decay: float = 0.998  # of the weights' running average, which is what is kept
+    doubt: float = 0.2  # least score of a false face for it to be shown again in the next round
+    decay: float = 0.998  # of the weights' running average, which is the result
     seed: int = 0
     save_every: int = 100  # steps
 
@@ -55,8 +55,8 @@ class Recipe:
 def train(
     sources: dict[str, list[Picture]], out: Path, recipe: Recipe, *, before: Path | None = None
 ) -> Path:
-    """Train by the recipe, from random weights or from the net's file `before`; goes on from the newest state
-    in `out`. Returns the net's file, beside which is that of the second look, `close.onnx`."""
+    """Train by the recipe, from random weights or the net in the file `before`, continuing from the newest
+    state in `out`. Returns the net's file; that of the second look, `close.onnx`, is beside it."""
     out.mkdir(parents=True, exist_ok=True)
     previous = None if before is None else _unfolded(before, sources, out, recipe)
     for number in range(len(recipe.rounds)):
@@ -89,7 +89,7 @@ def train(
 def _learned(
     previous: Path | None, sources: dict[str, list[Picture]], seed: int, doubt: float
 ) -> tuple[dict[str, list[Picture]], list[Trouble]]:
-    """The sources, with what the net before makes of those whose points are unknown, and its mistakes."""
+    """The sources, with unknown points marked by the previous net, and that net's mistakes."""
     if previous is None:
         return sources, []
     file = previous.with_suffix(".onnx")
@@ -99,7 +99,7 @@ def _learned(
 
 
 def _unfolded(before: Path, sources: dict[str, list[Picture]], out: Path, recipe: Recipe) -> Path:
-    """The net of a file, as the rounds keep theirs."""
+    """A net from a file, stored in the format of the rounds."""
     path = out / "before.safetensors"
     if not path.is_file():
         composer, rng = Composer(sources, recipe.size), np.random.default_rng(recipe.seed)
@@ -150,9 +150,9 @@ def _round(
 
 
 def loss(answer: Tensor, batch: Sequence[Canvas], middles: Tensor, strides: Tensor) -> dict[str, Tensor]:
-    """The net's losses on a batch: quality focal loss (Li et al. 2020) for the score, which learns to say
-    how well the box fits; GIoU (Rezatofighi et al. 2019) for boxes; smooth L1 for points, in shares of the
-    box's side; cross entropy for the domain."""
+    """The net's losses on a batch: quality focal loss (Li et al. 2020) for the score, which learns how well
+    the box fits; GIoU (Rezatofighi et al. 2019) for boxes; smooth L1 for points, in units of the box's side;
+    cross entropy for the domain."""
     owner, owned, face, count = _assign(batch, middles, strides)
     boxes = torch.cat([torch.from_numpy(canvas.boxes) for canvas in batch])
     points = torch.cat([torch.from_numpy(canvas.points) for canvas in batch]).reshape(-1, 10)
@@ -185,8 +185,7 @@ def loss(answer: Tensor, batch: Sequence[Canvas], middles: Tensor, strides: Tens
 def _assign(
     batch: Sequence[Canvas], middles: Tensor, strides: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Which cell learns which face: picture, cell and face of each pair, and (B, N) -1 where nothing is
-    learned."""
+    """Assigns faces to cells: picture, cell and face of each pair, and (B, N) -1 for ignored cells."""
     owners, owned, faces = [], [], []
     count = torch.zeros(len(batch), len(middles))
     first = 0

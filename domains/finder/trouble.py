@@ -1,5 +1,4 @@
-"""Pictures without people, and the places in pictures that the net takes for faces and are none: what it is
-shown more of."""
+"""Hard negatives: pictures without people, and places in pictures that the net mistakes for faces."""
 
 from __future__ import annotations
 
@@ -19,18 +18,18 @@ from nenrin.ground import track
 from nenrin.scrapers.local import walk
 
 _LONGEST = 512  # pixels of a scene
-_CROPS = 5  # looks at parts of a picture, beside the whole
-_KNOWN = 0.1  # what a place may share with a known face and be none
-# Where it is looked for: every so manieth picture of a source, and the score below which a place is none. A
-# crop of anime may show a second face, of which nothing is known; what is surer may be one.
+_CROPS = 5  # parts of a picture that are searched besides the whole
+_KNOWN = 0.1  # largest overlap with a known face for a place to count as none
+# Where mistakes are looked for, by source: the step between its pictures, and the score below which a place
+# counts as none. Anime crops may show a second, unlabelled face, so surer finds may be faces.
 _WHERE = {"scenes": (1, 1.0), "illustrations": (1, 1.0), "anime": (4, 0.6)}
-# How often the second look is shown a place, by the score that it gave it.
+# (score, n): the second look is shown a place n times if it gave it a higher score.
 _TIMES = ((0.3, 8), (0.05, 4), (0.01, 2))
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Trouble:
-    """A place that the net took for a face."""
+    """A place that the net mistook for a face."""
 
     picture: Picture
     box: Floats  # (4,) in the picture's pixels
@@ -56,8 +55,8 @@ def scenes(folder: Path, *, test: bool = False) -> list[Picture]:
 
 
 def mine(finder: Finder, sources: Mapping[str, Sequence[Picture]], seed: int) -> list[Trouble]:
-    """Where a finder, that had better be an easy one to convince, sees faces that are none: in the scenes,
-    beside the known faces of illustrations and of crops of anime."""
+    """False faces of a finder (best one with a low threshold): in the scenes, and beside the known faces of
+    illustrations and anime crops."""
     rng = np.random.default_rng(seed)
     places = [
         (picture, most) for name, (step, most) in _WHERE.items() for picture in sources.get(name, ())[::step]
@@ -70,8 +69,8 @@ def mine(finder: Finder, sources: Mapping[str, Sequence[Picture]], seed: int) ->
 
 
 def worse(close: CloseEyes, trouble: Sequence[Trouble], seed: int) -> list[Trouble]:
-    """The mistakes of the first look as often as the second should see them: those that it makes too eight
-    times, a quarter of those that it is sure to be none once."""
+    """The first look's mistakes, repeated for the second look by its own score: eight times if it makes them
+    too; of those that it surely rejects, only a quarter is kept."""
     rng = np.random.default_rng(seed)
     often: list[Trouble] = []
     for one in track(trouble, "weighing trouble"):
@@ -83,7 +82,7 @@ def worse(close: CloseEyes, trouble: Sequence[Trouble], seed: int) -> list[Troub
 
 
 def _wrong(finder: Finder, picture: Picture, most: float, rng: np.random.Generator) -> Iterator[Floats]:
-    """Boxes found in the picture and in parts of it, which look different enlarged, that are no face's."""
+    """Boxes found in the picture, and in enlarged parts of it (which look different), that are not faces."""
     whole = Image.open(io.BytesIO(picture.encoded)).convert("RGB")
     found = np.zeros((0, 4), np.float32)
     for left, top, part in _parts(whole, rng):

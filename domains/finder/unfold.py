@@ -1,5 +1,5 @@
-"""From a net's file back to a net that can be trained: a file holds no batch norms, they are part of the
-convolutions before them."""
+"""Turns a net's file back into a trainable net. In a file, batch norms are folded into the convolutions
+before them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from nenrin.domains.finder.net import FinderNet
 
 def unfold(path: Path, pixels: Tensor) -> FinderNet:
     """The net of an ONNX file that `net.export` wrote. Its batch norms get the statistics of `pixels`
-    (B, 3, H, W), and undo them: so it answers as the file does, and training goes on from there."""
+    (B, 3, H, W), and scales and shifts that undo them, so its output equals the file's and training can
+    continue."""
     import onnx
     from onnx import numpy_helper
 

@@ -1,1 +1,1 @@
-"""One question a file: what is asked of an ager, on which faces, and how the answer is scored."""
+"""One question in each file: what is asked of an ager, on which faces, and how the answer is scored."""

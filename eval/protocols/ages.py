@@ -82,9 +82,9 @@ def _curve(contender: Contender, domain: str, judge: str, judged: Floats) -> Cur
 
 
 def _strips(bench: Bench, result: Result, ground: Ground, answers: dict[str, Answer]) -> None:
-    """The first `shown` people of the seed, then each ager's worst face in age and in identity."""
+    """The first `shown` people drawn by the seed, then each ager's worst face in age and in identity."""
     agers = [c.name for c in bench.contenders if c.role == "ager"]
-    # The copy is the input, and the mean face is the same for everybody: once is enough.
+    # The copy is the input, and the mean face is the same for everybody, so neither is repeated.
     first = [c.name for c in bench.contenders if c.name != "copy"]
     people = next(iter(answers.values())).people
     for i in range(min(bench.shown, len(people))):

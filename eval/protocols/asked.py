@@ -1,4 +1,4 @@
-"""Shared by protocols that ask one face for several ages: who is asked, and how the answers are measured."""
+"""Shared by protocols that ask one face for several ages: which faces, and how the results are measured."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from nenrin.eval.verification import Verification
 
 ASKED = (5, 15, 25, 45, 65, 75)  # years
 REAL = Who("real faces", "ceiling")
-SEVERAL = 4  # pictures of known age from which a person's own rank correlation is taken
+SEVERAL = 4  # pictures of known age that a person needs for a rank correlation
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Ground:
-    """One domain: its real faces, who judges them, and what the judges and embedders are worth there."""
+    """One domain: its real faces, their judges, and the accuracy of judges and embedders on them."""
 
     domain: str
     real: Batch
@@ -33,19 +33,19 @@ class Ground:
     own_error: dict[str, float]  # by judge: years
     verified: dict[str, Verification]  # by embedder
     gender: LabelJudge | None
-    looks: LabelJudge | None  # who says of which domain a face is
+    looks: LabelJudge | None  # the judge of domains
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Answer:
-    """What one contender made of P people asked for `ASKED`, and how it was read."""
+    """One contender's outputs for P people asked for `ASKED`, and how they were judged."""
 
     people: Batch
     outputs: Pixels  # (P * A, H, H, 3), a person's ages next to each other
     judged: dict[str, Floats]  # by judge: (P, A) years
     similarity: dict[str, Floats]  # by embedder: (P, A)
     gender: NDArray[np.int64] | None  # (P, A) as judged
-    own: NDArray[np.float64] | None  # (P, A) 1 where judged to be of its own domain, else 0
+    own: NDArray[np.float64] | None  # (P, A) 1 if judged to be of its own domain, else 0
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -55,7 +55,7 @@ class Measure:
     metric: str
     backend: str
     values: Floats  # (N,)
-    rows: NDArray[np.intp]  # (N,) whose they are, into the people asked
+    rows: NDArray[np.intp]  # (N,) indices into the people asked
 
 
 def survey(bench: Bench, domain: str, real: Batch | None = None) -> Ground:
@@ -81,7 +81,7 @@ def survey(bench: Bench, domain: str, real: Batch | None = None) -> Ground:
 
 
 def unproven(bench: Bench, domain: str) -> list[str]:
-    """What a reader must know of the judges of age in this domain."""
+    """Notes for the reader on the judges of age in this domain."""
     judges = bench.panel.of(domain)
     if not judges:
         return [f"{domain}: no judge could be trained, so no age is read"]
@@ -95,7 +95,7 @@ def choose(
 ) -> NDArray[np.intp]:
     """Up to `count` rows, no person twice, drawn by the seed and the pictures' names.
 
-    Of known age where there are any and `aged` asks for it. Pictures whose name is in `shared` (they are in
+    With `aged` they are of known age, if there are any. Pictures whose name is in `shared` (they are in
     several domains) come first, so that domains are compared on the same people.
     """
     rows = np.flatnonzero(np.isfinite(faces.age)) if aged else np.arange(len(faces))
@@ -108,7 +108,7 @@ def choose(
 
 
 def people_of(bench: Bench, domain: str) -> Batch:
-    """Who is asked in this domain: the same faces in every protocol, so that each is aged once."""
+    """The people asked in this domain: the same faces in every protocol, so that each is aged only once."""
     others = {
         picture
         for picture, other in zip(bench.faces.picture, bench.faces.domain, strict=True)
@@ -119,7 +119,7 @@ def people_of(bench: Bench, domain: str) -> Batch:
 
 
 def ask(bench: Bench, contender: Contender, people: Batch, ground: Ground) -> Answer:
-    """Ask every face for all of `ASKED`, and have the answers read."""
+    """Ask every face for all of `ASKED`, and judge the results."""
     rows = np.repeat(np.arange(len(people)), len(ASKED))
     outputs = bench.aged(contender, people, np.tile(np.array(ASKED, np.float32), len(people)), rows=rows)
     gender = None if ground.gender is None else bench.labelled(ground.gender, outputs).argmax(1)
@@ -135,7 +135,7 @@ def ask(bench: Bench, contender: Contender, people: Batch, ground: Ground) -> An
 
 
 def _own_domain(bench: Bench, ground: Ground, pixels: Pixels) -> NDArray[np.float64] | None:
-    """1 where a face (N, H, H, 3) is judged to be of the domain, else 0; None where nobody can say."""
+    """1 if a face (N, H, H, 3) is judged to be of the domain, else 0; None if there is no judge."""
     if ground.looks is None:
         return None
     judged = bench.labelled(ground.looks, pixels).argmax(1)
@@ -144,14 +144,14 @@ def _own_domain(bench: Bench, ground: Ground, pixels: Pixels) -> NDArray[np.floa
 
 
 def similarity(bench: Bench, embedder: Embedder, people: Batch, outputs: Pixels) -> Floats:
-    """Of each output to its input, (P, A)."""
+    """Similarity of each output to its input, (P, A)."""
     inputs, made = (bench.embed(embedder, p).astype(np.float64) for p in (people.pixels, outputs))
     alike: Floats = np.einsum("pd,pad->pa", inputs, made.reshape(len(inputs), len(ASKED), -1))
     return alike
 
 
 def measures(ground: Ground, answer: Answer) -> Iterator[Measure]:
-    """Everything measured of an answer, judge by judge and embedder by embedder."""
+    """All measures of an answer, judge by judge and embedder by embedder."""
     asked, count = np.array(ASKED, dtype=np.float64), len(answer.people)
     people = np.arange(count)
     outputs = np.repeat(people, len(ASKED))
@@ -186,7 +186,7 @@ def measures(ground: Ground, answer: Answer) -> Iterator[Measure]:
 
 
 def ceilings(bench: Bench, ground: Ground) -> Iterator[tuple[Measure, NDArray[np.str_]]]:
-    """What real faces of the domain score, with the persons of the rows: no ager can be asked for more."""
+    """The scores of real faces of the domain, with the rows' persons: no ager can be asked for more."""
     known = ground.real.take(np.isfinite(ground.real.age))
     names, counts = np.unique(known.person, return_counts=True)
     several = [np.flatnonzero(known.person == name) for name in names[counts >= SEVERAL]]
@@ -234,7 +234,7 @@ def ceilings(bench: Bench, ground: Ground) -> Iterator[tuple[Measure, NDArray[np
 
 
 def write_ceilings(bench: Bench, sheet: Sheet, ground: Ground) -> None:
-    """Put the ceilings of a domain onto a sheet, and what each embedder's AUC is there."""
+    """Write the ceilings of a domain to a sheet, and each embedder's AUC there."""
     for measure, persons in ceilings(bench, ground):
         sheet.mean(REAL, measure.metric, measure.backend, measure.values, persons[measure.rows])
     write_slopes(bench, sheet, ground, ground.judges)
@@ -246,7 +246,7 @@ def write_ceilings(bench: Bench, sheet: Sheet, ground: Ground) -> None:
 
 
 def write_slopes(bench: Bench, sheet: Sheet, ground: Ground, judges: Sequence[Judge]) -> None:
-    """Put onto a sheet the judged years for each true year of real faces."""
+    """Write to a sheet the judged years for each true year of real faces."""
     known, drawn = (
         ground.real.take(np.isfinite(ground.real.age)),
         {"seed": bench.seed, "resamples": bench.resamples},
@@ -259,7 +259,7 @@ def write_slopes(bench: Bench, sheet: Sheet, ground: Ground, judges: Sequence[Ju
 def write_calibration(
     bench: Bench, sheet: Sheet, judge: LabelJudge, faces: Batch, truth: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Put onto a sheet how well the judge's sureness is founded on real faces; returns where it is right."""
+    """Write to a sheet how well the judge is calibrated on real faces; returns where it is right."""
     p = bench.labelled(judge, faces.pixels)
     right: NDArray[np.float64] = (p.argmax(1) == truth).astype(np.float64)
     error = stats.calibration_error(p.max(1), right, faces.person, seed=bench.seed, resamples=bench.resamples)

@@ -64,7 +64,7 @@ class Audit:
         for first, second in (*((d, d) for d in named), *shared, twins):
             table = first if first == second else f"{first} against {second}"
             others = [e for e in bench.embedders if e.name != PixelEmbedder.name]
-            for embedder in (*others, PixelEmbedder()):  # the floor, whichever were named
+            for embedder in (*others, PixelEmbedder()):  # always with the floor
                 _check(bench, result, table, embedder, named[first], named[second])
             if learned is not None and first in unlearned and second in unlearned:
                 _check(bench, result, table, learned, unlearned[first], unlearned[second])
@@ -76,7 +76,7 @@ class Audit:
 
 
 class _LearnedFeatures:
-    """Our own feature net, with which `quality` compares crowds, as if it were an embedder."""
+    """Our own feature net, with which `quality` compares distributions, as an embedder."""
 
     def __init__(self, net: FaceFeatures) -> None:
         self._net, self.name, self.key = net, net.name, f"{net.key} embedded"
@@ -87,9 +87,9 @@ class _LearnedFeatures:
 
 
 def _known(bench: Bench, without: str = "") -> dict[str, Batch]:
-    """By domain: the faces whose person is named, at most `FACES`, whole persons drawn by the seed.
+    """By domain: the faces of named persons, at most `FACES`, whole persons drawn by the seed.
 
-    None of the split `without`.
+    Faces of the split `without` are left out.
     """
     pool = bench.gather()
     if pool is None:

@@ -46,7 +46,7 @@ class Canon:
         )
         try:
             cast = from_manifests(bench, result.notes)
-        except NenrinError as error:  # people of the sets can still be asked
+        except NenrinError as error:  # continue with people of the sets
             result.notes.append(str(error))
             cast = []
         for domain in dict.fromkeys(role.domain for role in cast):
@@ -111,7 +111,7 @@ def _said_of_strangers(found: Sequence[Strangers]) -> list[str]:
 
 
 def _worst(bench: Bench, domain: str, scenes: Sequence[Scene]) -> list[Strip]:
-    """Of each ager the character that it leads furthest away from the official pictures."""
+    """For each ager, the character that it takes furthest away from the official pictures."""
     strips = []
     for c in (c for c in bench.contenders if c.role == "ager"):
         gains = [
@@ -127,7 +127,7 @@ def _worst(bench: Bench, domain: str, scenes: Sequence[Scene]) -> list[Strip]:
 
 
 def _gain(bench: Bench, scene: Scene, who: Who) -> Floats | None:
-    """Of each picture of the character, by the first embedder."""
+    """The gain for each picture of the character, by the first embedder."""
     return scene.values.get((who, GAIN, bench.embedders[0].name)) if bench.embedders else None
 
 

@@ -68,7 +68,7 @@ def _answer(bench: Bench, result: Result, domain: str, real: Batch, judges: list
         sheet.mean(REAL, metrics.AS_ASKED, judge.name, right, real.person)
         mistaken = ((judged != NONE) != worn).astype(np.float64)
         sheet.mean(REAL, metrics.UNASKED, judge.name, mistaken, real.person)
-        for case, rows in ((PUT_ON, worn), (TAKE_OFF, ~worn)):  # faces that are as those asked shall be
+        for case, rows in ((PUT_ON, worn), (TAKE_OFF, ~worn)):  # real faces that already are as requested
             if rows.any():
                 of_case = Sheet(bench, result, domain, case)
                 of_case.mean(REAL, metrics.AS_ASKED, judge.name, right[rows], real.person[rows])
@@ -84,7 +84,7 @@ def _answer(bench: Bench, result: Result, domain: str, real: Batch, judges: list
 
 
 class _Tries:
-    """Everything asked of N faces: one row a request."""
+    """All requests for N faces, one row for each."""
 
     def __init__(self, faces: Batch) -> None:
         kinds = [np.full(len(faces), word) for word in range(len(GLASSES))]
@@ -93,13 +93,13 @@ class _Tries:
         row = np.tile(np.arange(len(faces)), len(asked))
         glasses = np.concatenate(asked)
         age = np.repeat(np.array(ages, np.float32), len(faces))
-        # At its own age and with its own glasses, nothing would be asked.
+        # A face's own age with its own glasses is not a request.
         wanted = ~np.isnan(age) | (glasses != faces.glasses[row])
         self.faces, self.row = faces, row[wanted]
         self.inputs, self.age, self.glasses = faces.take(self.row), age[wanted], glasses[wanted]
 
     def cases(self) -> dict[str, NDArray[np.bool_]]:
-        """Which requests belong to which case."""
+        """The requests of each case, as masks."""
         keep, worn = ~np.isnan(self.age), self.inputs.glasses != NONE
         return {
             KEEP: keep,
@@ -153,7 +153,7 @@ def _confuse(
 
 
 def _choose(real: Batch, count: int, seed: int) -> NDArray[np.intp]:
-    """Up to `count` rows drawn by the seed and the pictures' names, the words of GLASSES in turn."""
+    """Up to `count` rows drawn by the seed and the pictures' names, cycling through GLASSES."""
     lots = [hashlib.sha256(f"{seed} {name}".encode()).digest() for name in real.picture]
     drawn = sorted(range(len(real)), key=lambda i: lots[i])
     place = dict.fromkeys(range(len(GLASSES)), 0)

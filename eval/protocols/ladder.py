@@ -91,7 +91,7 @@ def _height(domain: str) -> tuple[int, str]:
 
 
 def _rung(bench: Bench, ground: Ground) -> dict[Who, _Rung]:
-    """Everybody's rows in one domain."""
+    """The rows of all subjects in one domain."""
     people = people_of(bench, ground.domain)
     found: dict[Who, _Rung] = {}
     for contender in bench.contenders:

@@ -13,16 +13,16 @@ from nenrin.eval.results import Result, Who
 from nenrin.eval.subjects import Batch, Pixels
 from nenrin.ground import NenrinError
 
-FACES = 4  # times as many as other protocols ask: distributions need numbers
+FACES = 4  # times as many faces as in other protocols, as distributions need numbers
 LEAST = 20  # faces in each half
-PREFERRED = 2000  # pictures below which FID is not to be read
-AGES = (5.0, 75.0)  # years, asked where nobody knows the ages of a domain
-PIXELS = 16  # px of a side at which outputs are told apart
-MIDDLE = (0.22, 0.30, 0.56)  # of the aligned face: what every source has pixels of
+PREFERRED = 2000  # pictures below which FID should not be used
+AGES = (5.0, 75.0)  # years, the range of requests if the ages of a domain are unknown
+PIXELS = 16  # px: side of the pictures whose diversity is measured
+MIDDLE = (0.22, 0.30, 0.56)  # part of the aligned face where every source has pixels
 
 
 class Quality:
-    """Half of the test faces are aged to the ages of the other half, and the two compared as crowds."""
+    """Half of the test faces are aged to the ages of the other half, and both compared as distributions."""
 
     name = "quality"
     question = "Do the outputs look like faces of their domain, sharp, and different from each other?"

@@ -1,4 +1,4 @@
-"""How near the outcome comes to a character's official pictures, and who else is nearer."""
+"""How near the results come to a character's official pictures, and how many strangers are nearer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from nenrin.eval.stats import Estimate
 from nenrin.eval.subjects import Pixels
 
 OTHER = Who("another true picture", "ceiling")
-FEW = 20  # strangers without whom no rank is given
+FEW = 20  # strangers needed for a rank
 Names = NDArray[np.str_]
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class Scene:
-    """One character with what each contender made of it."""
+    """One character with each contender's outputs."""
 
     role: Role
     others: NDArray[np.intp]  # the strangers, rows of the crowd
@@ -35,7 +35,7 @@ class Scene:
 
 
 def details(sheet: Sheet, scenes: Sequence[Scene]) -> list[Score]:
-    """What was found of each character alone: means over its pictures; one person has no interval."""
+    """The scores of each character alone: means over its pictures, without interval, as it is one person."""
     found = []
     for scene in scenes:
         case = dataclasses.replace(sheet, case=f"{scene.role.name}: {scene.role.title}")
@@ -50,7 +50,7 @@ def details(sheet: Sheet, scenes: Sequence[Scene]) -> list[Score]:
 def _put(
     sheet: Sheet, who: Who, metric: str, backend: str, scenes: Sequence[Scene], values: Sequence[Floats]
 ) -> None:
-    """A mean over these characters; what it is taken of stays with each of them."""
+    """Write a mean over these characters, and keep each one's values with its scene."""
     for scene, mine in zip(scenes, values, strict=True):
         scene.values[who, metric, backend] = mine
     groups = np.concatenate([np.full(len(v), s.role.name) for s, v in zip(scenes, values, strict=True)])
@@ -58,7 +58,8 @@ def _put(
 
 
 def identity(bench: Bench, sheet: Sheet, scenes: Sequence[Scene], crowd: Pixels) -> None:
-    """Gains, recovery and ranks by every embedder; distances for each character alone, as gains say the same.
+    """Gains, recovery and ranks by every embedder; and distances, but only for each character alone, because
+    in means they say the same as gains.
 
     `crowd` (C, H, H, 3) holds the strangers of all scenes, each once.
     """
@@ -84,7 +85,7 @@ def identity(bench: Bench, sheet: Sheet, scenes: Sequence[Scene], crowd: Pixels)
 
 
 def _away(who: Who, backend: str, scenes: Sequence[Scene], alike: Sequence[Floats]) -> None:
-    """One less the similarity, to the true pictures on average and to the nearest."""
+    """One minus the similarity, to the true pictures on average and to the nearest."""
     for scene, a in zip(scenes, alike, strict=True):
         scene.values[who, metrics.IDENTITY_DISTANCE, backend] = 1 - a.mean(1)
         scene.values[who, metrics.BEST_IDENTITY_DISTANCE, backend] = 1 - a.max(1)
@@ -111,7 +112,7 @@ def _recovered(
     goals: Sequence[Floats],
     persons: Sequence[Names],
 ) -> None:
-    """Of the characters with two true pictures."""
+    """Recovery, over the characters with two or more true pictures."""
     rows = [i for i, goal in enumerate(goals) if len(goal) > 1]
     if rows:
         copy, out = (np.concatenate([1 - x[i].mean(1) for i in rows]) for x in (copies, alike))
@@ -150,9 +151,9 @@ def _ceiling(
     faces: Sequence[Floats],
     scenes: Sequence[Scene],
 ) -> None:
-    """Each true picture in the place of the outcome, against the character's other true pictures.
+    """The ceiling: each true picture as if it were the result, against the character's other true pictures.
 
-    What it gains, it gains over the mean of the inputs, seen against the same other pictures.
+    Its gain is over the mean of the inputs, compared with the same other pictures.
     """
     rows = [i for i, goal in enumerate(goals) if len(goal) > 1]
     if not rows:
@@ -197,7 +198,7 @@ def _distant(bench: Bench, sheet: Sheet, who: Who, scenes: Sequence[Scene], away
 
 
 def _distances(bench: Bench, pixels: Pixels, masks: Pixels, role: Role) -> Floats:
-    """(I, R), where both have pixels of their own."""
+    """Distances (I, R), over the area where both have pixels of their own."""
     i, r = (v.ravel() for v in np.indices((len(pixels), len(role.goal))))
     seen = np.minimum(masks[i], role.goal.masks[r])
     return bench.distance(pixels[i], role.goal.pixels[r], seen).reshape(len(pixels), -1)

@@ -24,15 +24,15 @@ class Task:
     inputs: Batch
     references: Batch  # (N) the true face; its ages are the ages asked for
     seconds: Batch  # (N) the ceiling: another true picture at about that age
-    ceiling: str = SECOND  # what to call it
+    ceiling: str = SECOND  # its name
 
     def visible(self) -> Pixels:
-        """(N, H, H) where all three pictures have pixels of their own."""
+        """(N, H, H) mask of where all three pictures have pixels of their own."""
         return np.minimum(np.minimum(self.inputs.masks, self.references.masks), self.seconds.masks)
 
 
 def outputs_of(bench: Bench, task: Task) -> dict[str, Pixels]:
-    """The task's inputs at the references' ages, by contender."""
+    """The task's inputs aged to the references' ages, by contender."""
     return {c.name: bench.aged(c, task.inputs, task.references.age) for c in bench.contenders}
 
 
@@ -83,7 +83,7 @@ def strip(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels], 
 
 
 def _worst(bench: Bench, result: Result, task: Task, outputs: dict[str, Pixels], reference: str) -> None:
-    """Show whom each ager leads furthest away from the true face, by the first embedder."""
+    """Show the person whom each ager takes furthest away from the true face, by the first embedder."""
     embedder = bench.embedders[0]
     truth = bench.embed(embedder, task.references.pixels)
     copy = np.einsum("nd,nd->n", bench.embed(embedder, task.inputs.pixels), truth)

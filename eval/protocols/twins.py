@@ -16,11 +16,11 @@ from nenrin.eval.protocols.towards import Task, compare, outputs_of, strip
 from nenrin.eval.results import Result
 from nenrin.eval.subjects import Batch
 
-PEOPLE = 64  # at most in each domain and direction
+PEOPLE = 64  # at most, in each domain and direction
 DOMAINS: tuple[Literal["photo", "manga"], ...] = ("photo", "manga")
 YOUNG, OLD = (5, 18), (40, 78)  # years between which the two ages are drawn
 SAME_VIEW = ", same view"  # ends the name of a case
-SEED = 7_310_000  # added to the report's, so that no training draws these people
+SEED = 7_310_000  # added to the report's seed, so that no training draws these people
 
 
 class Twins:

@@ -1,4 +1,4 @@
-"""`unseen`: does an ager do as well by people it never saw as by those it was trained on?"""
+"""`unseen`: does an ager do as well on people it never saw as on those it was trained on?"""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class Unseen:
 
 
 def _seen(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -> Batch:
-    """People of the domain whom the ager was trained on, as many as are asked of the others."""
+    """Up to `bench.people` people of the domain whom the ager was trained on."""
     faces = _faces_of(pool, domain, ids, bench)
     return faces.take(choose(faces, bench.people, bench.seed))
 
 
 def _faces_of(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -> Batch:
-    """Some of the faces that the ager was trained on, of known age where there are any."""
+    """Some of the faces that the ager was trained on, of known age if there are any."""
     code = pool.domains.index(domain)
     rows = np.flatnonzero((pool.domain == code) & np.isin(pool.ids, list(ids)))
     known = rows[np.isfinite(pool.age[rows])]
@@ -98,7 +98,7 @@ def _faces_of(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -
 
 
 def _ceilings(bench: Bench, result: Result, ground: Ground, seen: Batch) -> None:
-    """What real faces score, trained on and new, and the difference between them."""
+    """The scores of real faces, trained on and new, and the difference between them."""
     found: list[dict[tuple[str, str], tuple[Measure, NDArray[np.str_]]]] = []
     for case, here in ((SEEN, survey(bench, ground.domain, seen)), (NEW, ground)):
         sheet = Sheet(bench, result, ground.domain, case)
