@@ -181,6 +181,16 @@ class Ager:
         face = paste.aligned(picture, points, size)
         return Image.fromarray(paste.changed(face, self._change(strip, age)))
 
+    def enlarged(self, picture: Image.Image, strip: Strip, size: int) -> Strip:
+        """The strip with input and outputs of `size` pixels, made from the picture's own."""
+        face = paste.aligned(picture, None if strip.found is None else strip.found.points, size)
+        outputs = {age: paste.changed(face, self._change(strip, age)) for age in strip.outputs}
+        return dataclasses.replace(
+            strip,
+            input=Image.fromarray(to_pixels(face)[0]),
+            outputs={age: Image.fromarray(aged) for age, aged in outputs.items()},
+        )
+
     def _change(self, strip: Strip, age: float) -> Change | Tensor:
         """The model's change of a face at an age, or the residual at the model's resolution."""
         if age in strip.changes:

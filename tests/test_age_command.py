@@ -77,6 +77,21 @@ def test_whole_picture_and_given_labels(pictures: Path, tiny_run: Path, tmp_path
     assert main([*words, "--domain", "phto"]) == 2
 
 
+def test_faces_of_any_size_are_made_of_the_pictures_own_pixels(pictures: Path, tmp_path: Path) -> None:
+    words = ["age", str(pictures / "a/x.png"), "--to", "38,80", "--from", "38", "--size", "200"]
+    assert main([*words, "-o", str(tmp_path)]) == 0
+    (own, same, old) = (
+        np.asarray(Image.open(tmp_path / f"x_{name}.png")).astype(int) for name in ("input", "to38", "to80")
+    )
+    assert own.shape == old.shape == (200, 200, 3)
+    assert np.abs(own - same).max() <= 1  # nothing was asked for, and nothing got lost
+    sharp = [np.abs(np.diff(face, axis=0)).mean() for face in (own, old)]
+    assert sharp[1] > 0.8 * sharp[0] and (own != old).any()
+    with Image.open(tmp_path / "x_strip.png") as strip:
+        assert strip.width > 600
+    assert main([*words[:-1], "5000", "-o", str(tmp_path)]) == 2
+
+
 def test_a_picture_is_decoded_once(
     pictures: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,14 @@ def age(
         ),
     ] = None,
     from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            max=2048,
+            help="Pixels of the faces to write, made of the picture's own; else as the ager sees them.",
+        ),
+    ] = None,
     paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -60,7 +68,7 @@ def age(
 
     Writes STEM_input.png, STEM_to15.png ..., STEM_strip.png (STEM_f2_... for a second face) and ages.json.
 
-    Example: nenrin age conan.png --to 7,17,40 --glasses none --checkpoint demo/runs/00000-mixed-demo -o out
+    Example: nenrin age conan.png --to 7,17,40 --glasses none --size 256 -o out
     """
     ages = parse_ages(to)
     choose(glasses, KINDS, "--glasses")
@@ -90,7 +98,8 @@ def age(
                     picture, ages, glasses=glasses, domain=domain, gender=gender, from_age=from_, face=face
                 )
                 stems = names.take(file.stem, len(strips))
-                rows += _write(out, file, strips, stems, glasses)
+                written = [ager.enlarged(picture, strip, size) for strip in strips] if size else strips
+                rows += _write(out, file, written, stems, glasses)
                 if paste:
                     _write_pasted(ager, out / stems[0], picture, strips)
             except NenrinError as error:
