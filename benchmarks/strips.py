@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from nenrin.domains.align import frame_mask
 from nenrin.domains.face import Face
@@ -26,7 +28,7 @@ from nenrin.models.samples import to_pixels, to_tensor
 from nenrin.pictures import draw_strip, write_picture
 
 AGES = (5, 12, 20, 35, 50, 65, 80)  # years
-SIDE = 96  # pixels of a face
+SIDE = 144  # pixels of a face
 GAP = 6
 DARK = 0.25  # mean brightness of the picture, of 1
 TURNED = 0.25  # how far the nose lies off the middle between the eyes, of their distance: about 30 degrees
@@ -71,10 +73,18 @@ def drawn(faces: Iterator[Face], seed: int) -> list[Face]:
     return sorted(faces, key=lambda f: hashlib.sha256(f"{seed} {f.source} {f.source_id}".encode()).digest())
 
 
+def _aged(ager: Ager, images: Tensor, own: Tensor, source: Condition, asked: Condition, age: float) -> Tensor:
+    """Faces at an age, (B, 3, SIDE, SIDE): the change made to their own pixels, if the ager makes one."""
+    target = asked.replace(age=torch.full_like(source.age, age))
+    change = ager.model.change(images, source, target)
+    if change is not None:
+        return change.apply(own).clamp(-1, 1)
+    return F.interpolate(ager.transform(images, source, target), (SIDE, SIDE), mode="bicubic")
+
+
 def sheet(ager: Ager, faces: list[Face], *, told: bool) -> Image.Image:
     """A strip a face; `told` its age and gender where they are known, else as the ager reads them."""
-    pixels = np.stack([_pixels(face, ager.size) for face in faces])
-    images = to_tensor(pixels)
+    images = to_tensor(np.stack([_pixels(face, ager.size) for face in faces]))
     read = ager.estimate(images)
     labels = [
         Condition.of(
@@ -88,16 +98,14 @@ def sheet(ager: Ager, faces: list[Face], *, told: bool) -> Image.Image:
     known = Condition.joined(labels)
     source = known.filled(read)
     asked = source.replace(glasses=known.glasses)  # what nobody says of them is left to the ager
-    made = [
-        to_pixels(ager.transform(images, source, asked.replace(age=torch.full_like(source.age, age))))
-        for age in AGES
-    ]
+    own = to_tensor(np.stack([_pixels(face, SIDE) for face in faces]))
+    shown = [own, *(_aged(ager, images, own, source, asked, age) for age in AGES)]
+    columns = [to_pixels(one) for one in shown]
     strips = []
     for row, face in enumerate(faces):
-        shown = [Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for one in
-                 (pixels[row], *(aged[row] for aged in made))]  # fmt: skip
         age = f"{face.age:.0f}" if told and face.age is not None else f"read: {source.age[row]:.0f}"
-        strips.append(draw_strip(shown, [age, *map(str, AGES)]))
+        pictures = [Image.fromarray(column[row]) for column in columns]
+        strips.append(draw_strip(pictures, [age, *map(str, AGES)]))
     height = strips[0].height + GAP
     whole = Image.new("RGB", (strips[0].width, height * len(strips) - GAP), "white")
     for row, strip in enumerate(strips):

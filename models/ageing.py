@@ -31,7 +31,8 @@ _TAUGHT = ("age",)  # labels that the generator taught by twins is told
 _NEAR = 10.0, 40.0  # years between the ages: strength is reduced up to the first, full from the second
 _CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
 _SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
-_GREYING = 35.0  # years: hair turns grey at no younger age
+_DRAWN = 0.5  # factor on wrinkles in domains with fewer ages: drawings show few
+_GREYING = 40.0  # years: hair turns grey at no younger age
 _RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
 _BLUR, _GRAIN = -0.3, 0.5  # log of the least and largest factor on details: beyond are blur and specks
 
@@ -170,7 +171,8 @@ def _grown_old(
     shade, creases = change.shade, None
     if settings.wrinkles and _some(asked > own):
         lines = wrinkled(nets["wrinkles"], images, own, asked, places, change.flow, skin)
-        creases = settings.wrinkles * lines
+        main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)
+        creases = settings.wrinkles * torch.where(main, 1.0, _DRAWN)[:, None, None, None] * lines
     greying = (asked > own) & (asked > _GREYING)
     if settings.hair and "twins" in nets and _some(greying):
         # An exported ager looks at all of them.

@@ -220,10 +220,12 @@ class Ager:
 
 
 def merge(read: Condition, given: Condition) -> Condition:
-    """The current labels: age and domain as given, if they are, everything else as estimated."""
+    """The current labels: age, domain and gender as given, if they are, the glasses as estimated: those given
+    are those asked for."""
     return read.replace(
         age=torch.where(given.age.isnan(), read.age, given.age),
         domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),
+        gender=torch.where(given.gender == UNKNOWN, read.gender, given.gender),
     )
 
 

@@ -117,7 +117,7 @@ def _unframed(age: Change, faces: Tensor, rows: Tensor, look: Look) -> Change:
     worn = torch.zeros(len(faces), device=faces.device)
     worn[some] = look(age[some].apply(faces[some]).clamp(-1, 1))
     less = (_HELD * _ramp(worn, *_FRAMED) * rows)[:, None, None, None]
-    band = oval(faces.shape[-1], *_BAND)
+    band = oval(faces.shape[-1], *_BAND).to(faces.device)
 
     def held(field: Tensor) -> Tensor:
         return field * (1 - less * scaled(band, field.shape[-2:]))

@@ -40,7 +40,7 @@ def greyed(net: nn.Module, images: Tensor, source: Condition, target: Condition,
     change: Change = net(scaled(images, (SIDE, SIDE)), source, target)
     lighter = luma(scaled(change.shade, size)).clamp(min=0)
     ovals = oval(size[-1], _FEATURES, _RADIUS, _EDGE), oval(size[-1], _HEAD, _HEAD_RADIUS, _HEAD_EDGE)
-    laid = shift(torch.cat(ovals, dim=1).expand(len(images), -1, -1, -1), back)
+    laid = shift(torch.cat(ovals, dim=1).to(images.device).expand(len(images), -1, -1, -1), back)
     features, head = laid[:, :1], laid[:, 1:]
     within = (2 * _mean(inside(images), _FRAME) - 1).clamp(min=0)
     where = head * (1 - features) * within * _rough(images)

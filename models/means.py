@@ -18,6 +18,7 @@ from nenrin.domains.face import GENDERS
 from nenrin.models.change import Change, scaled, shift
 from nenrin.models.condition import UNKNOWN
 from nenrin.models.registration import FIELD, RegistrationNet, inverse, oval
+from nenrin.models.toning import luma
 
 OLDEST = 90.0  # years; older ages are clamped to this
 KNOT = 5.0  # years between the stored mean faces; interpolated linearly in between
@@ -28,6 +29,8 @@ _EDGE = 0.08  # softness of the change's edge, as a fraction of the face's width
 # Ovals in the mean face, as fractions of the side: chin to forehead, each eye with its brow, the mouth.
 _FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
 _FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
+_LIPS, _LIPS_RADIUS, _LIPS_EDGE = (0.5, 0.69), (0.19, 0.14), 0.6  # where moustaches grow
+_WHITENED = 0.3  # factor on how much lighter that becomes as faces grow older
 _LIVELY = 0.7  # fraction of the shade there: eyes and lips differ most between people of any age
 
 
@@ -83,7 +86,8 @@ class MeanFaces(nn.Module):
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, 0 where few
         face, calm = _face(size)
-        self.face, self.calm = (nn.Buffer(mask, persistent=False) for mask in (face, calm))
+        lips = oval(size, _LIPS, _LIPS_RADIUS, _LIPS_EDGE)
+        self.face, self.calm, self.lips = (nn.Buffer(m, persistent=False) for m in (face, calm, lips))
 
     def fill(
         self, pictures: Tensor, details: Tensor, shapes: Tensor, main: int, share: Tensor, taught: Tensor
@@ -142,6 +146,9 @@ class MeanFaces(nn.Module):
         if not whole:
             shown = shown * self.face
             shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * self.calm
+            # Old men's moustaches are white, and a mean face has a little of everybody's.
+            older = (asked > own).float()[:, None, None, None]
+            shade = shade - (1 - _WHITENED) * older * self.lips * luma(shade).clamp(min=0)
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)
         return Difference(

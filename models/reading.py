@@ -75,12 +75,12 @@ def read(reader: nn.Module, images: Tensor) -> Condition:
 
 
 @torch.no_grad()
-def wearing(reader: nn.Module, images: Tensor) -> Tensor:
+def wearing(reader: nn.Module, images: Tensor, *, mirrored: bool = True) -> Tensor:
     """Probability (B,) that (B, 3, S, S) faces wear glasses, averaged with that of the mirror images."""
-    looks = torch.cat([images, images.flip(3)])
+    looks = torch.cat([images, images.flip(3)]) if mirrored else images
     chances = reading(reader(augment.crop(looks, CENTRE, SIZE))).glasses.softmax(1)
-    straight, mirrored = (1 - chances[:, GLASSES.index("none")]).chunk(2)
-    return (straight + mirrored) / 2
+    worn = 1 - chances[:, GLASSES.index("none")]
+    return worn.view(-1, len(images)).mean(0)
 
 
 def advance(optimizer: Optimizer) -> None:

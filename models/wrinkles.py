@@ -21,7 +21,7 @@ from nenrin.models.change import scaled, shift
 from nenrin.models.registration import FIELD, inverse
 from nenrin.models.toning import sharpness
 
-SIDE = 256  # pixels of the maps: the finest wrinkle is about two of them wide
+SIDE = 160  # pixels of the maps: the finest wrinkle is about one of them wide
 _MIDDLE = 0.497  # of the side: the mean face's axis of symmetry
 _POINTS = 48  # along a stroke
 _WOBBLE = 0.0022  # of the side: standard deviation of strokes from their curves
@@ -125,7 +125,7 @@ _SKIN = (
 # A drawing shows only the deepest, as a line with little shadow.
 _INK = (
     _Wrinkle(
-        ages=(35, 75), depth=1.25, width=0.0050, lit=(0.8, -0.6),
+        ages=(35, 75), depth=1.9, width=0.0052, lit=(0.8, -0.6),
         strokes=(((0.423, 0.588), (0.382, 0.628), (0.362, 0.695)),),
     ),
 )  # fmt: skip

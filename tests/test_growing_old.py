@@ -79,10 +79,10 @@ def test_a_drawing_gets_the_folds_alone_as_thin_lines() -> None:
     skin, ink = (
         (wrinkles(years(20.0), years(85.0), nowhere())) for wrinkles in (Wrinkles(), Wrinkles(ink=True))
     )
-    for side in (0.370, 2 * MIDDLE - 0.370):
-        assert at(ink, side, 0.645) > 0.5
+    for side in (0.383, 2 * MIDDLE - 0.383):
+        assert at(ink, side, 0.640) > 0.4
     assert at(skin, 0.5, 0.29) > 0.1 > at(ink, 0.5, 0.29)  # the forehead
-    assert (ink > 0.2).float().mean() < 0.5 * (skin > 0.2).float().mean()
+    assert (ink > 0.2).float().mean() < 0.6 * (skin > 0.2).float().mean()
 
 
 def test_wrinkles_are_of_the_skin_and_no_sharper_than_the_face() -> None:
@@ -95,7 +95,7 @@ def test_wrinkles_are_of_the_skin_and_no_sharper_than_the_face() -> None:
     assert sharp.diff(dim=2).abs().max() > 2 * blurred.diff(dim=2).abs().max()
     torch.testing.assert_close(sharp.mean(), blurred.mean(), rtol=0.05, atol=0)
     skin[..., :32, :] = 0  # a fringe, say
-    assert not wrinkled(wrinkles, image, *ages, nowhere(), still, skin)[..., :120, :].any()
+    assert not wrinkled(wrinkles, image, *ages, nowhere(), still, skin)[..., : SIDE * 7 // 16, :].any()
 
 
 def test_wrinkles_go_where_the_mean_face_lies_and_what_moves_takes_them_along() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from nenrin.domains.array import pack
+from nenrin.domains.face import GENDERS
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import draw, sample_people, sample_views
 from nenrin.ground import NenrinError, UsageError
@@ -343,6 +344,13 @@ def test_ager_takes_a_whole_picture_as_the_face(tiny_run: Path) -> None:
     assert list(strip.outputs) == [7, 70]
     assert (strip.found, strip.domain, strip.from_age) == (None, "photo", 30)
     assert ager.age(picture, [], face="whole")[0].outputs == {}
+
+
+@pytest.mark.parametrize("gender", ["female", "male"])
+def test_a_gender_that_is_said_is_what_the_face_is_and_no_wish(gender: str, tiny_run: Path) -> None:
+    (strip,) = Ager.load(tiny_run).age(Image.new("RGB", (64, 64), "tan"), [70], face="whole", gender=gender)
+    source, target = strip.labels
+    assert source.gender.tolist() == target.gender.tolist() == [GENDERS.index(gender)]
 
 
 @pytest.mark.parametrize(
