@@ -18,13 +18,18 @@ from nenrin.models.toning import inside, luma, middle_of, steps_from
 
 SIDE = 64  # pixels that the generator looks at
 # Ovals in the mean face's frame, see `oval`: from brows to chin, where the generator takes shadows for
-# moustaches; and the head with its hair.
-_FEATURES, _RADIUS, _EDGE = (0.5, 0.60), (0.30, 0.33), 0.35
-_HEAD, _HEAD_RADIUS, _HEAD_EDGE = (0.5, 0.47), (0.72, 0.76), 0.30
+# moustaches; the whole face, where only a fringe is hair; around both, where most hair is; the head with all.
+_OVALS = (
+    ((0.5, 0.60), (0.30, 0.33), 0.35),
+    ((0.5, 0.53), (0.31, 0.42), 0.25),
+    ((0.5, 0.45), (0.46, 0.48), 0.20),
+    ((0.5, 0.47), (0.72, 0.76), 0.30),
+)
 _ROUGH, _WINDOW = 0.03, 9  # standard deviation of brightness within a window of pixels: walls have less
 _LIGHT, _HUE = 0.4, 0.10  # a difference of this, of the range of 2, is one step from the hair's colour ...
-_SURE, _NEVER = 1.0, 2.2  # ... and the mask is 1 up to the first number of steps, 0 from the second
-_SKIN, _HAIR = 0.4, 0.55  # of the way from the skin's colour to the hair's: the mask rises from 0 to 1
+_SURE, _NEVER = 1.0, 2.0  # ... and the mask is 1 up to the first number of steps, 0 from the second
+_SKIN, _HAIR = 0.4, 0.55  # of the way from the skin's colour to the hair's: the mask rises from 0 to 1 ...
+_FRINGE = 0.25  # ... and within the face so much further on
 _ALL = 0.25  # of the range of 2: what becomes lighter by this much loses ...
 _COLOUR = 0.85  # ... this fraction of its colour
 _FRAME = 7  # pixels: the mask is 0 this near to the edge of the picture
@@ -39,12 +44,12 @@ def greyed(net: nn.Module, images: Tensor, source: Condition, target: Condition,
     size = images.shape[-2:]
     change: Change = net(scaled(images, (SIDE, SIDE)), source, target)
     lighter = luma(scaled(change.shade, size)).clamp(min=0)
-    ovals = oval(size[-1], _FEATURES, _RADIUS, _EDGE), oval(size[-1], _HEAD, _HEAD_RADIUS, _HEAD_EDGE)
-    laid = shift(torch.cat(ovals, dim=1).to(images.device).expand(len(images), -1, -1, -1), back)
-    features, head = laid[:, :1], laid[:, 1:]
+    ovals = torch.cat([oval(size[-1], *one) for one in _OVALS], dim=1).to(images.device)
+    laid = shift(ovals.expand(len(images), -1, -1, -1), back)
+    features, face, around, head = (laid[:, one : one + 1] for one in range(len(_OVALS)))
     within = (2 * _mean(inside(images), _FRAME) - 1).clamp(min=0)
     where = head * (1 - features) * within * _rough(images)
-    where = where * _alike(images, lighter * where)
+    where = where * _alike(images, lighter * where * around, _FRINGE * face)
     colour = images - luma(images)
     shade: Tensor = (lighter - _COLOUR * (lighter / _ALL).clamp(max=1) * colour) * where
     return shade
@@ -57,18 +62,17 @@ def _rough(images: Tensor) -> Tensor:
     return _mean((variance.sqrt() / _ROUGH).clamp(max=1), _WINDOW)
 
 
-def _alike(images: Tensor, hair: Tensor) -> Tensor:
+def _alike(images: Tensor, hair: Tensor, strict: Tensor) -> Tensor:
     """(B, 1, S, S) mask of what has the colour of the hair and not of the skin: so forehead, neck and what is
-    behind the head stay as they are. `hair` (B, 1, S, S) weights where the hair is."""
+    behind the head stay as they are. `hair` (B, 1, S, S) weights where the hair is, and `strict` (B, 1, S, S)
+    is added to `_SKIN` and `_HAIR`."""
     light = luma(images)
     colour = _mean(torch.cat([light / _LIGHT, (images - light) / _HUE], dim=1), 3)
     skin = steps_from(colour, middle_of(images.shape[-1], images.device).expand_as(hair))
     hairy = steps_from(colour, hair)
     nearer = skin / (skin + hairy).clamp(min=1e-6)  # 0 at the skin's colour, 1 at the hair's
-    alike = ((_NEVER - hairy) / (_NEVER - _SURE)).clamp(0, 1) * ((nearer - _SKIN) / (_HAIR - _SKIN)).clamp(
-        0, 1
-    )
-    return _mean(alike, 3)
+    unlike_skin = ((nearer - strict - _SKIN) / (_HAIR - _SKIN)).clamp(0, 1)
+    return _mean(((_NEVER - hairy) / (_NEVER - _SURE)).clamp(0, 1) * unlike_skin, 3)
 
 
 def _mean(values: Tensor, window: int) -> Tensor:

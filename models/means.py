@@ -30,7 +30,8 @@ _EDGE = 0.08  # softness of the change's edge, as a fraction of the face's width
 _FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
 _FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
 _LIPS, _LIPS_RADIUS, _LIPS_EDGE = (0.5, 0.69), (0.19, 0.14), 0.6  # where moustaches grow
-_WHITENED = 0.3  # factor on how much lighter that becomes as faces grow older
+_WHITENED = 0.4  # factor on how much lighter that becomes as men grow older
+_MALE = GENDERS.index("male")
 _LIVELY = 0.7  # fraction of the shade there: eyes and lips differ most between people of any age
 
 
@@ -147,8 +148,8 @@ class MeanFaces(nn.Module):
             shown = shown * self.face
             shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * self.calm
             # Old men's moustaches are white, and a mean face has a little of everybody's.
-            older = (asked > own).float()[:, None, None, None]
-            shade = shade - (1 - _WHITENED) * older * self.lips * luma(shade).clamp(min=0)
+            men = ((asked > own) & (gender == _MALE)).float()[:, None, None, None]
+            shade = shade - (1 - _WHITENED) * men * self.lips * luma(shade).clamp(min=0)
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)
         return Difference(

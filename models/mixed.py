@@ -78,7 +78,7 @@ class MixedConfig(ModelConfig):
     near: float = 0.7  # factor on all this for age differences up to 10 years, rising to 1 at 40
     colours: float = 0.75  # factor on the hue: without it, strong ageing turns skin green
     most: float = 0.5  # soft limit on how much lighter or darker a place becomes, of the range of 2
-    wrinkles: float = 0.8  # depth of the wrinkles drawn on whoever mean faces or twins age; 0 for none
+    wrinkles: float = 0.6  # depth of the wrinkles drawn on whoever mean faces or twins age; 0 for none
     hair: float = 1.0  # how far hair turns grey where mean faces do the ageing; needs twins
     twins: float = 0.0  # factor on the flow learned from twins, which age the domains without ages
     net_ages: bool = True  # if not, mean faces and twins do the ageing, and the generator only glasses

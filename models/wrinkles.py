@@ -77,15 +77,15 @@ _SKIN = (
     ),
     # forehead
     _Wrinkle(
-        ages=(42, 80), depth=0.36, width=0.0056, lit=(0, 1), whole=True,
+        ages=(42, 80), depth=0.26, width=0.0056, lit=(0, 1), whole=True,
         strokes=(((0.335, 0.282), (0.490, 0.256), (0.668, 0.284)),),
     ),
     _Wrinkle(
-        ages=(38, 78), depth=0.42, width=0.0060, lit=(0, 1), whole=True,
+        ages=(38, 78), depth=0.30, width=0.0060, lit=(0, 1), whole=True,
         strokes=(((0.350, 0.310), (0.500, 0.284), (0.655, 0.308)),),
     ),
     _Wrinkle(
-        ages=(52, 88), depth=0.30, width=0.0056, lit=(0, 1), whole=True,
+        ages=(52, 88), depth=0.20, width=0.0056, lit=(0, 1), whole=True,
         strokes=(((0.365, 0.252), (0.500, 0.230), (0.640, 0.255)),),
     ),
     # between the brows
@@ -125,7 +125,7 @@ _SKIN = (
 # A drawing shows only the deepest, as a line with little shadow.
 _INK = (
     _Wrinkle(
-        ages=(35, 75), depth=1.9, width=0.0052, lit=(0.8, -0.6),
+        ages=(35, 75), depth=1.1, width=0.0056, lit=(0.8, -0.6),
         strokes=(((0.423, 0.588), (0.382, 0.628), (0.362, 0.695)),),
     ),
 )  # fmt: skip
@@ -142,9 +142,10 @@ class Wrinkles(nn.Module):
         super().__init__()
         random = np.random.default_rng(0)
         maps, ages = [], []
+        shares = (_INK_SHADOW, 0.0) if ink else (_SOFT_SHARE, _LIT_SHARE)
         for wrinkle in _INK if ink else _SKIN:
             for side in (1,) if wrinkle.whole else (1, -1):
-                maps.append(_map(wrinkle, side, _INK_SHADOW if ink else _SOFT_SHARE, random))
+                maps.append(_map(wrinkle, side, *shares, random))
                 ages.append(wrinkle.ages)
         chance = random.standard_normal((2 * FIELD**2, len(maps))) * (not ink) * _SPREAD / FIELD
         self.maps, self.ages, self.chance = (
@@ -179,7 +180,9 @@ def wrinkled(
     return torch.lerp(soft, lines, sharpness(images)) * scaled(skin, (SIDE, SIDE))
 
 
-def _map(wrinkle: _Wrinkle, side: int, soft_share: float, random: np.random.Generator) -> NDArray[np.float32]:
+def _map(
+    wrinkle: _Wrinkle, side: int, soft_share: float, lit_share: float, random: np.random.Generator
+) -> NDArray[np.float32]:
     """Depth of one wrinkle, (SIDE, SIDE), negative where it catches the light. `side` is 1 for the left half
     of the face and -1 for the right."""
     crease = np.zeros((SIDE, SIDE), np.float32)
@@ -199,7 +202,7 @@ def _map(wrinkle: _Wrinkle, side: int, soft_share: float, random: np.random.Gene
     off = _LIT_AT * width / math.hypot(x, y)
     moved = np.asarray([[1, 0, off * x], [0, 1, off * y]])
     lit = cv2.warpAffine(_blurred(crease, _LIT_WIDTH * width), moved, (SIDE, SIDE))
-    return np.asarray(wrinkle.depth * (core + soft_share * soft - _LIT_SHARE * lit), np.float32)
+    return np.asarray(wrinkle.depth * (core + soft_share * soft - lit_share * lit), np.float32)
 
 
 def _smooth(random: np.random.Generator, count: int) -> NDArray[np.float64]:
