@@ -23,15 +23,18 @@ _OVALS = (
     ((0.5, 0.60), (0.30, 0.33), 0.35),
     ((0.5, 0.53), (0.31, 0.42), 0.25),
     ((0.5, 0.45), (0.46, 0.48), 0.20),
-    ((0.5, 0.47), (0.72, 0.76), 0.30),
+    ((0.5, 0.47), (0.64, 0.68), 0.35),
 )
 _ROUGH, _WINDOW = 0.03, 9  # standard deviation of brightness within a window of pixels: walls have less
 _LIGHT, _HUE = 0.4, 0.10  # a difference of this, of the range of 2, is one step from the hair's colour ...
 _SURE, _NEVER = 1.0, 2.0  # ... and the mask is 1 up to the first number of steps, 0 from the second
 _SKIN, _HAIR = 0.4, 0.55  # of the way from the skin's colour to the hair's: the mask rises from 0 to 1 ...
+_CLOSE, _APART = 0.8, 1.3  # steps from the skin's colour to the hair's: nothing is greyed, all is
 _FRINGE = 0.25  # ... and within the face so much further on
 _ALL = 0.25  # of the range of 2: what becomes lighter by this much loses ...
 _COLOUR = 0.85  # ... this fraction of its colour
+_HOLES = 9  # pixels
+_DOUBT, _SURE_OF_IT = 0.35, 0.6  # intersection over union from which hair is greyed, and fully so
 _FRAME = 7  # pixels: the mask is 0 this near to the edge of the picture
 
 
@@ -49,10 +52,22 @@ def greyed(net: nn.Module, images: Tensor, source: Condition, target: Condition,
     features, face, around, head = (laid[:, one : one + 1] for one in range(len(_OVALS)))
     within = (2 * _mean(inside(images), _FRAME) - 1).clamp(min=0)
     where = head * (1 - features) * within * _rough(images)
-    where = where * _alike(images, lighter * where * around, _FRINGE * face)
+    found = lighter * where
+    seen = (found / _ALL).clamp(max=1)
+    near = (2 * _mean(seen, _HOLES)).clamp(max=1)  # closes the holes in what the generator sees
+    mask = where * near * _alike(images, found * around, _FRINGE * face)
+    # Hair is greyed evenly, or not at all if the generator and the colours disagree about where it is.
+    agreed = _total(seen * mask * around) / _total(torch.maximum(seen, mask) * around)
+    level = _total(found * seen * mask) / _total(seen * mask)
+    sure = ((agreed - _DOUBT) / (_SURE_OF_IT - _DOUBT)).clamp(0, 1)
+    light = level * mask * sure
     colour = images - luma(images)
-    shade: Tensor = (lighter - _COLOUR * (lighter / _ALL).clamp(max=1) * colour) * where
+    shade: Tensor = light - _COLOUR * (light / _ALL).clamp(max=1) * colour
     return shade
+
+
+def _total(values: Tensor) -> Tensor:
+    return values.sum((2, 3), keepdim=True).clamp(min=1e-6)
 
 
 def _rough(images: Tensor) -> Tensor:
@@ -72,7 +87,10 @@ def _alike(images: Tensor, hair: Tensor, strict: Tensor) -> Tensor:
     hairy = steps_from(colour, hair)
     nearer = skin / (skin + hairy).clamp(min=1e-6)  # 0 at the skin's colour, 1 at the hair's
     unlike_skin = ((nearer - strict - _SKIN) / (_HAIR - _SKIN)).clamp(0, 1)
-    return _mean(((_NEVER - hairy) / (_NEVER - _SURE)).clamp(0, 1) * unlike_skin, 3)
+    # Hair of the colour of the skin is not told from it.
+    apart = _total(skin * hair) / _total(hair)
+    known = ((apart - _CLOSE) / (_APART - _CLOSE)).clamp(0, 1)
+    return known * _mean(((_NEVER - hairy) / (_NEVER - _SURE)).clamp(0, 1) * unlike_skin, 3)
 
 
 def _mean(values: Tensor, window: int) -> Tensor:
