@@ -195,6 +195,17 @@ def test_a_plain_folder_with_labels(tmp_path: Path) -> None:
     assert not raws["gone.png"].path.exists()
 
 
+def test_a_row_is_of_the_picture_of_its_path(tmp_path: Path) -> None:
+    put(tmp_path, "a/x.png", "x.png", "a/y.png", "a/z.png", "b/z.png", "b/w.png")
+    (tmp_path / "labels.csv").write_text("file,age\nx.png,7\ny.png,8\nz.png,9\nb/w.png,10\nw.png,11\n")
+    raws = read(tmp_path)
+    # Its base name is enough where no other picture has it.
+    assert {name: raw.age for name, raw in raws.items() if raw.path.exists()} == {
+        "a/x.png": None, "x.png": 7, "a/y.png": 8, "a/z.png": None, "b/z.png": None, "b/w.png": 10,
+    }  # fmt: skip
+    assert {name for name, raw in raws.items() if not raw.path.exists()} == {"z.png", "w.png"}
+
+
 def test_folders_in_a_folder_are_identities(tmp_path: Path) -> None:
     raws = read(put(tmp_path / "characters", "Conan/1.png", "Conan/2.png", "top.png"))
     assert raws["Conan/1.png"].identity == raws["Conan/2.png"].identity == "characters/Conan"
