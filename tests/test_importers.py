@@ -190,9 +190,21 @@ def test_a_plain_folder_with_labels(tmp_path: Path) -> None:
     assert labels(raws["a.png"]) == expected
     assert raws["a.png"].domain == "manga"
     assert labels(raws["sub/b.png"]) == {}
-    assert raws["c.png"].fault == "wrong age: 'old' is no number of years"
+    assert raws["c.png"].fault == "wrong age: 'old' is no number of years from 0 to 120"
     assert "wrong glasses: 'shades'" in str(raws["d.png"].fault)
     assert not raws["gone.png"].path.exists()
+
+
+@pytest.mark.parametrize(
+    ("age", "sound"),
+    [("0", True), ("120", True), ("7.5", True), ("nan", False), ("-5", False), ("900", False)],
+)
+def test_ages_that_nobody_has_are_faults(tmp_path: Path, age: str, sound: bool) -> None:
+    put(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_text(f"file,age\na.png,{age}\n")
+    fault = f"wrong age: {age!r} is no number of years from 0 to 120"
+    expected = {"age": float(age), "age_source": "label"} if sound else {"fault": fault}
+    assert labels(read(tmp_path)["a.png"]) == expected
 
 
 def test_a_row_is_of_the_picture_of_its_path(tmp_path: Path) -> None:

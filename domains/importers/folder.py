@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nenrin.domains.face import AGE_SOURCES, GENDERS, GLASSES
+from nenrin.domains.face import AGE_SOURCES, GENDERS, GLASSES, OLDEST
 from nenrin.domains.importers.base import POINT_COLUMNS, Importer, points_of, read_table
 from nenrin.ground import UsageError, suggest
 from nenrin.scrapers.local import walk
@@ -70,11 +71,13 @@ def _label(raw: Raw, row: dict[str, str]) -> None:
             setattr(raw, name, value or None)
     if age := row.get("age"):
         try:
-            raw.age = float(age)
+            years = float(age)
         except ValueError:
-            raw.fault = f"wrong age: {age!r} is no number of years"
+            years = math.nan
+        if 0 <= years <= OLDEST:
+            raw.age, raw.age_source = years, raw.age_source or "label"
         else:
-            raw.age_source = raw.age_source or "label"
+            raw.fault = f"wrong age: {age!r} is no number of years from 0 to {OLDEST:g}"
     raw.points = points_of(row)
 
 
