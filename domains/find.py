@@ -42,12 +42,10 @@ class MTCNNFinder:
     a black `margin` about them (a share of the longer side), where faces that are cut off have their rest.
     """
 
-    def __init__(
-        self, *, smallest: float = 0.06, margin: float = 0.1, side: int = 640, device: str = "cpu"
-    ) -> None:
+    def __init__(self, *, smallest: float = 0.06, margin: float = 0.1, side: int = 640) -> None:
         from nenrin.domains.mtcnn import Cascade
 
-        self._cascade = Cascade(device)
+        self._cascade = Cascade()
         self._smallest = smallest
         self._margin = margin
         self._side = side
