@@ -67,6 +67,33 @@ def test_bad_pictures_are_counted_and_named(tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "set" / "README.md").read_text()
 
 
+def test_the_same_pictures_in_two_folders_are_kept_once(tmp_path: Path) -> None:
+    folders = [utk_folder(tmp_path / name, 4) for name in ("one/faces", "two/faces", "others")]
+    points = ",".join(str(v) for v in (TEMPLATE * 64).ravel())
+    for folder in folders:
+        labels = [f"{path.name},{points}" for path in sorted(folder.iterdir())]
+        (folder / "labels.csv").write_text("\n".join([",".join(("file", *POINT_COLUMNS)), *labels]))
+    specs = [f"folder:{folder}" for folder in folders]
+    report = build(specs, tmp_path / "set", domain="photo", size=32, workers=0)
+    table = report.faces.table().to_pylist()
+    kept = [row for row in table if row["verdict"] == "keep"]
+    assert (len(table), len(kept), len({row["id"] for row in kept})) == (12, 4, 4)
+    assert report.dropped == {"duplicate": 8}
+    assert {row["reason"] for row in table if row["source_id"].startswith("0_")} == {
+        None,
+        "duplicate: the same pixels as faces/0_0_0_000000000.jpg.chip.jpg",
+    }
+
+
+def test_a_face_that_is_set_aside_hides_no_other(tmp_path: Path) -> None:
+    raw = utk_folder(tmp_path / "raw", 3)
+    good = raw / "2_0_0_000000002.jpg.chip.jpg"
+    (raw / "1_9_0_900000000.jpg.chip.jpg").write_bytes(good.read_bytes())  # comes first, of no gender
+    report = build([raw], tmp_path / "set", size=32, finder="nominal", workers=0)
+    assert (report.kept, report.dropped) == (3, {"malformed name": 1})
+    assert rows(report.faces)[good.name]["verdict"] == "keep"
+
+
 def test_every_face_of_a_plain_picture_is_a_row_and_a_portrait_has_one(tmp_path: Path) -> None:
     head = Image.fromarray(astronaut()).crop((150, 20, 310, 220))
     group = Image.new("RGB", (560, 440), "white")
