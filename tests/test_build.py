@@ -158,6 +158,32 @@ def test_a_drawing_takes_the_points_and_splits_of_its_photograph(tmp_path: Path)
         np.testing.assert_allclose(row["points"], expected, rtol=1e-3)
 
 
+def test_points_go_to_the_pictures_of_their_source(tmp_path: Path) -> None:
+    for name, shift in (("photo/a", 0), ("photo/b", 9), ("drawn/a", 0), ("drawn/b", 0), ("drawn/a2", 0)):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        files = ["1.png", *(["2.png"] if "/a" in name else [])]
+        points = ",".join(str(v) for v in (TEMPLATE * 80 + shift).ravel())
+        for file in files:
+            Image.new("RGB", (100, 100), (shift * 20, 90, 90)).save(folder / file)
+        if name.startswith("photo"):
+            lines = [",".join(("file", *POINT_COLUMNS)), *(f"{file},{points}" for file in files)]
+            (folder / "labels.csv").write_text("\n".join(lines))
+    photos = [tmp_path / "photo" / name for name in "ab"]
+    known = build(photos, tmp_path / "known", domain="photo", size=32, workers=0).faces.path
+    given: dict[str, object] = {"domain": "cartoon", "size": 32, "finder": "nominal", "workers": 0}
+    drawings = [tmp_path / "drawn" / name for name in ("a", "b", "a2")]
+    drawn = build(drawings, tmp_path / "set", points_from=known, **given).faces  # type: ignore[arg-type]
+    shifts = {
+        (face.source, face.source_id): None if face.points is None else (face.points - TEMPLATE * 80).mean()
+        for face in drawn.faces()
+    }
+    # In a folder of another name a picture has the points of its namesake, where there is one alone.
+    assert {name: shift and round(float(shift)) for name, shift in shifts.items()} == {
+        ("a", "1.png"): 0, ("a", "2.png"): 0, ("b", "1.png"): 9, ("a2", "1.png"): None, ("a2", "2.png"): 0,
+    }  # fmt: skip
+
+
 def test_the_outcome_does_not_depend_on_the_workers(tmp_path: Path) -> None:
     raw = utk_folder(tmp_path / "raw", 150)
     done: list[tuple[int, int]] = []
