@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import io
 import logging
 import mmap
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ HELD = 2**28  # bytes of a map that a process may hold
 AROUND = 2**16  # bytes that the system maps at least for each row that is read
 _log = logging.getLogger(__name__)
 _LABELS = ("age", "domain", "glasses", "gender", "identity", "view", "split", "source", "source_id")
-_VERSION = "1"  # of the cache's layout and of how pictures are resized
+_VERSION = "2"  # of the cache's layout and of how pictures are resized
 _STRONGEST: tuple[Split, ...] = ("test", "judge", "val", "train")  # where two sets disagree on an identity
 
 
@@ -131,13 +132,14 @@ def pack(
         raise UsageError(
             f"no faces in the splits {', '.join(sorted(splits))} of {', '.join(str(s.path) for s in sets)}"
         )
-    # Rows are keyed by content: the id is the hash of the pixels, so ids and labels suffice.
+    # Kept are the pixels, which the ids name, and the masks; labels are read anew each time.
     digest = hashlib.sha256(f"{_VERSION} {size} {every or ''}".rstrip().encode())
-    for table, chosen in zip(labels, rows, strict=True):
+    for faces, table, chosen in zip(sets, labels, rows, strict=True):
+        shown = table.select(["id", "frame"]).take(pa.array(chosen)).combine_chunks()
         stream = io.BytesIO()
-        with pa.ipc.new_stream(stream, table.schema) as writer:
-            writer.write_table(table.take(pa.array(chosen)).combine_chunks())
-        digest.update(stream.getvalue())
+        with pa.ipc.new_stream(stream, shown.schema) as writer:
+            writer.write_table(shown)
+        digest.update(f" {faces.meta.size} ".encode() + stream.getvalue())
     folder = (cache or sets[0].path / "arrays") / digest.hexdigest()[:16]
     if not folder.is_dir():
         try:
@@ -203,41 +205,73 @@ def _keyed(table: pa.Table) -> Iterator[tuple[str, str]]:
 def _fill(
     folder: Path, sets: Sequence[FaceSet], rows: Sequence[NDArray[np.int64]], size: int, *, quick: bool
 ) -> None:
-    """Decode and resize the chosen faces into `folder`, which appears whole or not at all."""
-    count = sum(map(len, rows))
+    """Decode and resize the chosen faces into `folder`, which appears whole or not at all.
+
+    Of processes that want the same faces one does it, and the others wait.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-    try:
-        pixels = np.lib.format.open_memmap(
-            part / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
-        )
-        masks = np.lib.format.open_memmap(
-            part / "masks.npy", mode="w+", dtype=np.uint8, shape=(count, size, size)
-        )
-        for file in (part / "pixels.npy", part / "masks.npy"):
-            _reserve(file)
-        faces = (face for source, chosen in zip(sets, rows, strict=True) for face in _rows_of(source, chosen))
-        sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
-        written = 0  # bytes since pages were last released
-        for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
-            pixels[i] = decode(face, size, quick=quick)
-            written += pixels[i].nbytes
-            if written > HELD // 8:  # written pages belong to the system, not to this process's memory
-                for array in (pixels, masks):
-                    if isinstance(array.base, mmap.mmap):
-                        array.base.madvise(mmap.MADV_DONTNEED)
-                written = 0
-            if face.frame is None:
-                masks[i] = 255
-            else:
-                masks[i] = frame_mask(face.frame[None] * np.float32(size / stored), size)[0]
-        pixels.flush()
-        masks.flush()
-        if folder.is_dir():  # another process was faster
+    part = folder.with_name(f".part-{folder.name}")
+    with _alone(folder.with_name(f".lock-{folder.name}")):
+        if folder.is_dir():
             return
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed
+        part.mkdir()
+        try:
+            _write(part, sets, rows, size, quick=quick)
+            part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait for the lock of this name, which is gone when it is given back."""
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.warning("another process packs these faces: waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.fstat(lock.fileno()).st_nlink:  # removed by who held it: it holds nobody back
+                continue
+            try:
+                yield
+            finally:
+                path.unlink()
+            return
+
+
+def _write(
+    part: Path, sets: Sequence[FaceSet], rows: Sequence[NDArray[np.int64]], size: int, *, quick: bool
+) -> None:
+    """The pixels and the masks."""
+    count = sum(map(len, rows))
+    pixels = np.lib.format.open_memmap(
+        part / "pixels.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
+    )
+    masks = np.lib.format.open_memmap(
+        part / "masks.npy", mode="w+", dtype=np.uint8, shape=(count, size, size)
+    )
+    for file in (part / "pixels.npy", part / "masks.npy"):
+        _reserve(file)
+    faces = (face for source, chosen in zip(sets, rows, strict=True) for face in _rows_of(source, chosen))
+    sizes = [source.meta.size for source, chosen in zip(sets, rows, strict=True) for _ in chosen]
+    written = 0  # bytes since pages were last given back
+    for i, (face, stored) in enumerate(zip(track(faces, "packing faces", count), sizes, strict=True)):
+        pixels[i] = decode(face, size, quick=quick)
+        written += pixels[i].nbytes
+        if written > HELD // 8:  # what is written is the system's, and no longer this process's memory
+            for array in (pixels, masks):
+                if isinstance(array.base, mmap.mmap):
+                    array.base.madvise(mmap.MADV_DONTNEED)
+            written = 0
+        if face.frame is None:
+            masks[i] = 255
+        else:
+            masks[i] = frame_mask(face.frame[None] * np.float32(size / stored), size)[0]
+    pixels.flush()
+    masks.flush()
 
 
 def _reserve(file: Path) -> None:

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from nenrin.domains.chunk import chunk_faces, chunk_labels, chunk_unreadable
 from nenrin.domains.decisions import SAME
 from nenrin.domains.duplicates import HASH_BYTES, near_duplicates
+from nenrin.domains.face import Face
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.finders import AUTO, NOMINAL, check_finder
 from nenrin.domains.importers import importer_of
@@ -111,8 +112,8 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
     pairs = [(int(rows[a]), int(rows[b])) for a, b in near_duplicates(hashes[rows])]
     names = zip(*(labels[column].to_pylist() for column in ("identity", "source", "source_id")), strict=True)
     keys = [identity or f"{source}/{source_id}" for identity, source, source_id in names]
-    splits = iter(assign_splits(keys, pairs, plan.inherited))
-    first: dict[str, str] = {}
+    splits = assign_splits(keys, pairs, plan.inherited)
+    first: dict[str, int] = {}  # id -> number of the face that is kept
     sample = Sample()
     writer = SetWriter(
         out,
@@ -124,19 +125,22 @@ def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
         note=f"What was found, drawn over a sample of the pictures: {_OVERLAYS}.",
     )
     with writer:
-        for path in paths:
-            for hashed in chunk_faces(path):
-                face = hashed.face
-                split = next(splits)
-                face.split = plan.split or split
-                original = first.setdefault(face.id, face.source_id)
-                if original != face.source_id and face.verdict == "keep":
-                    face.verdict, face.reason = "drop", f"{SAME}{original}"
-                writer.add(face)
-                sample.add(face)
+        faces = (hashed.face for path in paths for hashed in chunk_faces(path))
+        for number, (face, split) in enumerate(zip(faces, splits, strict=True)):
+            face.split = plan.split or split
+            if face.verdict == "keep" and (original := first.setdefault(face.id, number)) != number:
+                face.verdict, face.reason = "drop", SAME + _name_of(labels, original, face)
+            writer.add(face)
+            sample.add(face)
         sample.write(out / _OVERLAYS, (raw for _, raw in plan.raws()))
         _write_rejects(out / _REJECTS, [row for path in paths for row in chunk_unreadable(path)])
     return FaceSet.open(out)
+
+
+def _name_of(labels: pa.Table, number: int, beside: Face) -> str:
+    """A face's name; with its source where `beside` has the same name."""
+    source, source_id = (labels[column][number].as_py() for column in ("source", "source_id"))
+    return f"{source}/{source_id}" if source_id == beside.source_id else str(source_id)
 
 
 def _write_rejects(path: Path, rows: Sequence[Unreadable]) -> None:

@@ -12,12 +12,11 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from nenrin.domains.face import GENDERS, GLASSES, Face, Verdict
+from nenrin.domains.face import GENDERS, GLASSES, OLDEST, Face, Verdict
 from nenrin.ground import NenrinError, UsageError
 
 REVIEWED = "reviewed"  # the reason of whatever a person kept or dropped
 FIXABLE = ("age", "gender", "glasses", "domain")
-_OLDEST = 120.0  # years
 KEYS = ("id", "source", "source_id", "reason")  # columns that name a face, and why it was set aside
 SAME = "duplicate: the same pixels as "  # the reason of a picture that a set holds under two names
 DECIDED = ("verdict", "reason", *FIXABLE)  # what a decision may change
@@ -43,7 +42,7 @@ class Decision:
 
 def _sound(name: str, value: Any) -> bool:
     if name == "age":
-        return value is None or (type(value) in (int, float) and 0 <= value <= _OLDEST)
+        return value is None or (type(value) in (int, float) and 0 <= value <= OLDEST)
     if name in ("gender", "glasses"):
         return value is None or value in (GENDERS if name == "gender" else GLASSES)
     return name == "domain" and isinstance(value, str) and value != ""

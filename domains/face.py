@@ -18,6 +18,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test", "judge")
 DOMAINS = ("photo", "painting", "cartoon", "manga")  # the default vocabulary; a set may name its own
 GENDERS = ("female", "male")
 GLASSES = ("none", "clear", "dark")
+OLDEST = 120.0  # years
 AGE_SOURCES = ("label", "canon", "tag", "dated", "estimated")
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")  # left as the viewer sees it
 

@@ -42,12 +42,10 @@ class MTCNNFinder:
     black `margin` about them (a fraction of the longer side), so that boxes of cut-off faces fit.
     """
 
-    def __init__(
-        self, *, smallest: float = 0.06, margin: float = 0.1, side: int = 640, device: str = "cpu"
-    ) -> None:
+    def __init__(self, *, smallest: float = 0.06, margin: float = 0.1, side: int = 640) -> None:
         from nenrin.domains.mtcnn import Cascade
 
-        self._cascade = Cascade(device)
+        self._cascade = Cascade()
         self._smallest = smallest
         self._margin = margin
         self._side = side

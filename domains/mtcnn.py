@@ -112,13 +112,12 @@ def load(net: nn.Module, name: str) -> None:
 class Cascade:
     """The three nets in sequence, each on the candidates left by the one before."""
 
-    def __init__(self, device: str = "cpu") -> None:
-        self._device = torch.device(device)
+    def __init__(self) -> None:
         self._pnet, self._rnet, self._onet = PNet(), RNet(), ONet()
         for name, net in (("pnet", self._pnet), ("rnet", self._rnet), ("onet", self._onet)):
             load(net, name)
             # Pools twice as fast. (torch takes the format alone too, its stubs do not.)
-            net.to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def __call__(self, pictures: NDArray[np.uint8], smallest: float) -> list[tuple[Floats, Floats]]:
@@ -126,9 +125,7 @@ class Cascade:
 
         Faces of fewer than `smallest` pixels are not looked for.
         """
-        images = (
-            torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float()
-        )  # stays channels last
+        images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()  # stays channels last
         owner, boxes = self._propose(images, smallest)
         for net, side, threshold in ((self._rnet, 24, THRESHOLDS[1]), (self._onet, 48, THRESHOLDS[2])):
             boxes = _square(boxes)

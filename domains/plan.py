@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import heapq
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from nenrin.domains.face import DOMAINS, Split
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet
 from nenrin.domains.finders import AUTO, NOMINAL, OURS, finder_digest
 from nenrin.domains.importers.base import Importer
+from nenrin.domains.importers.folder import IMPORTER as PLAIN
 from nenrin.domains.pipeline import finder_for
 from nenrin.ground import UsageError
 from nenrin.scrapers.raw import Raw
@@ -36,7 +38,7 @@ class Plan:
     domain: str | None
     split: Split | None
     inherited: dict[str, Split]  # identity -> split
-    points: dict[str, NDArray[np.float32]]  # source_id -> (5, 2) in units of the picture's sides
+    points: dict[tuple[str, str], NDArray[np.float32]]  # see `fractions_of`
     count: int = 0
     domains: tuple[str, ...] = ()
     chosen: set[tuple[str, str]] | None = None  # (source, source_id); None: all
@@ -68,11 +70,16 @@ class Plan:
             path=folder / f"{number:06d}.parquet",
             importer=importer.name,
             raws=raws,
-            fractions=[self.points.get(raw.source_id) for raw in raws],
+            fractions=[self._fractions(importer, raw) for raw in raws],
             size=self.size,
             finder=self.finder,
             domain=self.domain,
         )
+
+    def _fractions(self, importer: Importer, raw: Raw) -> NDArray[np.float32] | None:
+        # A plain folder's source is its name, and that of the drawn pictures may be called otherwise.
+        anywhere = self.points.get(("", raw.source_id)) if importer is PLAIN else None
+        return self.points.get((raw.source, raw.source_id), anywhere)
 
 
 def settle(plan: Plan, limit: int | None) -> None:
@@ -93,8 +100,9 @@ def settle(plan: Plan, limit: int | None) -> None:
         sorted(plan.inherited.items()),
     ]
     digest = hashlib.sha256(json.dumps(options).encode())
-    for source_id, points in sorted(plan.points.items()):
-        digest.update(source_id.encode() + points.tobytes())
+    for (source, source_id), points in sorted(plan.points.items(), key=lambda item: item[0][::-1]):
+        if not source or ("", source_id) not in plan.points:  # each once
+            digest.update(f"{source}{source_id}".encode() + points.tobytes())
     words: set[str] = set()
     for importer, raw in plan.raws():
         word = raw.domain or plan.domain or importer.domain
@@ -125,15 +133,28 @@ def splits_of(faces: FaceSet) -> dict[str, Split]:
     return dict(zip(table["identity"].to_pylist(), table["split"].to_pylist(), strict=True))
 
 
-def fractions_of(faces: FaceSet) -> dict[str, NDArray[np.float32]]:
-    """Every picture's points in units of its width and height."""
-    table = faces.table(["source_id", "points", "frame", "verdict"])
+def fractions_of(faces: FaceSet) -> dict[tuple[str, str], NDArray[np.float32]]:
+    """Every picture's points, (5, 2) in units of its width and height, by (source, source_id).
+
+    Where no other source has a picture of that name, by ("", source_id) too. Of a picture with a box, points
+    and sides are those of the part that was looked at. Raises `UsageError` where there are none.
+    """
+    table = faces.table(["source", "source_id", "points", "frame"])
     table = table.filter(pc.field("points").is_valid() & pc.field("frame").is_valid())
+    if not len(table):
+        raise UsageError(f"{faces.path} knows no points of its pictures: name a set whose faces were found")
     points = np.array(table["points"].to_pylist(), dtype=np.float32)
     frame = np.array(table["frame"].to_pylist(), dtype=np.float32)
     # The frame is the picture's outline at the scale of the alignment.
-    scale = np.linalg.norm(similarity(points, faces.meta.size)[:, :, 0], axis=1)
+    matrices = similarity(points, faces.meta.size)
+    scale = np.linalg.norm(matrices[:, :, 0], axis=1)
     width = np.linalg.norm(frame[:, 1] - frame[:, 0], axis=1) / scale
     height = np.linalg.norm(frame[:, 3] - frame[:, 0], axis=1) / scale
-    fractions = points / np.stack([width, height], -1)[:, None]
-    return dict(zip(table["source_id"].to_pylist(), fractions.astype(np.float32), strict=True))
+    # Points are in the whole picture, in which a part begins at a whole pixel.
+    moved = frame[:, 0] - matrices[:, :, 2]
+    corner = np.rint(np.einsum("bij,bi->bj", matrices[:, :, :2], moved) / scale[:, None] ** 2)
+    fractions = (points - corner[:, None]) / np.stack([width, height], -1)[:, None]
+    names = zip(table["source"].to_pylist(), table["source_id"].to_pylist(), strict=True)
+    found = dict(zip(names, fractions.astype(np.float32), strict=True))
+    alike = Counter(source_id for _, source_id in found)
+    return found | {("", name): five for (_, name), five in found.items() if alike[name] == 1}

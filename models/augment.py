@@ -10,6 +10,8 @@ from torch import Tensor
 
 Box = tuple[float, float, float]  # left, top and side of a square part, in units of the picture's side
 WHOLE: Box = (0.0, 0.0, 1.0)
+_SHIFT, _ZOOM, _TURN = 0.06, 0.08, 8.0  # at most: share of the width, share of the size, degrees
+_COLOUR = 0.2  # how far colours are changed at most: of half the range
 
 
 def crop(images: Tensor, box: Box, size: int) -> Tensor:
@@ -19,29 +21,22 @@ def crop(images: Tensor, box: Box, size: int) -> Tensor:
 
 
 def jitter_geometry(
-    images: Tensor,
-    generator: torch.Generator,
-    *,
-    box: Box = WHOLE,
-    size: int | None = None,
-    shift: float = 0.06,
-    zoom: float = 0.08,
-    turn: float = 8.0,
+    images: Tensor, generator: torch.Generator, *, box: Box = WHOLE, size: int | None = None
 ) -> Tensor:
-    """Flip, shift (fraction of the width), zoom and turn (degrees) each picture of (B, C, H, H) at random.
+    """Flip, shift, zoom and turn each picture of (B, C, H, H) at random.
 
     With a `box` only that part is returned, as (B, C, size, size), in one resampling.
     """
     count = len(images)
     draw = torch.rand(count, 5, generator=generator).mul_(2).sub_(1).to(images.device)
-    angle = draw[:, 0] * math.radians(turn)
-    scale = 1 + draw[:, 1] * zoom
+    angle = draw[:, 0] * math.radians(_TURN)
+    scale = 1 + draw[:, 1] * _ZOOM
     flip = torch.where(draw[:, 4] < 0, -1.0, 1.0)
     cos, sin = angle.cos() * scale, angle.sin() * scale
     theta = torch.stack(
         [
-            torch.stack([cos * flip, -sin, draw[:, 2] * 2 * shift], dim=1),
-            torch.stack([sin * flip, cos, draw[:, 3] * 2 * shift], dim=1),
+            torch.stack([cos * flip, -sin, draw[:, 2] * 2 * _SHIFT], dim=1),
+            torch.stack([sin * flip, cos, draw[:, 3] * 2 * _SHIFT], dim=1),
         ],
         dim=1,
     )  # (B, 2, 3)
@@ -62,19 +57,19 @@ def _sample(images: Tensor, theta: Tensor, box: Box, size: int) -> Tensor:
     return part
 
 
-def jitter_colour(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:
+def jitter_colour(images: Tensor, generator: torch.Generator) -> Tensor:
     """Change brightness, saturation and contrast of (B, 3, H, W) in [-1, 1] (DiffAugment, Zhao 2020)."""
     draw = torch.rand(len(images), 3, 1, 1, 1, generator=generator).mul_(2).sub_(1).to(images)
-    images = images + draw[:, 0] * strength
+    images = images + draw[:, 0] * _COLOUR
     grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * (1 + draw[:, 1] * 2 * strength)
+    images = grey + (images - grey) * (1 + draw[:, 1] * 2 * _COLOUR)
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return mean + (images - mean) * (1 + draw[:, 2] * strength)
+    return mean + (images - mean) * (1 + draw[:, 2] * _COLOUR)
 
 
-def jitter_channels(images: Tensor, generator: torch.Generator, *, strength: float = 0.2) -> Tensor:
+def jitter_channels(images: Tensor, generator: torch.Generator) -> Tensor:
     """Scale and shift each colour of (B, 3, H, W) in [-1, 1], so that a tint carries no information."""
-    draw = torch.rand(2, len(images), 3, 1, 1, generator=generator).mul_(2).sub_(1).to(images) * strength
+    draw = torch.rand(2, len(images), 3, 1, 1, generator=generator).mul_(2).sub_(1).to(images) * _COLOUR
     return images * (1 + draw[0]) + draw[1]
 
 

@@ -76,8 +76,8 @@ class Sampler:
     A batch is a function of (seed, step) alone, so that a resumed training sees what it would have seen.
     """
 
-    def __init__(self, faces: FaceArray, *, batch: int, seed: int, flip: bool = True) -> None:
-        self.faces, self.batch, self.seed, self.flip = faces, batch, seed, flip
+    def __init__(self, faces: FaceArray, *, batch: int, seed: int) -> None:
+        self.faces, self.batch, self.seed = faces, batch, seed
         self.chances = _even_weights(faces).cumsum()
         self.chances /= self.chances[-1]
         self.partners = _partners(faces)
@@ -90,7 +90,7 @@ class Sampler:
         for place, row in enumerate(rows.tolist()):
             if (others := self.partners.get(row)) is not None:
                 partners[place] = rng.choice(others)
-        flips = rng.random(self.batch) < 0.5 if self.flip else np.zeros(self.batch, bool)
+        flips = rng.random(self.batch) < 0.5
         face = self._faces(rows, flips)
         if (partners == rows).all():
             return Batch.alone(face)

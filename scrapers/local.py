@@ -41,8 +41,9 @@ def pages(search: Search, cursor: str | None) -> Iterator[Page]:
     root = path if path.is_dir() else path.parent
     files = _files(path, SUFFIXES | READ | NOT_READ) if path.is_dir() else iter([(path, path.name)])
     loose: list[Item] = []
+    done = [] if cursor is None else cursor.split("/")
     for file, name in files:
-        if cursor is not None and name <= cursor:
+        if name.split("/") <= done:  # in the order of `_files`, where "a/x" comes before "a-b/x"
             continue
         if file.suffix.lower() in SUFFIXES:
             loose.append(Item(source_id=name, url=quote(name)))

@@ -91,7 +91,8 @@ class _Job:
             while (limit is None or self.pictures < limit) and (row := next(rows, None)) is not None:
                 try:
                     new = self._fetch(row)
-                except Unusable as error:
+                except Unusable as error:  # somebody answered, so the network is up
+                    in_a_row = 0
                     self._archive.fail(row.number, error.what)
                 except Unreachable as error:
                     self.unreachable += 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -12,6 +17,7 @@ import pytest
 from PIL import Image
 
 from nenrin.domains.array import Rows, decode, pack
+from nenrin.domains.decisions import Decision
 from nenrin.domains.face import Face, Split, face_id
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.ground import UsageError
@@ -135,6 +141,56 @@ def test_the_second_time_maps_the_first_ones_file(tmp_path: Path) -> None:
     pack([stored], size=32, splits=["train"])
     assert (folder / "pixels.npy").stat().st_mtime_ns == before
     assert len(list((tmp_path / "s" / "arrays").iterdir())) == 2
+
+
+def test_changed_labels_make_no_new_pixels(tmp_path: Path) -> None:
+    faces = [make_face(i, identity=str(i), split="train", age=5.0) for i in range(4)]
+    stored = make_set(tmp_path / "s", faces)
+    pack([stored], size=16)
+    for age in (6, 7, 8):
+        stored.decisions.add(
+            Decision(id=faces[1].id, source="", source_id="", verdict="keep", labels={"age": age})
+        )
+        assert age in pack([FaceSet.open(stored.path)], size=16).age
+    assert len(list((stored.path / "arrays").iterdir())) == 1
+    # Other faces, another order, another frame are other pixels or masks.
+    moved = [dataclasses.replace(face, frame=np.full((4, 2), 9, np.float32)) for face in faces]
+    for i, other in enumerate((faces[:3], faces[::-1], moved)):
+        pack([make_set(tmp_path / str(i), other)], size=16, cache=stored.path / "arrays")
+    assert len(list((stored.path / "arrays").iterdir())) == 4
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_two_at_once_pack_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    stored = make_set(tmp_path / "s", [make_face(i, identity=str(i), split="train") for i in range(6)])
+    calls = list[int]()
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        calls.append(threading.get_ident())
+        time.sleep(0.02)
+        if fails and len(calls) == 3:
+            raise OSError("no space left")
+        return decode(*args, **options)
+
+    monkeypatch.setattr("nenrin.domains.array.decode", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        done = [pool.submit(pack, [stored], size=32) for _ in range(3)]
+    errors = [error for each in done if (error := each.exception()) is not None]
+    assert [str(error).partition(": ")[2] for error in errors] == ["no space left"] * fails
+    assert len(calls) == 6 + 3 * fails
+    arrays = [each.result() for each in done if each.exception() is None]
+    assert all(array.pixels[:][:, 0, 0, 0].tolist() == list(range(6)) for array in arrays)
+    assert len(list((tmp_path / "s" / "arrays").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
+    stored = make_set(tmp_path / "s", [make_face(i, identity=str(i), split="train") for i in range(3)])
+    pack([stored], size=16)
+    (folder,) = (stored.path / "arrays").iterdir()
+    folder.rename(folder.with_name(f".part-{folder.name}"))
+    folder.with_name(f".lock-{folder.name}").touch()
+    assert pack([stored], size=16).pixels[:][:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert list((stored.path / "arrays").iterdir()) == [folder]
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,33 @@ def test_bad_pictures_are_counted_and_named(tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "set" / "README.md").read_text()
 
 
+def test_the_same_pictures_in_two_folders_are_kept_once(tmp_path: Path) -> None:
+    folders = [utk_folder(tmp_path / name, 4) for name in ("one/faces", "two/faces", "others")]
+    points = ",".join(str(v) for v in (TEMPLATE * 64).ravel())
+    for folder in folders:
+        labels = [f"{path.name},{points}" for path in sorted(folder.iterdir())]
+        (folder / "labels.csv").write_text("\n".join([",".join(("file", *POINT_COLUMNS)), *labels]))
+    specs = [f"folder:{folder}" for folder in folders]
+    report = build(specs, tmp_path / "set", domain="photo", size=32, workers=0)
+    table = report.faces.table().to_pylist()
+    kept = [row for row in table if row["verdict"] == "keep"]
+    assert (len(table), len(kept), len({row["id"] for row in kept})) == (12, 4, 4)
+    assert report.dropped == {"duplicate": 8}
+    assert {row["reason"] for row in table if row["source_id"].startswith("0_")} == {
+        None,
+        "duplicate: the same pixels as faces/0_0_0_000000000.jpg.chip.jpg",
+    }
+
+
+def test_a_face_that_is_set_aside_hides_no_other(tmp_path: Path) -> None:
+    raw = utk_folder(tmp_path / "raw", 3)
+    good = raw / "2_0_0_000000002.jpg.chip.jpg"
+    (raw / "1_9_0_900000000.jpg.chip.jpg").write_bytes(good.read_bytes())  # comes first, of no gender
+    report = build([raw], tmp_path / "set", size=32, finder="nominal", workers=0)
+    assert (report.kept, report.dropped) == (3, {"malformed name": 1})
+    assert rows(report.faces)[good.name]["verdict"] == "keep"
+
+
 def test_every_face_of_a_plain_picture_is_a_row_and_a_portrait_has_one(tmp_path: Path) -> None:
     head = Image.fromarray(astronaut()).crop((150, 20, 310, 220))
     group = Image.new("RGB", (560, 440), "white")
@@ -129,6 +156,32 @@ def test_a_drawing_takes_the_points_and_splits_of_its_photograph(tmp_path: Path)
         assert row["domain"] == "cartoon"
         expected = np.array(utkface.IMPORTER.nominal) * [96, 128]
         np.testing.assert_allclose(row["points"], expected, rtol=1e-3)
+
+
+def test_points_go_to_the_pictures_of_their_source(tmp_path: Path) -> None:
+    for name, shift in (("photo/a", 0), ("photo/b", 9), ("drawn/a", 0), ("drawn/b", 0), ("drawn/a2", 0)):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        files = ["1.png", *(["2.png"] if "/a" in name else [])]
+        points = ",".join(str(v) for v in (TEMPLATE * 80 + shift).ravel())
+        for file in files:
+            Image.new("RGB", (100, 100), (shift * 20, 90, 90)).save(folder / file)
+        if name.startswith("photo"):
+            lines = [",".join(("file", *POINT_COLUMNS)), *(f"{file},{points}" for file in files)]
+            (folder / "labels.csv").write_text("\n".join(lines))
+    photos = [tmp_path / "photo" / name for name in "ab"]
+    known = build(photos, tmp_path / "known", domain="photo", size=32, workers=0).faces.path
+    given: dict[str, object] = {"domain": "cartoon", "size": 32, "finder": "nominal", "workers": 0}
+    drawings = [tmp_path / "drawn" / name for name in ("a", "b", "a2")]
+    drawn = build(drawings, tmp_path / "set", points_from=known, **given).faces  # type: ignore[arg-type]
+    shifts = {
+        (face.source, face.source_id): None if face.points is None else (face.points - TEMPLATE * 80).mean()
+        for face in drawn.faces()
+    }
+    # In a folder of another name a picture has the points of its namesake, where there is one alone.
+    assert {name: shift and round(float(shift)) for name, shift in shifts.items()} == {
+        ("a", "1.png"): 0, ("a", "2.png"): 0, ("b", "1.png"): 9, ("a2", "1.png"): None, ("a2", "2.png"): 0,
+    }  # fmt: skip
 
 
 def test_the_outcome_does_not_depend_on_the_workers(tmp_path: Path) -> None:

@@ -190,9 +190,32 @@ def test_a_plain_folder_with_labels(tmp_path: Path) -> None:
     assert labels(raws["a.png"]) == expected
     assert raws["a.png"].domain == "manga"
     assert labels(raws["sub/b.png"]) == {}
-    assert raws["c.png"].fault == "wrong age: 'old' is no number of years"
+    assert raws["c.png"].fault == "wrong age: 'old' is no number of years from 0 to 120"
     assert "wrong glasses: 'shades'" in str(raws["d.png"].fault)
     assert not raws["gone.png"].path.exists()
+
+
+@pytest.mark.parametrize(
+    ("age", "sound"),
+    [("0", True), ("120", True), ("7.5", True), ("nan", False), ("-5", False), ("900", False)],
+)
+def test_ages_that_nobody_has_are_faults(tmp_path: Path, age: str, sound: bool) -> None:
+    put(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_text(f"file,age\na.png,{age}\n")
+    fault = f"wrong age: {age!r} is no number of years from 0 to 120"
+    expected = {"age": float(age), "age_source": "label"} if sound else {"fault": fault}
+    assert labels(read(tmp_path)["a.png"]) == expected
+
+
+def test_a_row_is_of_the_picture_of_its_path(tmp_path: Path) -> None:
+    put(tmp_path, "a/x.png", "x.png", "a/y.png", "a/z.png", "b/z.png", "b/w.png")
+    (tmp_path / "labels.csv").write_text("file,age\nx.png,7\ny.png,8\nz.png,9\nb/w.png,10\nw.png,11\n")
+    raws = read(tmp_path)
+    # Its base name is enough where no other picture has it.
+    assert {name: raw.age for name, raw in raws.items() if raw.path.exists()} == {
+        "a/x.png": None, "x.png": 7, "a/y.png": 8, "a/z.png": None, "b/z.png": None, "b/w.png": 10,
+    }  # fmt: skip
+    assert {name for name, raw in raws.items() if not raw.path.exists()} == {"z.png", "w.png"}
 
 
 def test_folders_in_a_folder_are_identities(tmp_path: Path) -> None:

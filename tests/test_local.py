@@ -16,8 +16,10 @@ from PIL import Image
 
 from nenrin.cli import main
 from nenrin.domains.importers import importer_of
-from nenrin.scrapers import containers
+from nenrin.scrapers import containers, local
 from nenrin.scrapers.archive import Archive
+from nenrin.scrapers.client import Client
+from nenrin.scrapers.source import Search, resolve
 from tests.web import picture
 
 
@@ -68,6 +70,32 @@ def test_a_folder_that_has_grown(tmp_path: Path) -> None:
     (raw / "0b.png").write_bytes(picture(9))
     assert len(scraped(raw, tmp_path / "out")) == 3
     assert len(scraped(raw, tmp_path / "out", "--refresh")) == 4
+
+
+def test_a_listing_goes_on_wherever_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_PER_PAGE", 2)
+    raw = tmp_path / "raw"
+    names = [
+        "vol1/a.png",
+        "vol1/x.png",
+        "vol1/y/b.png",
+        "vol1-extra/x.png",
+        "vol1.jpg",
+        "vol2.png",
+        "vol2/x.png",
+    ]
+    for number, name in enumerate(names):
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).write_bytes(picture(number))
+    packed(raw / "vol1-more.cbz", **{"p1.png": picture(50), "p2.png": picture(51)})
+    whole = list(scraped(raw, tmp_path / "whole"))
+    assert sorted(whole) == sorted([*names, "vol1-more.cbz/p1.png", "vol1-more.cbz/p2.png"])
+    for limit in range(1, len(whole) + 1):  # each call goes on where the one before it stopped
+        assert list(scraped(raw, tmp_path / "steps", "--limit", str(limit))) == whole[:limit]
+    search = Search(client=Client(), query=str(raw), options=resolve(local.SOURCE, {}))
+    pages = list(local.pages(search, None))
+    for number, page in enumerate(pages[:-1], 1):
+        assert list(local.pages(search, page.cursor)) == pages[number:]
 
 
 def test_names_inside_an_archive_lead_nowhere(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nenrin.domains.align import TEMPLATE, frame_of, similarity
 from nenrin.domains.build import build
+from nenrin.domains.face import Face
+from nenrin.domains.faceset import SetWriter
 from nenrin.domains.importers import importer_of, manga109
 from nenrin.ground import UsageError
 from nenrin.scrapers.raw import Raw
@@ -91,6 +94,39 @@ def test_a_build_looks_at_the_box_alone(folder: Path, monkeypatch: pytest.Monkey
         frame = np.asarray(face.frame)
         sides = frame.max(axis=0) - frame.min(axis=0)
         assert sides[0] / sides[1] == pytest.approx(width / height, abs=0.05)
+
+
+def test_points_of_a_box_go_to_the_same_box_of_another_style(folder: Path, tmp_path: Path) -> None:
+    with SetWriter(tmp_path / "known", name="known", size=32, domains=("manga",)) as writer:
+        for number, size in ((4, (120, 120)), (5, (60, 80)), (7, (80, 80))):
+            five = TEMPLATE * 50 + np.float32(number)
+            frame = frame_of(similarity(five[None], 32), [size])[0]
+            writer.add(
+                Face(
+                    id=f"{number:016d}",
+                    image=b"",
+                    domain="manga",
+                    source="manga109",
+                    source_id=f"ARMS/003/0000000{number}",
+                    points=five,
+                    frame=frame,
+                )
+            )
+    once = build([folder], tmp_path / "once", size=32, workers=0, points_from=tmp_path / "known").faces
+    again = build([folder], tmp_path / "again", size=32, workers=0, points_from=once.path).faces
+    corners = [(30, 20), (0, 180), (280, 180)]
+    for first, second, number, corner in zip(once.faces(), again.faces(), (4, 5, 7), corners, strict=True):
+        np.testing.assert_allclose(first.points, TEMPLATE * 50 + number + np.array(corner), atol=1e-3)
+        np.testing.assert_allclose(second.points, first.points, atol=1e-3)
+        np.testing.assert_allclose(second.frame, first.frame, atol=1e-3)
+
+
+def test_a_set_without_points_gives_none(folder: Path, tmp_path: Path) -> None:
+    faceless = build([folder], tmp_path / "set", size=32, workers=0, finder="nominal").faces
+    with pytest.raises(
+        UsageError, match="knows no points of its pictures: name a set whose faces were found"
+    ):
+        build([folder], tmp_path / "other", size=32, workers=0, points_from=faceless.path)
 
 
 @pytest.mark.parametrize(

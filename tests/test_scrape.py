@@ -28,7 +28,7 @@ from nenrin.scrapers.danbooru import SOURCE
 from nenrin.scrapers.errors import Unreachable
 from nenrin.scrapers.pace import Pace
 from nenrin.scrapers.scrape import scrape
-from tests.web import POST, Answer, Web, booru, picture
+from tests.web import POST, Answer, Handler, Request, Web, booru, picture
 
 Start = Callable[..., "subprocess.Popen[str]"]
 SMALL_DISK = (
@@ -284,6 +284,23 @@ def test_a_network_that_goes_down(web: Web, tmp_path: Path) -> None:
         Unreachable, match="and so the 4 before it; 0 pictures are kept, and the same command goes on"
     ):
         scrape(SOURCE, "solo", tmp_path / "raw", client=client, options=options, keys=keys)
+
+
+def test_what_is_gone_proves_that_the_network_is_up(web: Web, tmp_path: Path) -> None:
+    booru(web, 12)
+
+    def answer(request: Request, handler: Handler) -> Answer:
+        return Answer(b"no", "text/plain", 404 if request.path in ("/data/9.png", "/data/5.png") else 503)
+
+    for number in range(2, 13):
+        web.routes[f"/data/{number}.png"] = answer
+    out = tmp_path / "raw"
+    client = Client(pace=Pace(0.0), limits=Limits(attempts=1), allowed=[web.host])
+    options, keys = {"base": web.url}, {"DANBOORU_LOGIN": "ada", "DANBOORU_API_KEY": "secret"}
+    report = scrape(SOURCE, "solo", out, client=client, options=options, keys=keys)
+    # Never five in a row: three, one that is gone, three, one that is gone, three.
+    assert (report.pictures, report.unreachable, report.failed.total()) == (1, 9, 2)
+    assert report.complete
 
 
 def _wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:

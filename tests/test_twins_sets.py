@@ -62,11 +62,20 @@ def test_labels_are_whole_and_splits_go_by_person(pair: tuple[FaceSet, FaceSet])
     assert {face.split for face in faces} == {"train", "val", "test", "judge"}
     assert {face.glasses for face in faces} == set(GLASSES)
     assert {face.gender for face in faces} == {"female", "male"}
-    assert {face.identity for face in faces} == {f"twin/{n:06d}" for n in range(70)}
+    assert {face.identity for face in faces} == {f"twin/11/{n:06d}" for n in range(70)}
     for start in range(0, len(faces), 5):  # one age in each fifth of life
         ages = np.sort(np.array([face.age for face in faces[start : start + 5]], dtype=float))
         fifths = 1 + 89 / 5 * np.arange(6)
         assert np.all((fifths[:-1] - 0.06 < ages) & (ages < fifths[1:] + 0.06))  # rounded to a tenth
+
+
+def test_people_of_two_seeds_are_not_the_same(pair: tuple[FaceSet, FaceSet], tmp_path: Path) -> None:
+    options = {**SETTINGS, "seed": 12}
+    people = sample_people(3, seed=12)
+    others = build_twins(tmp_path / "photo", tmp_path / "manga", people=people, **options)[0]
+    for column in ("identity", "view"):
+        here, there = (set(faces.table([column])[column].to_pylist()) for faces in (pair[0], others))
+        assert not here & there
 
 
 def test_processes_do_not_change_the_sets(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nenrin.domains.face import AGE_SOURCES, GENDERS, GLASSES
+from nenrin.domains.face import AGE_SOURCES, GENDERS, GLASSES, OLDEST
 from nenrin.domains.importers.base import POINT_COLUMNS, Importer, points_of, read_table
 from nenrin.ground import UsageError, suggest
 from nenrin.scrapers.local import walk
@@ -27,13 +28,14 @@ def read(folder: Path) -> Iterator[Raw]:
         if table is None
         else {row["file"]: row for row in read_table(table, required=("file",), known=COLUMNS)}
     )
+    if rows:
+        rows = _placed(rows, [name for _, name in walk(folder)])
     for path, name in walk(folder):
         raw = Raw(path=path, source=folder.name, source_id=name)
         if table is None and "/" in name:
             raw.identity = f"{folder.name}/{path.parent.name}"
-        row = rows.pop(name, None) or rows.pop(path.name, None)
-        if row is not None:
-            _label(raw, row)
+        if name in rows:
+            _label(raw, rows.pop(name))
         yield raw
     for name in rows:  # the finder will say that these cannot be opened
         yield Raw(path=folder / name, source=folder.name, source_id=name)
@@ -44,6 +46,18 @@ def _labels(folder: Path) -> Path | None:
     if len(tables) > 1 and folder / "labels.csv" not in tables:
         raise UsageError(f"{folder} holds {len(tables)} CSV files: name the one with the labels labels.csv")
     return folder / "labels.csv" if len(tables) > 1 else next(iter(tables), None)
+
+
+def _placed(rows: dict[str, dict[str, str]], names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The rows by the pictures' paths: one that names no path is of the only picture of that base name."""
+    bases: dict[str, list[str]] = {}
+    for name in names:
+        bases.setdefault(name.rpartition("/")[2], []).append(name)
+    placed = {}
+    for file, row in rows.items():
+        named = bases.get(file, [])
+        placed[named[0] if len(named) == 1 and named[0] not in rows else file] = row
+    return placed
 
 
 def _label(raw: Raw, row: dict[str, str]) -> None:
@@ -57,11 +71,13 @@ def _label(raw: Raw, row: dict[str, str]) -> None:
             setattr(raw, name, value or None)
     if age := row.get("age"):
         try:
-            raw.age = float(age)
+            years = float(age)
         except ValueError:
-            raw.fault = f"wrong age: {age!r} is no number of years"
+            years = math.nan
+        if 0 <= years <= OLDEST:
+            raw.age, raw.age_source = years, raw.age_source or "label"
         else:
-            raw.age_source = raw.age_source or "label"
+            raw.fault = f"wrong age: {age!r} is no number of years from 0 to {OLDEST:g}"
     raw.points = points_of(row)
 
 

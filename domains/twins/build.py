@@ -33,7 +33,7 @@ VIEWS = 2  # views of each person: the pictures of one differ in age and glasses
 _BATCH = 64  # persons drawn, and held in memory, at a time
 _ALIKE = 4  # of them are drawn in one manner, where there are many
 _FEW = 3000  # pictures that are drawn before another process has started
-_VERSION = 3  # of the drawing: sets that another one drew are not taken for ours
+_VERSION = 4  # of the drawing: sets that another one drew are not taken for ours
 _SOURCE, _LICENCE = "twins", "CC0-1.0"
 _NOTE = "Drawn by rule: these people never were, and their ages, points and glasses are exact."
 
@@ -84,7 +84,7 @@ class Sitting:
             drawing = draw(people, ages, domain=self.domain, glasses=worn, views=views, size=self.size)
         frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32) * self.size
         for row, pixels in enumerate(drawing.images):
-            person = self.first + row // each
+            person = f"{self.seed}/{self.first + row // each:06d}"
             yield Face(
                 id=face_id(pixels),
                 image=cv2.imencode(".png", pixels[..., ::-1])[1].tobytes(),
@@ -99,14 +99,14 @@ class Sitting:
                     "beard": BEARDS[people.beard[row]] in ("moustache", "full") and bool(ages[row] > 24),
                     "smile": bool(views.smile[row] > 0.5),
                 },
-                identity=f"twin/{person:06d}",
-                view=f"twin/{person:06d}/{view[row]}",
+                identity=f"twin/{person}",
+                view=f"twin/{person}/{view[row]}",
                 source=_SOURCE,
-                source_id=f"{self.seed}/{person:06d}/{row % each}",
+                source_id=f"{person}/{row % each}",
                 licence=_LICENCE,
                 points=drawing.points[row],
                 frame=frame,
-                split=split_of(f"twin/{person:06d}"),
+                split=split_of(f"twin/{person}"),
             )
 
 
@@ -124,8 +124,8 @@ def build_twins(
     """Draw every person at `ages_per_person` ages spread over 1 to 90 years, in both domains.
 
     Each is seen in `VIEWS` views in turn, whose pictures share a name in `Face.view`.
-    A face of one set has its counterpart in the other, in the same place: same person ("twin/000123" is the
-    124th), age, glasses, view and `source_id`. Splits go by person. Where they are `free` they are
+    A face of one set has its counterpart in the other, in the same place: same person ("twin/7/000123" is the
+    124th of seed 7), age, glasses, view and `source_id`. Splits go by person. Where they are `free` they are
     characters, and manga is drawn in many manners (`manner.py`). The outcome does not depend on `workers`
     (processes; 0 draws in this one). Raises `UsageError` for a wrong call or where another set is.
     """
