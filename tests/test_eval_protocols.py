@@ -29,6 +29,7 @@ from nenrin.eval.protocols.towards import Task, compare
 from nenrin.eval.protocols.twins import Twins
 from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch, Role, Subject, age_faces, asked_of
+from nenrin.eval.protocols.asked import choose
 from nenrin.ground import NenrinError
 from nenrin.models.condition import UNKNOWN, Condition
 
@@ -133,6 +134,24 @@ def test_one_face_or_none(faces: Batch, tmp_path: Path) -> None:
     (score,) = _by(result, metric=metrics.RANK, subject="copy")
     assert score.estimate.n == 1
     for protocol in (Ages(), Longitudinal()):
+def test_a_few_known_ages_come_first_and_exclude_nobody(faces: Batch) -> None:
+    manga = faces.take(faces.domain == "manga")
+    people = np.unique(manga.person)
+
+    def of(known: int) -> tuple[Batch, np.ndarray]:
+        age = np.where(np.isin(manga.person, people[:known]), manga.age, np.nan).astype(np.float32)
+        some = dataclasses.replace(manga, age=age)
+        return some, choose(some, 12, 0)
+
+    few, chosen = of(3)
+    assert len(set(few.person[chosen])) == 12
+    assert np.isfinite(few.age[chosen]).tolist() == [True] * 3 + [False] * 9
+    # As many as are asked for: nobody of unknown age among them, and the choice that it is without the rest.
+    enough, chosen = of(20)
+    alone = enough.take(np.isfinite(enough.age))
+    assert enough.picture[chosen].tolist() == alone.picture[choose(alone, 12, 0)].tolist()
+
+
         with pytest.raises(NenrinError, match="test"):
             protocol.run(_bench(Batch.empty(SIZE), tmp_path))
 
