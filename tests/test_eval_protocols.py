@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -283,6 +287,53 @@ def test_interrupted_features_go_on_at_the_chunk_they_were_at(faces: Batch, tmp_
 
 
 def test_mean_face_is_the_mean_of_its_age(tmp_path: Path) -> None:
+BESIDE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from nenrin.eval.features import FeatureStore
+
+folder, numbers = Path(sys.argv[1]), np.arange(200)
+
+def slowly(rows):
+    if rows.start == 128:
+        (folder / "waiting").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+    return numbers[rows] * 2
+
+made = FeatureStore(folder / "cache").outputs("key", [numbers], slowly, "twice")
+assert (made == numbers * 2).all()
+"""
+
+
+def test_two_evaluations_share_a_cache(tmp_path: Path) -> None:
+    """One is at the third chunk when the other ends, and takes the parts away."""
+    numbers, calls = np.arange(200), []
+
+    def twice(rows: slice) -> np.ndarray:
+        calls.append(rows.start)
+        return numbers[rows] * 2
+
+    root = Path(__file__).resolve().parents[1]
+    other = subprocess.Popen(
+        [sys.executable, "-c", BESIDE, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "waiting").exists():
+        assert other.poll() is None, other.communicate()
+        time.sleep(0.01)
+    made = FeatureStore(tmp_path / "cache").outputs("key", [numbers], twice, "twice")
+    (tmp_path / "go").touch()
+    _, said = other.communicate(timeout=60)
+    assert other.returncode == 0, said
+    np.testing.assert_array_equal(made, numbers * 2)
+    assert calls == [128, 192]  # the others lay there
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+
+
     folder = tmp_path
     photo, manga = build_twins(
         folder / "photo",
