@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nenrin.domains.align import OUTSIDE
 from nenrin.domains.array import pack
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.domains.twins.drawing import draw
@@ -28,12 +29,12 @@ from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.protocols.ages import Ages
+from nenrin.eval.protocols.asked import choose
 from nenrin.eval.protocols.longitudinal import GAP, NEAR, PAIRS, Longitudinal, _pairs
 from nenrin.eval.protocols.towards import Task, compare
 from nenrin.eval.protocols.twins import Twins
 from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch, Role, Subject, age_faces, asked_of
-from nenrin.eval.protocols.asked import choose
 from nenrin.ground import NenrinError
 from nenrin.models.condition import UNKNOWN, Condition
 
@@ -133,11 +134,6 @@ def test_ages_without_a_judge_or_without_ages_say_so_and_go_on(faces: Batch, tmp
     assert not _by(result, metric=metrics.SAME, subject="copy")  # nobody knows which ages are near
 
 
-def test_one_face_or_none(faces: Batch, tmp_path: Path) -> None:
-    result = Ages().run(_bench(faces.take([0]), tmp_path))
-    (score,) = _by(result, metric=metrics.RANK, subject="copy")
-    assert score.estimate.n == 1
-    for protocol in (Ages(), Longitudinal()):
 def test_a_few_known_ages_come_first_and_exclude_nobody(faces: Batch) -> None:
     manga = faces.take(faces.domain == "manga")
     people = np.unique(manga.person)
@@ -156,6 +152,11 @@ def test_a_few_known_ages_come_first_and_exclude_nobody(faces: Batch) -> None:
     assert enough.picture[chosen].tolist() == alone.picture[choose(alone, 12, 0)].tolist()
 
 
+def test_one_face_or_none(faces: Batch, tmp_path: Path) -> None:
+    result = Ages().run(_bench(faces.take([0]), tmp_path))
+    (score,) = _by(result, metric=metrics.RANK, subject="copy")
+    assert score.estimate.n == 1
+    for protocol in (Ages(), Longitudinal()):
         with pytest.raises(NenrinError, match="test"):
             protocol.run(_bench(Batch.empty(SIZE), tmp_path))
 
@@ -286,7 +287,6 @@ def test_interrupted_features_go_on_at_the_chunk_they_were_at(faces: Batch, tmp_
     assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]  # the parts are gone
 
 
-def test_mean_face_is_the_mean_of_its_age(tmp_path: Path) -> None:
 BESIDE = """
 import sys, time
 from pathlib import Path
@@ -334,6 +334,7 @@ def test_two_evaluations_share_a_cache(tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
 
 
+def test_mean_face_is_the_mean_of_its_age(tmp_path: Path) -> None:
     folder = tmp_path
     photo, manga = build_twins(
         folder / "photo",
@@ -366,6 +367,25 @@ def test_two_evaluations_share_a_cache(tmp_path: Path) -> None:
         np.abs(nets.to_pixels(ager.transform(anything, unknown, unknown))[0].astype(int) - expected).max()
         <= 1
     )
+
+
+def test_no_border_without_pixels_is_part_of_a_mean_face(tmp_path: Path) -> None:
+    folder, people = tmp_path, sample_people(10, seed=1)
+    sets = build_twins(folder / "photo", folder / "manga", people=people, ages_per_person=2, size=32, seed=1)
+    array = pack(sets[:1], size=32)
+    cropped = np.asarray(array.masks).copy()
+    cropped[::2, :8] = 0  # of every other face the forehead is missing
+    cropped[:, 30:] = 0  # and nobody has a chin
+    grey = np.where(cropped[..., None] == 0, np.uint8(OUTSIDE), np.asarray(array.pixels))
+    whole = array.select(np.arange(len(array)) % 2 == 1)
+    tight = dataclasses.replace(array, pixels=grey, masks=cropped)
+    target = Condition.of(1, domains=array.domains, age=40.0, domain="photo")
+    mean, expected = (
+        MeanFaceAger.fit(faces).transform(torch.zeros(1, 3, 32, 32), target, target)[0]
+        for faces in (tight, whole)
+    )
+    torch.testing.assert_close(mean[:, :8], expected[:, :8])
+    assert (mean[:, 30:] == 0).all()
 
 
 def test_an_ager_is_told_what_is_known_and_estimates_the_rest(faces: Batch) -> None:
