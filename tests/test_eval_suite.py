@@ -33,6 +33,7 @@ from nenrin.eval.protocols.asked import ASKED
 from nenrin.eval.protocols.canon import AS_IF
 from nenrin.eval.report import PICTURE, data_uri, write_report
 from nenrin.eval.suite import evaluate
+from nenrin.eval.stats import Estimate
 from nenrin.eval.tables import tables
 from nenrin.eval.verdict import verdict
 from nenrin.ground import NenrinError, UsageError
@@ -683,3 +684,18 @@ def test_tables_group_cases_and_mark_the_best(report: tuple[Evaluation, Path]) -
         for column in made[0].columns
     )
     assert math.isfinite(twins_result.scores[0].estimate.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [(known.PERCEPTUAL_RECOVERY, "the ceiling does not beat the copy"), (known.SLOPE, "too little to go by")],
+)
+def test_tables_say_why_a_number_is_undefined(
+    metric: str, words: str, report: tuple[Evaluation, Path]
+) -> None:
+    score = report[0].results[0].scores[0]
+    nothing = Estimate(value=math.nan, low=math.nan, high=math.nan, n=3, identities=3)
+    (table,) = tables([dataclasses.replace(score, metric=metric, estimate=nothing)])
+    (cell,) = table.groups[0].rows[0].cells
+    assert cell is not None
+    assert (cell.value, cell.interval) == ("undefined", words)
