@@ -22,6 +22,7 @@ from nenrin import __version__
 from nenrin.ground import UsageError, write_text, write_toml
 from nenrin.models.checkpoint import list_checkpoints, load_nets, read_state
 
+LED_BY = ("start", "reader", "means", "pupil", "bare", "guide")  # settings that name other runs
 ORIGINS = "origins.txt"  # of a run: ids learned from at second hand; of an exported folder: all ids
 
 
@@ -135,6 +136,11 @@ class Run:
 
 
 def nets_of(path: Path) -> Path:
+def named(value: str | Sequence[str]) -> list[Path]:
+    """The runs that a setting of `LED_BY` names: none, one or several."""
+    return [Path(path) for path in ([value] if isinstance(value, str) else value) if path]
+
+
     """Where the nets are that `path` names: in an exported folder or a checkpoint, or the newest of a run."""
     return path if (path / "state.json").is_file() else Run.open(path).latest()
 

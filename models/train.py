@@ -30,7 +30,7 @@ from nenrin.models.condition import UNKNOWN
 from nenrin.models.config import MODELS, TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
 from nenrin.models.parallel import World
-from nenrin.models.run import Run, seen_by
+from nenrin.models.run import LED_BY, Run, named, seen_by
 from nenrin.models.samples import write_grid, write_history
 from nenrin.models.watchdog import Fault, Watchdog
 
@@ -87,10 +87,9 @@ def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> 
         table = each.table(["id", "view"])
         views = zip(table["id"].to_pylist(), table["view"].to_pylist(), strict=True)
         origins |= {view for face, view in views if view is not None and face in ids}
-    model = config.model_config
-    single = [getattr(model, key, "") for key in ("start", "reader", "means", "pupil", "bare")]
-    for path in filter(None, [*single, *getattr(model, "guide", ())]):
-        origins |= set(seen_by(Path(path)))
+    for key in LED_BY:
+        for path in named(getattr(config.model_config, key, "")):
+            origins |= set(seen_by(path))
     return sorted(origins - ids)
 
 
