@@ -69,9 +69,16 @@ def resume(path: Path) -> Path:
     world = World()
     run = Run.open(path)
     start = run.latest()
-    config = from_table(checkpoint.read_state(start)["config"])
+    state = checkpoint.read_state(start)
+    config = from_table(state["config"])
     if issubclass(MODELS[config.model][0], FittedModel):
         return run.path  # its only checkpoint is its last
+    processes = state.get("processes", world.size)  # older checkpoints do not say
+    if processes != world.size:
+        raise UsageError(
+            f"{path} goes on with as many processes as it began with, {processes} and not {world.size}: "
+            "other batches would make another run of it"
+        )
     sets = [FaceSet.open(Path(name)) for name in run.sets()]
     faces = _pack(sets, config, world)
     if run.faces() != faces.ids:
@@ -236,6 +243,7 @@ def _loop(
                     "step": step,
                     "steps": steps,
                     "config": config.as_table(),
+                    "processes": world.size,
                 }
                 checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row)
                 if watchdog is None or not watchdog.suspects:  # else the last healthy one may be the oldest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -297,8 +298,6 @@ def test_run_folder_explains_itself(tiny_run: Path, tiny_set: Path) -> None:
 
 
 def test_resume_refuses_a_set_that_changed(tiny_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(tiny_run, copy)
     (copy / "faces.txt").write_text("0123456789abcdef\n")
@@ -313,8 +312,6 @@ def test_checkpoint_of_another_architecture_is_refused(tiny_run: Path, tmp_path:
 
 
 def test_damaged_checkpoint_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "0000002"
     shutil.copytree(Run.open(tiny_run).latest(), folder)
     weights = folder / "nets.safetensors"
@@ -325,6 +322,20 @@ def test_damaged_checkpoint_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_save_leaves_the_last_checkpoint(tiny_run: Path, tmp_path: Path) -> None:
+def test_resume_refuses_another_number_of_processes(tiny_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    file = Run.open(copy).latest() / "state.json"
+    state = json.loads(file.read_text())
+    assert state["processes"] == 1
+    file.write_text(json.dumps(state | {"processes": 2}))
+    with pytest.raises(UsageError, match="2 and not 1") as error:
+        resume(copy)
+    assert "\n" not in str(error.value)
+    del state["processes"]  # as older checkpoints are
+    file.write_text(json.dumps(state))
+    assert resume(copy) == copy
+
+
     model = build(resolve("mixed", None, ["size=32", "width=8"]))
     folder = tmp_path / "0000001"
     checkpoint.save(folder, model.nets, model.optimizers(), {"config": {}, "step": 1})
