@@ -33,6 +33,7 @@ class Run:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
+        self.begun = False  # whether a step was trained here
 
     @classmethod
     def create(cls, runs: Path, *, name: str) -> Run:
@@ -135,12 +136,12 @@ class Run:
         write_text(file, "".join(kept))
 
 
-def nets_of(path: Path) -> Path:
 def named(value: str | Sequence[str]) -> list[Path]:
     """The runs that a setting of `LED_BY` names: none, one or several."""
     return [Path(path) for path in ([value] if isinstance(value, str) else value) if path]
 
 
+def nets_of(path: Path) -> Path:
     """Where the nets are that `path` names: in an exported folder or a checkpoint, or the newest of a run."""
     return path if (path / "state.json").is_file() else Run.open(path).latest()
 

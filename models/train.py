@@ -58,8 +58,8 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
         if issubclass(MODELS[config.model][0], FittedModel):
             return _fit(config, faces, sets, run)
         return _loop(config, faces, sets, run, world, start=None)
-    except UsageError:  # before the first step: nothing was trained that is worth a folder
-        if world.first:
+    except BaseException:
+        if world.first and not run.begun:  # nothing was trained that is worth a folder
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 
@@ -199,6 +199,7 @@ def _loop(
             with fabric.autocast():
                 losses = model.step(batch, optimizers, fabric.backward, step / steps)
             step += 1
+            run.begun = True
             for name, value in losses.items():
                 seen.setdefault(name, []).append(value)
             stop = world.any(interrupted.is_set())
@@ -242,8 +243,8 @@ def _loop(
                 state_row: dict[str, Any] = {
                     "step": step,
                     "steps": steps,
-                    "config": config.as_table(),
                     "processes": world.size,
+                    "config": config.as_table(),
                 }
                 checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row)
                 if watchdog is None or not watchdog.suspects:  # else the last healthy one may be the oldest

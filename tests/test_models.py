@@ -154,6 +154,25 @@ def test_configuration_errors_are_one_line(words: list[str], message: str) -> No
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["caae", "caae-change"])
+def test_one_face_is_too_few_to_normalise_by(name: str) -> None:
+    with pytest.raises(UsageError, match=f"batch = 1: {name} needs at least 2"):
+        resolve(name, None, ["batch=1"])
+    assert resolve("mixed", None, ["batch=1"]).batch == 1
+
+
+def test_what_fails_before_the_first_step_leaves_no_run(
+    tiny_run: Path, tiny_set: Path, tmp_path: Path
+) -> None:
+    torn = Path(shutil.copytree(tiny_run, tmp_path / "torn"))
+    (Run.open(torn).latest() / "nets.safetensors").write_bytes(b"torn")
+    with pytest.raises(NenrinError, match="is damaged"):
+        train(
+            resolve("mixed", None, [*SMALL, "width=8", f"start={torn}"]), [FaceSet.open(tiny_set)], tmp_path
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["torn"]
+
+
 def test_unknown_model_is_named() -> None:
     with pytest.raises(UsageError, match="did you mean 'mixed'"):
         resolve("mixd")
@@ -305,6 +324,20 @@ def test_resume_refuses_a_set_that_changed(tiny_run: Path, tmp_path: Path) -> No
         resume(copy)
 
 
+def test_resume_refuses_another_number_of_processes(tiny_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    file = Run.open(copy).latest() / "state.json"
+    state = json.loads(file.read_text())
+    assert state["processes"] == 1
+    file.write_text(json.dumps(state | {"processes": 2}))
+    with pytest.raises(UsageError, match="2 and not 1") as error:
+        resume(copy)
+    assert "\n" not in str(error.value)
+    del state["processes"]  # as older checkpoints are
+    file.write_text(json.dumps(state))
+    assert resume(copy) == copy
+
+
 def test_checkpoint_of_another_architecture_is_refused(tiny_run: Path, tmp_path: Path) -> None:
     other = build(TrainConfig(model_config=dataclasses.replace(resolve("mixed").model_config, size=32)))
     with pytest.raises(UsageError, match="another architecture"):
@@ -322,20 +355,6 @@ def test_damaged_checkpoint_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_a_failed_save_leaves_the_last_checkpoint(tiny_run: Path, tmp_path: Path) -> None:
-def test_resume_refuses_another_number_of_processes(tiny_run: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
-    file = Run.open(copy).latest() / "state.json"
-    state = json.loads(file.read_text())
-    assert state["processes"] == 1
-    file.write_text(json.dumps(state | {"processes": 2}))
-    with pytest.raises(UsageError, match="2 and not 1") as error:
-        resume(copy)
-    assert "\n" not in str(error.value)
-    del state["processes"]  # as older checkpoints are
-    file.write_text(json.dumps(state))
-    assert resume(copy) == copy
-
-
     model = build(resolve("mixed", None, ["size=32", "width=8"]))
     folder = tmp_path / "0000001"
     checkpoint.save(folder, model.nets, model.optimizers(), {"config": {}, "step": 1})
