@@ -43,8 +43,8 @@ UNTOLD = 35.0  # years: used for a face of unknown age that is asked to keep its
 class MeanFaceAger(_Unseeing):
     """The domain's mean face at the requested age: the best age that a mean can show, but nobody's identity.
 
-    Means use a Gaussian kernel over age, on a grid of five years, interpolated linearly. A domain without
-    ages has one mean face for all of them.
+    Means use a Gaussian kernel over age, on a grid of five years, interpolated linearly, and only pixels that
+    the pictures have. A domain without ages has one mean face for all of them.
     """
 
     name = "mean face"
@@ -58,9 +58,10 @@ class MeanFaceAger(_Unseeing):
         """Average the faces of each domain around each age."""
         count, side = len(faces.domains) + 1, faces.pixels.shape[1]
         sums = torch.zeros(count, len(KNOTS), 3 * side * side, dtype=torch.float64)
-        totals = torch.zeros(count, len(KNOTS), 1, dtype=torch.float64)
+        totals = torch.zeros(count, len(KNOTS), side * side, dtype=torch.float64)
         for rows in chunks(len(faces), 256):
-            flat = to_tensor(faces.pixels[rows]).flatten(1).double()
+            seen = torch.from_numpy(np.asarray(faces.masks[rows])).double().div(255).flatten(1)
+            flat = to_tensor(faces.pixels[rows]).flatten(1).double() * seen.repeat(1, 3)
             age = faces.age[rows][:, None]
             kernel = np.exp(-((age - KNOTS) ** 2) / (2 * BANDWIDTH**2))
             # A face without an age has a tiny weight everywhere, which matters only if no face has an age.
@@ -68,10 +69,10 @@ class MeanFaceAger(_Unseeing):
             for domain in range(count):
                 member = torch.from_numpy((faces.domain[rows] == domain) | (domain == count - 1)).double()
                 sums[domain] += (weight * member[:, None]).T @ flat
-                totals[domain] += (weight * member[:, None]).sum(0)[:, None]
-        means = torch.where(
-            totals > 0, sums / totals.clamp_min(1e-12), sums[-1] / totals[-1].clamp_min(1e-12)
-        )
+                totals[domain] += (weight * member[:, None]).T @ seen
+        totals = totals.repeat(1, 1, 3)
+        everybody = sums[-1] / totals[-1].clamp_min(1e-12)  # grey where nobody has pixels
+        means = torch.where(totals > 0, sums / totals.clamp_min(1e-12), everybody)
         return cls(means.float().view(count, len(KNOTS), 3, side, side), faces.domains)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:

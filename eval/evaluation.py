@@ -13,7 +13,7 @@ from nenrin.eval.paired import Comparison
 from nenrin.eval.results import Result
 from nenrin.eval.stats import Estimate
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 COLUMNS = (
     "protocol",
     "domain",

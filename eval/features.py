@@ -83,11 +83,16 @@ class FeatureStore:
             _write(path, compute(rows[0]) if rows else np.zeros(0, np.float32))
             return path
         files = [parts / f"{chunk.start:07d}-{chunk.stop:07d}.npy" for chunk in rows]
-        for chunk, file in track(list(zip(rows, files, strict=True)), label):
-            if not file.is_file():
-                _write(file, compute(chunk))
-        _join(path, files, len(inputs[0]))
-        shutil.rmtree(parts, ignore_errors=True)  # another evaluation may be doing the same
+        try:
+            for chunk, file in track(list(zip(rows, files, strict=True)), label):
+                if not file.is_file() and not path.is_file():
+                    _write(file, compute(chunk))
+            if not path.is_file():
+                _join(path, files, len(inputs[0]))
+        except FileNotFoundError:  # another evaluation joined the parts, and took them away
+            if not path.is_file():
+                raise
+        shutil.rmtree(parts, ignore_errors=True)
         return path
 
     def _path(self, key: str, inputs: Sequence[NDArray[Any]]) -> Path:

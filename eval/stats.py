@@ -3,7 +3,7 @@
 Pictures of one person are not independent, so persons are resampled, never pictures (the cluster bootstrap of
 Davison and Hinkley 1997, section 3.8). Everything here is a pure function of arrays. Most scores are
 functions of sums over pictures (a mean, a fraction, a ratio of means), so a resample costs one row of a
-matrix product; `bootstrap_by_index` serves the few that are not (AUC).
+matrix product; the few that are not (AUC) weight their rows by `row_draws`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scipy import stats as scipy_stats
 Floats = NDArray[np.float64]
 RESAMPLES = 1000
 _BINS = 10  # bins of confidence
+_BLOCKS = 20  # of persons, of which one at a time is left out
 
 
 @dataclasses.dataclass(kw_only=True, slots=True, frozen=True)
@@ -54,7 +55,6 @@ def jackknife(
     groups: tuple[ArrayLike, ArrayLike],
     *,
     seed: int,
-    blocks: int = 20,
 ) -> Estimate:
     """A value of two groups, and its interval from leaving out a block of persons at a time (Efron 1982).
 
@@ -66,14 +66,14 @@ def jackknife(
     for i, names in enumerate(groups):
         members, count = _members(names)
         order = np.random.default_rng(seed + i).permutation(count)
-        dealt.append((order % blocks)[members])
+        dealt.append((order % _BLOCKS)[members])
         counts.append(count)
     n, persons = len(dealt[0]), counts[0]
-    if min(counts) < 2 * blocks or not math.isfinite(value):
+    if min(counts) < 2 * _BLOCKS or not math.isfinite(value):
         return Estimate(value=value, low=math.nan, high=math.nan, n=n, identities=persons)
-    left = np.array([statistic(dealt[0] != b, dealt[1] != b) for b in range(blocks)])
-    error = math.sqrt((blocks - 1) / blocks * float(((left - left.mean()) ** 2).sum()))
-    reach = float(scipy_stats.t.ppf(0.975, blocks - 1)) * error
+    left = np.array([statistic(dealt[0] != b, dealt[1] != b) for b in range(_BLOCKS)])
+    error = math.sqrt((_BLOCKS - 1) / _BLOCKS * float(((left - left.mean()) ** 2).sum()))
+    reach = float(scipy_stats.t.ppf(0.975, _BLOCKS - 1)) * error
     return Estimate(value=value, low=value - reach, high=value + reach, n=n, identities=persons)
 
 
@@ -141,28 +141,6 @@ def bootstrap_sums(
     return interval(value, resampled, n=len(columns), identities=count)
 
 
-def bootstrap_by_index(
-    statistic: Callable[[NDArray[np.intp]], float],
-    groups: ArrayLike,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-) -> Estimate:
-    """Estimate any statistic: it is given the row numbers of a resample and returns a number."""
-    members, count = _members(groups)
-    if not count:
-        return Estimate.undefined()
-    rows = np.argsort(members, kind="stable")
-    starts = np.searchsorted(members[rows], np.arange(count + 1))
-    generator = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(resamples):
-        drawn = generator.integers(count, size=count)
-        resampled.append(statistic(np.concatenate([rows[starts[g] : starts[g + 1]] for g in drawn])))
-    value = statistic(np.arange(len(members)))
-    return interval(value, np.asarray(resampled), n=len(members), identities=count)
-
-
 def interval(value: float, resampled: Floats, *, n: int, identities: int) -> Estimate:
     """A value with the 95% percentile interval of its finite resamples."""
     finite = resampled[np.isfinite(resampled)]
@@ -176,13 +154,6 @@ def mean(values: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RE
     kept = np.isfinite(values)
     columns = np.stack([values[kept], np.ones(kept.sum())], axis=1)
     return bootstrap_sums(columns, groups[kept], lambda s: s[:, 0] / s[:, 1], seed=seed, resamples=resamples)
-
-
-def paired_difference(
-    a: ArrayLike, b: ArrayLike, groups: ArrayLike, *, seed: int, resamples: int = RESAMPLES
-) -> Estimate:
-    """The mean of a - b, row by row: the interval excludes 0 if the two differ on the same pictures."""
-    return mean(np.subtract(a, b), groups, seed=seed, resamples=resamples)
 
 
 def difference(

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from nenrin.eval import metrics
 from nenrin.eval.results import Score
 from nenrin.eval.wording import minus
 
@@ -121,7 +122,9 @@ def _cell(score: Score, column: Column, *, best: bool) -> Cell | None:
         return None
     count = "" if _count(score) == column.count else _count(score)
     if not estimate.defined:
-        return Cell(value="undefined", interval="the ceiling does not beat the copy", count=count)
+        recovery = score.metric in (metrics.IDENTITY_RECOVERY, metrics.PERCEPTUAL_RECOVERY)
+        why = "the ceiling does not beat the copy" if recovery else "too little to go by"
+        return Cell(value="undefined", interval=why, count=count)
 
     def said(value: float) -> str:
         if score.percent:

@@ -36,6 +36,7 @@ class AgerModel(nn.Module, ABC):
     needs_pairs: ClassVar[bool] = False  # whether it learns only from pairs of pictures of one view
     begins_still: ClassVar[bool] = False  # whether, untrained, it leaves faces as they are
     ages: ClassVar[bool] = True  # whether it changes faces at all, or only reads them
+    least_batch: ClassVar[int] = 1  # faces of a step; batch normalisation needs two
     parallel: ClassVar[bool] = True  # whether several processes can train it
     exports: ClassVar[bool] = True  # whether ageing is one pass through its nets
     channels_last: ClassVar[bool] = True  # the layout that trains it faster; group norms are slower in it

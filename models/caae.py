@@ -61,6 +61,7 @@ class CAAE(AgerModel):
     """Encoder, generator and the two discriminators."""
 
     name = "caae"
+    least_batch = 2
     config: CAAEConfig
 
     def __init__(self, config: CAAEConfig) -> None:

@@ -92,8 +92,9 @@ def load_nets(folder: Path, nets: nn.ModuleDict, *, only: Sequence[str] | None =
     wanted = {name: value for name, value in nets.state_dict().items() if name.startswith(names)}
     strange = sorted(saved.keys() ^ wanted.keys())
     strange += [name for name in saved.keys() & wanted.keys() if saved[name].shape != wanted[name].shape]
-    if any(name.startswith("means.registration") for name in wanted.keys() - saved.keys()):
-        raise UsageError(f"{folder} holds mean faces of an older make: train --model prototypes again")
+    for part, what in (("means.registration", "mean faces"), ("reader.version", "a reader")):
+        if any(name.startswith(part) for name in wanted.keys() - saved.keys()):
+            raise UsageError(f"{folder} holds {what} of an older make: train --model prototypes again")
     if strange:
         raise UsageError(
             f"{folder} is of another architecture: {len(strange)} tensors differ, {strange[0]} first"

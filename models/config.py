@@ -105,6 +105,9 @@ def _check(config: TrainConfig) -> None:
     for key in ("pictures", "batch", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"):
         if getattr(config, key) < 1:
             raise UsageError(f"{key} = {getattr(config, key)}: must be at least 1")
+    least = MODELS[config.model][0].least_batch
+    if config.batch < least:
+        raise UsageError(f"batch = {config.batch}: {config.model} needs at least {least} faces at a time")
     for part in (config, config.model_config):
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)

@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nenrin.domains.face import GENDERS, GLASSES
+from nenrin.models.augment import crop
 from nenrin.models.condition import UNKNOWN, Condition
+from nenrin.models.reader import CENTRE
 
-SIDE = 24  # pixels of the picture that is read
+SIDE = 24  # pixels of the part of a picture that is read, `CENTRE`
+VERSION = 2  # 1, which nothing says, read whole pictures: a reader fitted on them reads nonsense here
 PENALTIES = (3.0, 30.0, 300.0)  # tried on the held-out faces, in units of one standardised pixel
 KEPT_BACK = 8  # every eighth face is held out
 
@@ -30,6 +33,7 @@ class RidgeReader(nn.Module):
         self.words = [1, domains, len(GLASSES), len(GENDERS)]
         self.weights = nn.Buffer(torch.zeros(3 * SIDE**2 + 1, sum(self.words)))
         self.known = nn.Buffer(torch.zeros(len(self.words), dtype=torch.bool))
+        self.version = nn.Buffer(torch.tensor(VERSION))
 
     def fit(self, faces: Iterable[tuple[Tensor, Condition]]) -> float:
         """Fit on chunks of (B, 3, S, S) faces. Returns the mean age error on held-out faces, in years."""
@@ -69,8 +73,8 @@ class RidgeReader(nn.Module):
 
 
 def _features(images: Tensor) -> Tensor:
-    """(B, 3 * SIDE^2 + 1): the picture at SIDE pixels, brightness and contrast normalised, and a constant."""
-    small = F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True).flatten(1)
+    """(B, 3 * SIDE^2 + 1): the picture's centre, brightness and contrast normalised, and a constant."""
+    small = crop(images.float(), CENTRE, SIDE).flatten(1)
     standard = (small - small.mean(1, keepdim=True)) / (small.std(1, keepdim=True) + 1e-3)
     return torch.cat([standard, torch.ones(len(images), 1, device=images.device)], dim=1)
 

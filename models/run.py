@@ -22,6 +22,7 @@ from nenrin import __version__
 from nenrin.ground import UsageError, write_text, write_toml
 from nenrin.models.checkpoint import list_checkpoints, load_nets, read_state
 
+LED_BY = ("start", "reader", "means", "pupil", "bare", "guide")  # settings that name other runs
 ORIGINS = "origins.txt"  # in a run: ids of faces learned from indirectly; in an exported folder: all ids
 
 
@@ -32,6 +33,7 @@ class Run:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.samples = path / "samples"
+        self.begun = False  # whether a step was trained here
 
     @classmethod
     def create(cls, runs: Path, *, name: str) -> Run:
@@ -132,6 +134,11 @@ class Run:
             except ValueError:
                 break
         write_text(file, "".join(kept))
+
+
+def named(value: str | Sequence[str]) -> list[Path]:
+    """The runs that a setting of `LED_BY` names: none, one or several."""
+    return [Path(path) for path in ([value] if isinstance(value, str) else value) if path]
 
 
 def nets_of(path: Path) -> Path:

@@ -30,7 +30,7 @@ from nenrin.models.condition import UNKNOWN
 from nenrin.models.config import MODELS, TrainConfig, build, from_table
 from nenrin.models.data import Batch, Sampler, conditions, load
 from nenrin.models.parallel import World
-from nenrin.models.run import Run, seen_by
+from nenrin.models.run import LED_BY, Run, named, seen_by
 from nenrin.models.samples import write_grid, write_history
 from nenrin.models.watchdog import Fault, Watchdog
 
@@ -58,8 +58,8 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
         if issubclass(MODELS[config.model][0], FittedModel):
             return _fit(config, faces, sets, run)
         return _loop(config, faces, sets, run, world, start=None)
-    except UsageError:  # before the first step: there is nothing worth keeping in the folder
-        if world.first:
+    except BaseException:  # before the first step there is nothing worth keeping in the folder
+        if world.first and not run.begun:
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 
@@ -69,9 +69,16 @@ def resume(path: Path) -> Path:
     world = World()
     run = Run.open(path)
     start = run.latest()
-    config = from_table(checkpoint.read_state(start)["config"])
+    state = checkpoint.read_state(start)
+    config = from_table(state["config"])
     if issubclass(MODELS[config.model][0], FittedModel):
         return run.path  # its only checkpoint is its last
+    processes = state.get("processes", world.size)  # older checkpoints do not say
+    if processes != world.size:
+        raise UsageError(
+            f"{path} goes on with as many processes as it began with, {processes} and not {world.size}: "
+            "other batches would make another run of it"
+        )
     sets = [FaceSet.open(Path(name)) for name in run.sets()]
     faces = _pack(sets, config, world)
     if run.faces() != faces.ids:
@@ -87,10 +94,9 @@ def _origins(config: TrainConfig, faces: FaceArray, sets: Sequence[FaceSet]) -> 
         table = each.table(["id", "view"])
         views = zip(table["id"].to_pylist(), table["view"].to_pylist(), strict=True)
         origins |= {view for face, view in views if view is not None and face in ids}
-    model = config.model_config
-    single = [getattr(model, key, "") for key in ("start", "reader", "means", "pupil", "bare")]
-    for path in filter(None, [*single, *getattr(model, "guide", ())]):
-        origins |= set(seen_by(Path(path)))
+    for key in LED_BY:
+        for path in named(getattr(config.model_config, key, "")):
+            origins |= set(seen_by(path))
     return sorted(origins - ids)
 
 
@@ -193,6 +199,7 @@ def _loop(
             with fabric.autocast():
                 losses = model.step(batch, optimizers, fabric.backward, step / steps)
             step += 1
+            run.begun = True
             for name, value in losses.items():
                 seen.setdefault(name, []).append(value)
             stop = world.any(interrupted.is_set())
@@ -236,6 +243,7 @@ def _loop(
                 state_row: dict[str, Any] = {
                     "step": step,
                     "steps": steps,
+                    "processes": world.size,
                     "config": config.as_table(),
                 }
                 checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row)

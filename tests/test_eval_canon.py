@@ -19,7 +19,7 @@ from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.eval import cast, metrics
 from nenrin.eval.baselines import CopyAger
-from nenrin.eval.bench import Bench, CanonOptions, Contender
+from nenrin.eval.bench import Bench, CanonOptions, Contender, Sheet
 from nenrin.eval.canon_twins import MANIFEST, PICTURES, draw_characters
 from nenrin.eval.characters import read_manifest, read_manifests, shipped
 from nenrin.eval.evaluation import Evaluation
@@ -31,7 +31,7 @@ from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.portraits import POINTS_FILE, Album
 from nenrin.eval.protocols import canon
 from nenrin.eval.protocols.canon import AS_IF, CHANCE, CHARACTERS, Canon
-from nenrin.eval.protocols.scenes import OTHER
+from nenrin.eval.protocols.scenes import OTHER, Scene, _ranked
 from nenrin.eval.results import Result, Score
 from nenrin.eval.subjects import Batch
 from nenrin.ground import NenrinError, UsageError
@@ -235,7 +235,9 @@ def test_who_knows_the_story_comes_first_and_who_does_nothing_does_not(
         return _by(result, subject=subject, metric=metric, case=CHARACTERS).estimate.value
 
     assert value("oracle", metrics.BEST_DISTANCE) < 1e-6
-    assert value("oracle", metrics.TRUE_RANK) == 1
+    # It returns each true picture once: first itself, and the others are where the ceiling has them.
+    ceiling = value(OTHER.name, metrics.TRUE_RANK)
+    assert value("oracle", metrics.TRUE_RANK) == pytest.approx((1 + (PICTURES - 1) * ceiling) / PICTURES)
     assert value("copy", metrics.TRUE_RANK) > 1
     assert value("copy", metrics.GAIN) == value("copy", metrics.BEST_GAIN) == 0
     assert value("oracle", metrics.GAIN) > 0.1
@@ -322,6 +324,32 @@ def test_rank_of_a_face_that_is_nobody_is_chance(pool: FaceArray) -> None:
         seen = vectors @ torch.randn(vectors.shape[1], generator=torch.Generator().manual_seed(i))
         ranks.append(1 + int((seen[1:] > seen[0]).sum()))
     assert np.mean(ranks) == pytest.approx(CHANCE, abs=3 * 29 / math.sqrt(30))
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_chance_is_the_same_of_however_many_true_pictures(
+    count: int, pool: FaceArray, tmp_path: Path
+) -> None:
+    role = cast.Role(
+        name="x",
+        title="",
+        domain="manga",
+        start=Batch.empty(SIZE),
+        goal=Batch.empty(SIZE),
+        age=30.0,
+        glasses=-1,
+    )
+    scenes = [Scene(role=role, others=np.arange(100), outputs={}) for _ in range(300)]
+    rng = np.random.default_rng(0)
+    goals, faces = (list(rng.normal(size=(len(scenes), each, 8))) for each in (count, 100))
+    made = list(rng.normal(size=(len(scenes), 1, 8)))
+    alike = [m @ g.T for m, g in zip(made, goals, strict=True)]
+    result = Result(protocol="canon", question="", method="")
+    sheet = Sheet(_bench(tmp_path, pool, CanonOptions()), result, "manga")
+    _ranked(sheet, OTHER, "pixels", scenes, made, alike, faces)
+    assert _by(result, metric=metrics.TRUE_RANK).estimate.value == pytest.approx(
+        CHANCE, abs=3 * 29 / math.sqrt(300)
+    )
 
 
 def test_a_character_is_no_stranger_to_itself(pool: FaceArray) -> None:

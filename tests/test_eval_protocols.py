@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nenrin.domains.align import OUTSIDE
 from nenrin.domains.array import pack
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.domains.twins.drawing import draw
@@ -24,6 +29,7 @@ from nenrin.eval.identity import PixelEmbedder
 from nenrin.eval.panel import Panel
 from nenrin.eval.perceptual import UnweightedMTCNN
 from nenrin.eval.protocols.ages import Ages
+from nenrin.eval.protocols.asked import choose
 from nenrin.eval.protocols.longitudinal import GAP, NEAR, PAIRS, Longitudinal, _pairs
 from nenrin.eval.protocols.towards import Task, compare
 from nenrin.eval.protocols.twins import Twins
@@ -126,6 +132,24 @@ def test_ages_without_a_judge_or_without_ages_say_so_and_go_on(faces: Batch, tmp
     result = Ages().run(_bench(unknown, tmp_path))
     assert any("no test face has an age" in note for note in result.notes)
     assert not _by(result, metric=metrics.SAME, subject="copy")  # nobody knows which ages are near
+
+
+def test_a_few_known_ages_come_first_and_exclude_nobody(faces: Batch) -> None:
+    manga = faces.take(faces.domain == "manga")
+    people = np.unique(manga.person)
+
+    def of(known: int) -> tuple[Batch, np.ndarray]:
+        age = np.where(np.isin(manga.person, people[:known]), manga.age, np.nan).astype(np.float32)
+        some = dataclasses.replace(manga, age=age)
+        return some, choose(some, 12, 0)
+
+    few, chosen = of(3)
+    assert len(set(few.person[chosen])) == 12
+    assert np.isfinite(few.age[chosen]).tolist() == [True] * 3 + [False] * 9
+    # As many as are asked for: nobody of unknown age among them, and the choice that it is without the rest.
+    enough, chosen = of(20)
+    alone = enough.take(np.isfinite(enough.age))
+    assert enough.picture[chosen].tolist() == alone.picture[choose(alone, 12, 0)].tolist()
 
 
 def test_one_face_or_none(faces: Batch, tmp_path: Path) -> None:
@@ -263,6 +287,53 @@ def test_interrupted_features_go_on_at_the_chunk_they_were_at(faces: Batch, tmp_
     assert [path.suffix for path in tmp_path.iterdir()] == [".npy"]  # the parts are gone
 
 
+BESIDE = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from nenrin.eval.features import FeatureStore
+
+folder, numbers = Path(sys.argv[1]), np.arange(200)
+
+def slowly(rows):
+    if rows.start == 128:
+        (folder / "waiting").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+    return numbers[rows] * 2
+
+made = FeatureStore(folder / "cache").outputs("key", [numbers], slowly, "twice")
+assert (made == numbers * 2).all()
+"""
+
+
+def test_two_evaluations_share_a_cache(tmp_path: Path) -> None:
+    """One is at the third chunk when the other ends, and takes the parts away."""
+    numbers, calls = np.arange(200), []
+
+    def twice(rows: slice) -> np.ndarray:
+        calls.append(rows.start)
+        return numbers[rows] * 2
+
+    root = Path(__file__).resolve().parents[1]
+    other = subprocess.Popen(
+        [sys.executable, "-c", BESIDE, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "waiting").exists():
+        assert other.poll() is None, other.communicate()
+        time.sleep(0.01)
+    made = FeatureStore(tmp_path / "cache").outputs("key", [numbers], twice, "twice")
+    (tmp_path / "go").touch()
+    _, said = other.communicate(timeout=60)
+    assert other.returncode == 0, said
+    np.testing.assert_array_equal(made, numbers * 2)
+    assert calls == [128, 192]  # the others lay there
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+
+
 def test_mean_face_is_the_mean_of_its_age(tmp_path: Path) -> None:
     folder = tmp_path
     photo, manga = build_twins(
@@ -296,6 +367,25 @@ def test_mean_face_is_the_mean_of_its_age(tmp_path: Path) -> None:
         np.abs(nets.to_pixels(ager.transform(anything, unknown, unknown))[0].astype(int) - expected).max()
         <= 1
     )
+
+
+def test_no_border_without_pixels_is_part_of_a_mean_face(tmp_path: Path) -> None:
+    folder, people = tmp_path, sample_people(10, seed=1)
+    sets = build_twins(folder / "photo", folder / "manga", people=people, ages_per_person=2, size=32, seed=1)
+    array = pack(sets[:1], size=32)
+    cropped = np.asarray(array.masks).copy()
+    cropped[::2, :8] = 0  # of every other face the forehead is missing
+    cropped[:, 30:] = 0  # and nobody has a chin
+    grey = np.where(cropped[..., None] == 0, np.uint8(OUTSIDE), np.asarray(array.pixels))
+    whole = array.select(np.arange(len(array)) % 2 == 1)
+    tight = dataclasses.replace(array, pixels=grey, masks=cropped)
+    target = Condition.of(1, domains=array.domains, age=40.0, domain="photo")
+    mean, expected = (
+        MeanFaceAger.fit(faces).transform(torch.zeros(1, 3, 32, 32), target, target)[0]
+        for faces in (tight, whole)
+    )
+    torch.testing.assert_close(mean[:, :8], expected[:, :8])
+    assert (mean[:, 30:] == 0).all()
 
 
 def test_an_ager_is_told_what_is_known_and_estimates_the_rest(faces: Batch) -> None:

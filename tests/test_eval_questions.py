@@ -327,6 +327,16 @@ def test_unseen_finds_what_was_learned_by_rote(faces: Batch, pool: FaceArray, tm
     assert unseen.LEAST < 24
 
 
+def test_a_few_known_ages_do_not_shrink_who_is_asked(faces: Batch, pool: FaceArray, tmp_path: Path) -> None:
+    train = pool.select(pool.split == "train")
+    few = dataclasses.replace(pool, age=np.where(pool.identity % 15, np.nan, pool.age).astype(np.float32))
+    result = Unseen().run(_bench(faces, few, tmp_path, YEARS, trained_on={YEARS.name: train.ids}))
+    assert not [note for note in result.notes if "are needed" in note]
+    for domain in ("photo", "manga"):
+        found = _by(result, domain=domain, subject=YEARS.name, case=SEEN, metric=metrics.RANK)
+        assert found.estimate.identities == 24
+
+
 def test_sources_never_seen_are_apart(faces: Batch, pool: FaceArray, tmp_path: Path) -> None:
     train = pool.select(pool.split == "train")
     other = dataclasses.replace(

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from nenrin.cli import main
+from nenrin.commands.evaluate import _seeds
 from nenrin.domains.array import pack
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import build_twins, sample_people
@@ -32,12 +33,14 @@ from nenrin.eval.metrics import better
 from nenrin.eval.protocols.asked import ASKED
 from nenrin.eval.protocols.canon import AS_IF
 from nenrin.eval.report import PICTURE, data_uri, write_report
+from nenrin.eval.stats import Estimate
 from nenrin.eval.suite import evaluate
 from nenrin.eval.tables import tables
 from nenrin.eval.verdict import verdict
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models.condition import Condition
 from nenrin.models.config import resolve
+from nenrin.models.run import Run
 from nenrin.models.train import train
 from tests import browser as browsers
 
@@ -561,6 +564,46 @@ def test_seeds_are_pooled_also_where_they_go_on_from_seeds(
     assert similar["mixed-led (2 seeds)"] == pytest.approx(np.mean(of_seeds))
 
 
+def test_seeds_are_known_by_whatever_led_them(tmp_path: Path) -> None:
+    """By guides, of which several are a list; and a checkpoint that was named by its step."""
+
+    def told(name: str, seed: int, **more: object) -> Path:
+        Run(tmp_path / name).describe({"model": "mixed", "seed": seed, **more}, ["set"], [], [])
+        return tmp_path / name
+
+    runs = {}
+    for seed in (1, 2):
+        guides = [str(told(f"guide-{kind}-{seed}", seed, kind=kind)) for kind in "ab"]
+        means = str(told(f"means-{seed}", seed))
+        for label, led in (("one", guides[:1]), ("both", guides), ("both", guides[::-1])):
+            name = f"{label}-{led[0][-3]}-{seed}"
+            runs[name] = told(name, seed, label=label, guide=led, means=means)
+    assert _seeds(runs) == {
+        **{f"one-a-{seed}": "mixed-one" for seed in (1, 2)},
+        **{f"both-a-{seed}": "mixed-both" for seed in (1, 2)},
+        **{f"both-b-{seed}": "both-b-1" for seed in (1, 2)},  # told something else under the same label
+    }
+    steps = [runs["one-a-1"] / "checkpoints" / f"{step:07d}" for step in (1, 2)]
+    for step in steps:
+        step.mkdir(parents=True)
+        (step / "state.json").write_text("{}")
+    assert _seeds({step.name: step for step in steps}) == {}
+
+
+def test_two_checkpoints_of_one_run_stand_beside_each_other(
+    tiny_run: Path, tiny_set: Path, reports: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "00003-mixed"))
+    shutil.copytree(run / "checkpoints" / "0000002", run / "checkpoints" / "0000001")
+    steps = [str(run / "checkpoints" / f"000000{step}") for step in (1, 2)]
+    words = ["--set", str(tiny_set), "--protocol", "ages", "--embedder", "pixels", "--people", "4"]
+    assert main(["eval", *steps, str(run), *words, "-o", str(reports / "steps")]) == 0
+    metrics = json.loads((reports / "steps" / "metrics.json").read_text())
+    assert metrics["facts"]["agers"] == ["00003-mixed@1", "00003-mixed@2", "00003-mixed"]
+    agers = {row["subject"] for row in metrics["scores"] if row["role"] == "ager"}
+    assert agers == set(metrics["facts"]["agers"])  # and none is a seed of another
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_set_of_one_face(twins: list[FaceSet], agers: list[Any], tmp_path: Path, split: str) -> None:
     one = _rewritten(twins[0], tmp_path / "one", keep=1, split=split)
@@ -683,3 +726,18 @@ def test_tables_group_cases_and_mark_the_best(report: tuple[Evaluation, Path]) -
         for column in made[0].columns
     )
     assert math.isfinite(twins_result.scores[0].estimate.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [(known.PERCEPTUAL_RECOVERY, "the ceiling does not beat the copy"), (known.SLOPE, "too little to go by")],
+)
+def test_tables_say_why_a_number_is_undefined(
+    metric: str, words: str, report: tuple[Evaluation, Path]
+) -> None:
+    score = report[0].results[0].scores[0]
+    nothing = Estimate(value=math.nan, low=math.nan, high=math.nan, n=3, identities=3)
+    (table,) = tables([dataclasses.replace(score, metric=metric, estimate=nothing)])
+    (cell,) = table.groups[0].rows[0].cells
+    assert cell is not None
+    assert (cell.value, cell.interval) == ("undefined", words)

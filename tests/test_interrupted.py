@@ -186,11 +186,14 @@ class TestFullDisk:
         assert _set_of(tmp_path / "kept" / "set") == _set_of(tiny_set)
         assert not any((tmp_path / "kept" / "set").glob("arrays/*"))
 
-    def test_training(self, command: Start, tiny_set: Path, tmp_path: Path) -> None:
+    def test_training(self, command: Start, tiny_set: Path, whole: Path, tmp_path: Path) -> None:
         words = ("train", str(tiny_set), *TRAINING, "checkpoint_every=10", "-o", "disk/runs")
-        self.run(command, "3m", *words, cwd=tmp_path)
-        for state in (tmp_path / "kept").glob("runs/*/checkpoints/*/state.json"):
-            assert json.loads(state.read_text())["config"]["width"] == 8  # whole, or not there
+        files = (whole / "checkpoints" / "0000100").iterdir()
+        room = 3 * sum(path.stat().st_size for path in files) // 2000  # for one checkpoint and a half
+        self.run(command, f"{room}k", *words, cwd=tmp_path)
+        states = list((tmp_path / "kept").glob("runs/*/checkpoints/[0-9]*/state.json"))
+        assert [state.parent.name for state in states] == ["0000010"]
+        assert json.loads(states[0].read_text())["config"]["width"] == 8  # whole
 
     def test_ageing(self, command: Start, tiny_run: Path, crops: Path, tmp_path: Path) -> None:
         picture = next(crops.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,25 @@ def test_configuration_errors_are_one_line(words: list[str], message: str) -> No
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["caae", "caae-change"])
+def test_one_face_is_too_few_to_normalise_by(name: str) -> None:
+    with pytest.raises(UsageError, match=f"batch = 1: {name} needs at least 2"):
+        resolve(name, None, ["batch=1"])
+    assert resolve("mixed", None, ["batch=1"]).batch == 1
+
+
+def test_what_fails_before_the_first_step_leaves_no_run(
+    tiny_run: Path, tiny_set: Path, tmp_path: Path
+) -> None:
+    torn = Path(shutil.copytree(tiny_run, tmp_path / "torn"))
+    (Run.open(torn).latest() / "nets.safetensors").write_bytes(b"torn")
+    with pytest.raises(NenrinError, match="is damaged"):
+        train(
+            resolve("mixed", None, [*SMALL, "width=8", f"start={torn}"]), [FaceSet.open(tiny_set)], tmp_path
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["torn"]
+
+
 def test_unknown_model_is_named() -> None:
     with pytest.raises(UsageError, match="did you mean 'mixed'"):
         resolve("mixd")
@@ -298,13 +318,25 @@ def test_run_folder_explains_itself(tiny_run: Path, tiny_set: Path) -> None:
 
 
 def test_resume_refuses_a_set_that_changed(tiny_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(tiny_run, copy)
     (copy / "faces.txt").write_text("0123456789abcdef\n")
     with pytest.raises(UsageError, match="trained on other faces"):
         resume(copy)
+
+
+def test_resume_refuses_another_number_of_processes(tiny_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    file = Run.open(copy).latest() / "state.json"
+    state = json.loads(file.read_text())
+    assert state["processes"] == 1
+    file.write_text(json.dumps(state | {"processes": 2}))
+    with pytest.raises(UsageError, match="2 and not 1") as error:
+        resume(copy)
+    assert "\n" not in str(error.value)
+    del state["processes"]  # as older checkpoints are
+    file.write_text(json.dumps(state))
+    assert resume(copy) == copy
 
 
 def test_checkpoint_of_another_architecture_is_refused(tiny_run: Path, tmp_path: Path) -> None:
@@ -314,8 +346,6 @@ def test_checkpoint_of_another_architecture_is_refused(tiny_run: Path, tmp_path:
 
 
 def test_damaged_checkpoint_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = tmp_path / "0000002"
     shutil.copytree(Run.open(tiny_run).latest(), folder)
     weights = folder / "nets.safetensors"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from nenrin.domains.array import FaceArray, pack
 from nenrin.domains.face import GENDERS
@@ -136,6 +137,19 @@ def test_ages_are_read_off_faces_not_seen(sets: tuple[FaceSet, FaceSet], model: 
     read = model.estimate(load(faces, rows, np.zeros(len(rows), bool))[0])
     assert (read.domain.numpy() == faces.domain).mean() > 0.95
     assert np.corrcoef(read.age.numpy(), faces.age)[0, 1] > 0.7
+
+
+def test_what_is_around_a_face_is_not_read(sets: tuple[FaceSet, FaceSet], model: Prototypes) -> None:
+    """Where the pixels of tight pictures end would tell their source, and with the source the age."""
+    faces = pack(sets, size=SIZE, splits=["val"])
+    images, _ = load(faces, np.arange(len(faces)), np.zeros(len(faces), bool))
+    tight = images.clone()
+    for edge in (tight[:, :, :7], tight[:, :, -1:], tight[..., :4], tight[..., -4:]):
+        edge.zero_()
+    assert not torch.equal(tight, images)
+    read, whole = model.estimate(tight), model.estimate(images)
+    torch.testing.assert_close(read.age, whole.age)
+    assert torch.equal(read.domain, whole.domain)
 
 
 def test_a_domain_without_ages_borrows_them(sets: tuple[FaceSet, FaceSet]) -> None:
@@ -328,3 +342,18 @@ def test_prototypes_take_off_no_glasses(sets: tuple[FaceSet, FaceSet], run: Path
     with pytest.raises(UsageError, match="is of --model prototypes, which takes off no glasses"):
         train(resolve("prototypes", None, words), sets, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_of_an_older_make_is_refused_and_its_mean_faces_serve(
+    run: Path, sets: tuple[FaceSet, FaceSet], tmp_path: Path
+) -> None:
+    old = Path(shutil.copytree(run, tmp_path / "old"))
+    file = Run.open(old).latest() / "nets.safetensors"
+    nets = load_file(file)
+    del nets["reader.version"]
+    save_file(nets, file)
+    with pytest.raises(UsageError, match="a reader of an older make: train --model prototypes again"):
+        Ager.load(old)
+    words = [f"size={SIZE}", "width=8", "pictures=4", "batch=4", "prototypes=0.5", f"means={old}"]
+    ager = Ager.load(train(resolve("mixed", None, words), sets, tmp_path / "runs")).model
+    torch.testing.assert_close(ager.nets["means"].pictures, nets["means.pictures"])

@@ -25,6 +25,7 @@ _EDGES, _ENERGIES, _REST = _HOG.getDescriptorSize(), 3 * _GRID**2, 3 * _COLOURS*
 _TEXTURES, _PLACES, _THINGS = 1152, 1152, 256
 # Components kept of our own values, and of the net's textures, places and things.
 _COMPONENTS = (600, 300, 300, 150)
+_EXPLAINING = 60  # first directions, which explain what is of faces
 
 
 class Describer:
@@ -113,13 +114,13 @@ class Basis:
     """The principal components of a set's faces, and the residual that the first few leave in each part of a
     face: what does not belong to faces, such as writing or a hand, is not explained by them."""
 
-    def __init__(self, sample: NDArray[np.float16], *, explaining: int = 60) -> None:
+    def __init__(self, sample: NDArray[np.float16]) -> None:
         own, *net = _split(sample)
         *layers, answers = net
         self._own, *self._layers = (
             Axes(part, count) for part, count in zip((own, *layers), _COMPONENTS, strict=True)
         )
-        self._few, self._spread = self._own.axes[:, :explaining], own.std(0) + 1e-3
+        self._few, self._spread = self._own.axes[:, :_EXPLAINING], own.std(0) + 1e-3
         self._answer, self._sway = answers.mean(0), answers.std(0) + 1e-3
         parts = [self._unexplained(own[i : i + _PART]) for i in range(0, len(own), _PART)]
         unexplained = np.concatenate(parts)

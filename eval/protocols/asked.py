@@ -90,19 +90,17 @@ def unproven(bench: Bench, domain: str) -> list[str]:
     return [f"{domain}: no test face has an age, so {judge.name} is unproven here" for judge in judges]
 
 
-def choose(
-    faces: Batch, count: int, seed: int, *, shared: Collection[str] = (), aged: bool = True
-) -> NDArray[np.intp]:
+def choose(faces: Batch, count: int, seed: int, *, shared: Collection[str] = ()) -> NDArray[np.intp]:
     """Up to `count` rows, no person twice, drawn by the seed and the pictures' names.
 
-    With `aged` they are of known age, if there are any. Pictures whose name is in `shared` (they are in
-    several domains) come first, so that domains are compared on the same people.
+    Known ages come first, and among them pictures whose name is in `shared` (they are in several domains), so
+    that domains are compared on the same people.
     """
-    rows = np.flatnonzero(np.isfinite(faces.age)) if aged else np.arange(len(faces))
-    rows = rows if len(rows) else np.arange(len(faces))
-    lots = [hashlib.sha256(f"{seed} {faces.picture[i]}".encode()).digest() for i in rows]
-    later = [faces.picture[i] not in shared for i in rows]
-    rows = rows[sorted(range(len(rows)), key=lambda i: (later[i], lots[i]))]
+    ageless = np.isnan(faces.age)
+    later = [picture not in shared for picture in faces.picture]
+    lots = [hashlib.sha256(f"{seed} {picture}".encode()).digest() for picture in faces.picture]
+    order = sorted(range(len(faces)), key=lambda i: (ageless[i], later[i], lots[i]))
+    rows = np.array(order, dtype=np.intp)
     _, first = np.unique(faces.person[rows], return_index=True)
     return rows[np.sort(first)][:count]
 

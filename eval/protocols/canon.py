@@ -35,8 +35,8 @@ class Canon:
             method=(
                 "Every picture of a character at the first age is asked for the second age, and for the "
                 "glasses of the second, and compared with each official picture of it: gain and distance are "
-                "given on average over these and for the nearest. The rank is that of the nearest true "
-                f"picture among {STRANGERS} strangers of the same domain and gender, the nearest in age, by "
+                "given on average over these and for the nearest. The rank is that of each true picture "
+                f"alone among {STRANGERS} strangers of the same domain and gender, the nearest in age, by "
                 f"similarity to the outcome: 1 is first, {CHANCE:.0f} is chance. The last share is how often "
                 "a true picture is nearer than a stranger's, 50% by chance. The ceiling puts another "
                 "official picture of the same age in the place of the outcome, where there are two. "

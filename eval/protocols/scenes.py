@@ -130,13 +130,13 @@ def _ranked(
     alike: Sequence[Floats],
     faces: Sequence[Floats],
 ) -> None:
+    """Each true picture is ranked alone: the nearest of several would come first more often by chance."""
     ranks, shares, ranked = [], [], []
     for scene, m, a, others in zip(scenes, made, alike, faces, strict=True):
         if len(others) >= FEW:
-            strange = m @ others.T  # (I, S)
-            nearer = (strange > a.max(1, keepdims=True)).mean(1)
-            ranks.append(1 + STRANGERS * nearer)
-            shares.append((a[:, :, None] > strange[:, None, :]).mean((1, 2)))
+            true, strange = a[:, :, None], (m @ others.T)[:, None, :]  # (I, R, 1) and (I, 1, S)
+            ranks.append(1 + STRANGERS * (strange > true).mean((1, 2)))
+            shares.append((true > strange).mean((1, 2)))
             ranked.append(scene)
     if ranks:
         _put(sheet, who, metrics.TRUE_RANK, backend, ranked, ranks)

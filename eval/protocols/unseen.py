@@ -89,12 +89,21 @@ def _seen(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -> Ba
 
 
 def _faces_of(pool: FaceArray, domain: str, ids: frozenset[str], bench: Bench) -> Batch:
-    """Some of the faces that the ager was trained on, of known age if there are any."""
+    """Some of the faces that the ager was trained on: of known age, and others where those are too few."""
     code = pool.domains.index(domain)
     rows = np.flatnonzero((pool.domain == code) & np.isin(pool.ids, list(ids)))
-    known = rows[np.isfinite(pool.age[rows])]
-    some = np.random.default_rng(bench.seed).permutation(known if len(known) else rows)[: 4 * bench.people]
+    ageless = np.isnan(pool.age[rows])
+    rng, most = np.random.default_rng(bench.seed), 4 * bench.people
+    some = rng.permutation(rows[~ageless])[:most]
+    if _persons(pool, rows[~ageless]) < bench.people:
+        some = np.concatenate([some, rng.permutation(rows[ageless])[:most]])
     return Batch.of(pool.select(np.sort(some)))
+
+
+def _persons(pool: FaceArray, rows: NDArray[np.intp]) -> int:
+    """How many people they are; whoever has no name is one."""
+    names = pool.identity[rows]
+    return len(np.unique(names[names >= 0])) + int((names < 0).sum())
 
 
 def _ceilings(bench: Bench, result: Result, ground: Ground, seen: Batch) -> None:

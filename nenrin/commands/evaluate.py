@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -135,8 +134,9 @@ def _usable(runs: list[Path]) -> tuple[list[tuple[Ager, Path]], list[str]]:
             notes.append(f"left out: {error}")
             continue
         usable.append((ager, path))
-        if path != run_of(path):
-            continue  # a checkpoint that was named is wanted as it is
+        if path != run_of(path):  # a checkpoint that was named is wanted as it is, beside others of its run
+            ager.name = f"{ager.name}@{int(path.name)}"
+            continue
         step = int(state.get("step", 0))  # an exported folder does not say
         steps = int(state.get("steps", step))  # older checkpoints do not say
         if step < steps:
@@ -152,26 +152,38 @@ def _seeds(runs: dict[str, Path]) -> dict[str, str]:
     """Names for the trainings that were given with several seeds: run -> what they share."""
     from nenrin.models.run import run_of
 
-    keys = {}
+    alike: dict[tuple[str, str], list[str]] = {}
     for name, path in runs.items():
         if (run_of(path) / "config.toml").is_file():  # an exported folder forgets its seed
-            recipe = _recipe(run_of(path))
-            shared = "-".join(str(recipe[key]) for key in ("model", "label") if recipe.get(key))
-            keys[name] = (repr(sorted(recipe.items())), shared or name)
-    often = Counter(keys.values())
-    return {name: key[1] for name, key in keys.items() if often[key] > 1}
+            alike.setdefault(_nets(path), []).append(name)
+    shared: dict[str, str] = {}
+    for names in alike.values():
+        if len(names) > 1:
+            recipe = _recipe(run_of(runs[names[0]]))
+            word = "-".join(str(recipe[key]) for key in ("model", "label") if recipe.get(key))
+            shared |= dict.fromkeys(names, names[0] if word in shared.values() else word)
+    return shared
 
 
-def _recipe(run: Path) -> dict[str, object]:
+def _recipe(run: Path) -> dict[str, Any]:
     """All that a training was told but its seed, also of the runs that it started from or was led by."""
     from nenrin.ground import read_toml
-    from nenrin.models.run import Run
+    from nenrin.models.run import LED_BY, Run, named
 
-    recipe: dict[str, object] = read_toml(run / "config.toml")
+    recipe = read_toml(run / "config.toml")
     recipe.pop("seed", None)
     recipe["sets"] = Run.open(run).sets()
-    for key in ("start", "guide"):
-        other = Path(str(recipe.get(key) or ""))
-        if recipe.get(key) and (other / "config.toml").is_file():
-            recipe[key] = sorted(_recipe(other).items())
+    for key in LED_BY:
+        if key in recipe:
+            recipe[key] = [_nets(other) for other in named(recipe[key])]
     return recipe
+
+
+def _nets(path: Path) -> tuple[str, str]:
+    """The recipe of the nets' run and, of a checkpoint that is named, its step; of exported ones the path."""
+    from nenrin.models.run import run_of
+
+    run = run_of(path)
+    if not (run / "config.toml").is_file():
+        return str(path), ""
+    return repr(sorted(_recipe(run).items())), path.name if path != run else ""
