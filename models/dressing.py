@@ -32,7 +32,7 @@ _UNCOVERED, _COVERED = 0.2, 0.4
 _FAINT, _SURE = 0.06, 0.14  # the same where the label is given
 _FADING = 0.2  # of the same range: ageing that changes colours by this much has fully faded a thin rim
 _FRAMED = 0.05, 0.2  # probability of glasses from which ageing is reduced about the eyes, and fully so
-_HELD = 0.7  # the fraction that is taken away then
+_HELD = 0.6  # the fraction that is taken away then
 _BAND = (0.5, 0.43), (0.30, 0.14), 0.4  # an oval over both eyes and the bridge of the nose: see `oval`
 _SPARED = 5  # pixels: side of the window about each pixel, at the net's resolution
 

@@ -73,8 +73,8 @@ class MixedConfig(ModelConfig):
     prototypes: float = 0.0  # factor on the colour difference of mean faces, which is applied first
     shapes: float = 2.0  # factor on their difference in shape
     details: float = 0.8  # factor on their difference in details, relative to that on colours
-    elsewhere: float = 0.88  # factor on all this in domains with fewer ages: drawings lose identity sooner
-    children: float = 0.55  # factor on colours and details up to 5 years, rising to 1 at 25
+    elsewhere: float = 0.83  # factor on all this in domains with fewer ages: drawings lose identity sooner
+    children: float = 0.59  # factor on colours and details up to 5 years, rising to 1 at 25
     near: float = 0.7  # factor on all this for age differences up to 10 years, rising to 1 at 40
     colours: float = 0.75  # factor on the hue: without it, strong ageing turns skin green
     most: float = 0.5  # soft limit on how much lighter or darker a place becomes, of the range of 2
