@@ -157,7 +157,7 @@ class MixedAger(AgerModel):
         if not config.twins:
             raise UsageError("pupil= says whom twins have taught: say too how far to follow, as in twins=1.2")
         if not config.prototypes:
-            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=5.6")
+            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=5.9")
         if config.pupil:
             take_twins(Path(config.pupil), self.nets["twins"])
         elif config.start and read_state(nets_of(Path(config.start)))["config"].get("twins"):
