@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,50 @@ def test_a_picture_is_decoded_once(
     assert main(["age", str(pictures / "a/x.png"), *words]) == 0
     assert main(["age", str(pictures / "a"), str(pictures / "c"), *words]) == 0
     assert opened == ["x.png", "x.png", "none.png"]
+
+
+def _own(folder: Path, *names: str) -> Path:
+    """A folder of the user's pictures, each of another grey."""
+    folder.mkdir()
+    for grey, name in enumerate(names):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x_input.png", "x_to10.png", "x_strip.png", "X_F2_to10.png", "x-2_input.png", "x_to10_pasted.png"],
+)
+def test_no_picture_to_age_is_overwritten(
+    name: str, fails: Callable[..., str], tiny_run: Path, tmp_path: Path
+) -> None:
+    own = _own(tmp_path / "own", "x.png", name)
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    (tmp_path / "link").symlink_to(own)
+    (tmp_path / "other.png").symlink_to(own / name)
+    words = ["--to", "10", "--face", "whole", "--checkpoint", tiny_run, "--paste"]
+    for pictures, out in (
+        ([own], own),
+        ([own], tmp_path / "link"),
+        ([own / "x.png", tmp_path / "other.png"], own),
+    ):
+        assert "would be overwritten" in fails("age", *pictures, "-o", out, *words, code=2)
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+
+
+def test_what_was_made_before_is_made_anew_and_not_aged_itself(
+    fails: Callable[..., str], tiny_run: Path, tmp_path: Path
+) -> None:
+    own = _own(tmp_path / "own", "x.png", "x_to20.png")
+    words = ["--to", "10", "--face", "whole", "--checkpoint", str(tiny_run)]
+    for _ in range(2):
+        assert main(["age", str(own), "-o", str(own), *words]) == 0
+        rows = json.loads((own / "ages.json").read_text())
+        assert [Path(row["input"]).name for row in rows] == ["x.png", "x_to20.png"]
+    for name in ("x.png", "x_to20.png"):
+        (own / name).unlink()
+    assert "but those that nenrin made" in fails("age", own, "-o", own, *words, code=2)
+    # Named itself, what was made is a picture as any; and not every file of this name is ours.
+    assert main(["age", str(own / "x_to10.png"), "-o", str(own), *words]) == 0
+    (own / "ages.json").write_text("[1]")
+    assert "would be overwritten" in fails("age", own, "-o", own, *words, code=2)

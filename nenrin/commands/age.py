@@ -10,8 +10,9 @@ import typer
 
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson, Checkpoint, Finder
+from nenrin.commands.outputs import pictures_to_age
 from nenrin.commands.rows import pixels, tell, write_rows
-from nenrin.commands.words import Names, check_age, choose, list_pictures, parse_ages
+from nenrin.commands.words import Names, check_age, choose, parse_ages
 from nenrin.ground import NenrinError, track, waiting
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def age(
         choose(gender, ("female", "male"), "--gender")
     if from_ is not None:
         check_age(from_, "--from")
-    files = list_pictures(pictures)
+    files = pictures_to_age(pictures, out, ages, paste=paste)
 
     import nenrin
     from nenrin.domains.find import open_picture
