@@ -34,6 +34,10 @@ class Finder(Protocol):
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]: ...
 
 
+class NoFaceError(NenrinError):
+    """A picture without a face."""
+
+
 class MTCNNFinder:
     """MTCNN (Zhang et al. 2016) with facenet-pytorch's weights. For photographs.
 
@@ -108,7 +112,7 @@ def open_picture(path: str | Path) -> Image.Image:
 def decode_picture(
     file: Path | BinaryIO, *, name: str, most: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
-    """A picture as RGB, rotated by its EXIF data, transparency on white, the first frame of an animation.
+    """A picture as RGB, see `as_rgb`; the first frame of an animation.
 
     `formats` are Pillow's names of those to try, by default all. Raises `NenrinError` in one line that begins
     with `name`, if it is no picture, truncated or has more than `most` pixels.
@@ -122,7 +126,7 @@ def decode_picture(
                         f"{name} has {picture.width} x {picture.height} pixels, more than "
                         f"{most // 10**6} million: reduce it first"
                     )
-                return _rgb(ImageOps.exif_transpose(picture))
+                return as_rgb(picture)
     except (FileNotFoundError, IsADirectoryError):
         raise
     except Image.DecompressionBombError:
@@ -133,7 +137,14 @@ def decode_picture(
         raise NenrinError(f"{name} is damaged: {error}") from None
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """A picture as RGB, rotated by its EXIF data, transparency on white, 16 bits a pixel as 8.
+
+    What it returns, it returns as it is when called again. Raises `NenrinError` if there is no pixel.
+    """
+    if not picture.width or not picture.height:
+        raise NenrinError(f"a picture of {picture.width} x {picture.height} pixels shows nothing")
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which Pillow would cut off at 255
         values = np.asarray(picture).astype(np.float32)
         top = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
@@ -141,4 +152,4 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

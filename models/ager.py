@@ -16,9 +16,9 @@ from torch import Tensor
 
 from nenrin.domains.align import align, similarity
 from nenrin.domains.face import GLASSES
-from nenrin.domains.find import Finder, Found
+from nenrin.domains.find import Finder, Found, NoFaceError, as_rgb
 from nenrin.domains.finders import open_finder
-from nenrin.ground import NenrinError, UsageError, suggest
+from nenrin.ground import UsageError, suggest
 from nenrin.models import checkpoint, paste
 from nenrin.models.base import AgerModel
 from nenrin.models.change import Change
@@ -95,17 +95,17 @@ class Ager:
         from_age: float | None = None,
         face: str = "find",
     ) -> list[Strip]:
-        """Age every face of a picture, largest confidence first.
+        """Age every face of a picture, largest confidence first; it is turned by its EXIF data.
 
         `to` is years; `glasses` is keep, none, clear or dark; `domain` is auto or one of `domains`; `face` is
-        find, or whole for a picture that is one tight, upright face. Raises `NenrinError` if no face is found
+        find, or whole for a picture that is one tight, upright face. Raises `NoFaceError` if there is none
         and `UsageError` for a word that is not known.
         """
         if glasses != "keep" and glasses not in GLASSES:
             raise UsageError(f"unknown glasses {glasses!r}; {suggest(glasses, ['keep', *GLASSES])}")
         if any(not 0 <= age <= 120 for age in to):
             raise UsageError("ages are years from 0 to 120")
-        picture = picture.convert("RGB")
+        picture = as_rgb(picture)
         found, matrices, pixels = self._faces(picture, face)
         images = to_tensor(pixels)
         count = len(images)
@@ -169,6 +169,7 @@ class Ager:
         If the model outputs a change (`AgerModel.change`), it is applied to the picture's own pixels. If not,
         the residual that the model added to its small face is enlarged and added.
         """
+        picture = as_rgb(picture)
         added = []
         for strip in strips:
             points = None if strip.found is None else strip.found.points
@@ -178,12 +179,13 @@ class Ager:
     def enlarge(self, picture: Image.Image, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""
         points = None if strip.found is None else strip.found.points
-        face = paste.aligned(picture, points, size)
+        face = paste.aligned(as_rgb(picture), points, size)
         return Image.fromarray(paste.changed(face, self._change(strip, age)))
 
     def enlarged(self, picture: Image.Image, strip: Strip, size: int) -> Strip:
         """The strip with input and outputs of `size` pixels, made from the picture's own."""
-        face = paste.aligned(picture, None if strip.found is None else strip.found.points, size)
+        points = None if strip.found is None else strip.found.points
+        face = paste.aligned(as_rgb(picture), points, size)
         outputs = {age: paste.changed(face, self._change(strip, age)) for age in strip.outputs}
         return dataclasses.replace(
             strip,
@@ -213,7 +215,7 @@ class Ager:
             self._finder = open_finder()
         found = self._finder.find([picture])[0]
         if not found:
-            raise NenrinError("no face found; if the picture is one tight face, use --face whole")
+            raise NoFaceError("no face found; if the picture is one tight, upright face, take it whole")
         points = np.stack([one.points for one in found])
         pixels, _ = align([picture] * len(found), points, self.size)
         return list(found), list(similarity(points, self.size)), pixels

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 from nenrin.domains.array import pack
 from nenrin.domains.face import GENDERS
 from nenrin.domains.faceset import FaceSet
+from nenrin.domains.find import NoFaceError
 from nenrin.domains.twins import draw, sample_people, sample_views
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models import caae, checkpoint
@@ -397,8 +400,47 @@ def test_ager_refuses_what_it_cannot_do(words: dict[str, object], message: str, 
         Ager.load(tiny_run).age(Image.new("RGB", (64, 64)), **arguments)  # type: ignore[arg-type]
 
 
+def _turned() -> Image.Image:
+    """As a camera held upright writes it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    _shades().rotate(90, expand=True).save(file, "PNG", exif=exif)
+    return Image.open(file)
+
+
+def _shades() -> Image.Image:
+    """From black to white, downwards."""
+    return Image.fromarray(np.linspace(0, 255, 96).round().astype(np.uint8)[:, None].repeat(64, 1))
+
+
+def _sixteen_bits() -> Image.Image:
+    return Image.fromarray(np.asarray(_shades()).astype(np.uint16) * 257)
+
+
+def _see_through() -> Image.Image:
+    """Black that is the less seen, the lighter the shade."""
+    black = Image.new("L", (64, 96))
+    return Image.merge("LA", (black, Image.eval(_shades(), lambda light: 255 - light)))
+
+
+@pytest.mark.parametrize("make", [_turned, _sixteen_bits, _see_through])
+def test_ager_sees_every_picture_as_the_command_does(make: Callable[[], Image.Image], tiny_run: Path) -> None:
+    ager, picture, plain = Ager.load(tiny_run), make(), _shades().convert("RGB")
+    (strip,) = ager.age(picture, [70], face="whole", domain="photo")
+    (same,) = ager.age(plain, [70], face="whole", domain="photo")
+    for seen, known in (
+        (strip.input, same.input),
+        (ager.paste(picture, [same], 70), ager.paste(plain, [same], 70)),
+        (ager.enlarge(picture, same, 70, 48), ager.enlarge(plain, same, 70, 48)),
+        (ager.enlarged(picture, same, 48).input, ager.enlarged(plain, same, 48).input),
+    ):
+        assert seen.size == known.size
+        assert np.abs(np.asarray(seen).astype(int) - np.asarray(known)).max() <= 1
+
+
 def test_ager_says_when_there_is_no_face(tiny_run: Path) -> None:
-    with pytest.raises(NenrinError, match="no face found"):
+    with pytest.raises(NoFaceError, match=r"no face found; .* take it whole$"):
         Ager.load(tiny_run).age(Image.new("RGB", (200, 200), "white"), [7])
 
 

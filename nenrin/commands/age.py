@@ -81,7 +81,7 @@ def age(
     files = pictures_to_age(pictures, out, ages, paste=paste)
 
     import nenrin
-    from nenrin.domains.find import open_picture
+    from nenrin.domains.find import NoFaceError, open_picture
     from nenrin.domains.finders import open_finder
 
     # A single one that is bad is told before the seconds that the nets take to load.
@@ -104,6 +104,8 @@ def age(
                 if paste:
                     _write_pasted(ager, out / stems[0], picture, strips)
             except NenrinError as error:
+                if isinstance(error, NoFaceError):
+                    error = NenrinError(f"{error}: --face whole")
                 if str(file) not in str(error):
                     error = NenrinError(f"{file}: {error}")
                 if len(files) == 1:
