@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from nenrin.domains.align import align, similarity
-from nenrin.domains.face import GLASSES
+from nenrin.domains.face import GENDERS, GLASSES
 from nenrin.domains.find import Finder, Found, NoFaceError, as_rgb
 from nenrin.domains.finders import open_finder
 from nenrin.ground import UsageError, suggest
@@ -39,12 +39,17 @@ class Strip:
     outputs: dict[float, Image.Image]  # years -> the face at that age
     found: Found | None  # where it is in the picture; None if the whole picture was taken as the face
     matrix: NDArray[np.float32] | None  # (2, 3), from the picture to the aligned face; None likewise
-    domain: str
+    domain: str | None  # given, or estimated by the model; None if it gives no estimate
     from_age: float | None  # years: given, or estimated by the model; None if it gives no estimate
     seconds: float  # for all of its ages, without finding the face
     labels: tuple[Condition, Condition]  # current and requested labels of the one face, without the age
     # Years -> the change applied, if the model outputs one, so that it need not be computed again.
     changes: dict[float, Change] = dataclasses.field(default_factory=dict)
+
+    @property
+    def gender(self) -> str | None:
+        """female or male: given, or estimated by the model; None if it gives no estimate."""
+        return _word(GENDERS, self.labels[0].gender[0])
 
 
 class Ager:
@@ -132,7 +137,7 @@ class Ager:
                 outputs={age: Image.fromarray(aged[row]) for age, aged in zip(to, outputs, strict=True)},
                 found=found[row],
                 matrix=matrices[row],
-                domain=self.domains[int(source.domain[row])] if source.domain[row] != UNKNOWN else domain,
+                domain=_word(self.domains, source.domain[row]),
                 from_age=None if math.isnan(source.age[row]) else float(source.age[row]),
                 seconds=seconds,
                 labels=(source[row : row + 1], asked[row : row + 1]),
@@ -229,6 +234,11 @@ def merge(read: Condition, given: Condition) -> Condition:
         domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),
         gender=torch.where(given.gender == UNKNOWN, read.gender, given.gender),
     )
+
+
+def _word(vocabulary: Sequence[str], index: Tensor) -> str | None:
+    """The label that an index stands for; None if it is unknown."""
+    return None if index == UNKNOWN else vocabulary[int(index)]
 
 
 def _aged(condition: Condition, years: float) -> Condition:

@@ -100,9 +100,10 @@ def age(
                 )
                 stems = names.take(file.stem, len(strips))
                 written = [ager.enlarged(picture, strip, size) for strip in strips] if size else strips
-                rows += _write(out, file, written, stems, glasses)
+                made = _write(out, file, written, stems, glasses)
+                rows += made
                 if paste:
-                    _write_pasted(ager, out / stems[0], picture, strips)
+                    _write_pasted(ager, out / stems[0], picture, strips, made)
             except NenrinError as error:
                 if isinstance(error, NoFaceError):
                     error = NenrinError(f"{error}: --face whole")
@@ -140,10 +141,12 @@ def _write(
                     "box": None if strip.found is None else pixels(strip.found.box),
                     "points": None if strip.found is None else pixels(strip.found.points),
                     "domain": strip.domain,
+                    "gender": strip.gender,
                     "from": strip.from_age,
                     "to": years,
                     "glasses": glasses,
                     "file": f"{stem}_to{years:g}.png",
+                    "pasted": None,
                     "seconds": strip.seconds,
                 }
             )
@@ -152,10 +155,15 @@ def _write(
     return rows
 
 
-def _write_pasted(ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip]) -> None:
-    """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place."""
+def _write_pasted(
+    ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip], rows: Sequence[dict[str, Any]]
+) -> None:
+    """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place; named in `rows`."""
     from nenrin.pictures import write_picture
 
     for years in strips[0].outputs:
-        whole = ager.paste(picture, strips, years)
-        write_picture(whole, stem.with_name(f"{stem.name}_to{years:g}_pasted.png"))
+        name = f"{stem.name}_to{years:g}_pasted.png"
+        write_picture(ager.paste(picture, strips, years), stem.with_name(name))
+        for row in rows:
+            if row["to"] == years:
+                row["pasted"] = name

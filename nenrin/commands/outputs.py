@@ -31,7 +31,7 @@ def _written_before(out: Path) -> set[Path]:
     try:
         for row in json.loads((out / "ages.json").read_text(encoding="utf-8")):
             stem, _, _ = row["file"].rpartition("_to")
-            names |= {row["file"], f"{stem}_input.png", f"{stem}_strip.png"}
+            names |= {row["file"], row.get("pasted") or row["file"], f"{stem}_input.png", f"{stem}_strip.png"}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return set()  # somebody else's file
     return {out.resolve() / name for name in names}
