@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from nenrin.ground import NenrinError
+from nenrin.ground import NenrinError, UsageError
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded: above this a file is a mistake or a decompression bomb
 _BATCH = 16  # pictures at a time; more is no faster on a CPU and takes memory
@@ -137,11 +137,16 @@ def decode_picture(
         raise NenrinError(f"{name} is damaged: {error}") from None
 
 
-def as_rgb(picture: Image.Image) -> Image.Image:
-    """A picture as RGB, rotated by its EXIF data, transparency on white, 16 bits a pixel as 8.
+def as_rgb(picture: Image.Image | str | Path) -> Image.Image:
+    """A picture, or that of a file, as RGB: rotated by its EXIF data, transparency on white, 16 bits as 8.
 
-    What it returns, it returns as it is when called again. Raises `NenrinError` if there is no pixel.
+    What it returns, it returns as it is when called again. Raises `UsageError` for what is neither,
+    `NenrinError` if there is no pixel, and as `open_picture` does.
     """
+    if isinstance(picture, str | Path):
+        return open_picture(picture)
+    if not isinstance(picture, Image.Image):
+        raise UsageError(f"a picture is one of PIL's or the path of a file, not {type(picture).__name__}")
     if not picture.width or not picture.height:
         raise NenrinError(f"a picture of {picture.width} x {picture.height} pixels shows nothing")
     picture = ImageOps.exif_transpose(picture)

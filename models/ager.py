@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, SupportsFloat
 
 import numpy as np
 import torch
@@ -91,25 +92,28 @@ class Ager:
 
     def age(
         self,
-        picture: Image.Image,
-        to: Sequence[float],
+        picture: Image.Image | str | Path,
+        to: Iterable[float] | float,
         *,
-        glasses: str = "keep",
-        domain: str = "auto",
+        glasses: str | None = "keep",
+        domain: str | None = "auto",
         gender: str | None = None,
         from_age: float | None = None,
-        face: str = "find",
+        face: str | None = "find",
     ) -> list[Strip]:
         """Age every face of a picture, largest confidence first; it is turned by its EXIF data.
 
-        `to` is years; `glasses` is keep, none, clear or dark; `domain` is auto or one of `domains`; `face` is
-        find, or whole for a picture that is one tight, upright face. Raises `NoFaceError` if there is none
-        and `UsageError` for a word that is not known.
+        `picture` may be the path of a file. `to` is years, one or several; `glasses` is keep, none, clear or
+        dark; `domain` is auto or one of `domains`; `face` is find, or whole for a picture that is one tight,
+        upright face. None is the default of each. Raises `NoFaceError` if there is none and `UsageError` for
+        an age or a word that is not known.
         """
+        glasses, domain, face = glasses or "keep", domain or "auto", face or "find"
         if glasses != "keep" and glasses not in GLASSES:
             raise UsageError(f"unknown glasses {glasses!r}; {suggest(glasses, ['keep', *GLASSES])}")
-        if any(not 0 <= age <= 120 for age in to):
-            raise UsageError("ages are years from 0 to 120")
+        to = _ages(to)
+        if from_age is not None:
+            (from_age,) = _ages([from_age])
         picture = as_rgb(picture)
         found, matrices, pixels = self._faces(picture, face)
         images = to_tensor(pixels)
@@ -168,7 +172,7 @@ class Ager:
             changes += [(change, place) for place in range(len(faces))]
         return torch.cat(made), changes
 
-    def paste(self, picture: Image.Image, strips: Sequence[Strip], age: float) -> Image.Image:
+    def paste(self, picture: Image.Image | str | Path, strips: Sequence[Strip], age: float) -> Image.Image:
         """The picture with all of its faces at an age, at its own resolution; `strips` come from `age`.
 
         If the model outputs a change (`AgerModel.change`), it is applied to the picture's own pixels. If not,
@@ -181,13 +185,13 @@ class Ager:
             added.append((paste.difference(paste.aligned(picture, points), self._change(strip, age)), points))
         return paste.add(picture, added)
 
-    def enlarge(self, picture: Image.Image, strip: Strip, age: float, size: int) -> Image.Image:
+    def enlarge(self, picture: Image.Image | str | Path, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""
         points = None if strip.found is None else strip.found.points
         face = paste.aligned(as_rgb(picture), points, size)
         return Image.fromarray(paste.changed(face, self._change(strip, age)))
 
-    def enlarged(self, picture: Image.Image, strip: Strip, size: int) -> Strip:
+    def enlarged(self, picture: Image.Image | str | Path, strip: Strip, size: int) -> Strip:
         """The strip with input and outputs of `size` pixels, made from the picture's own."""
         points = None if strip.found is None else strip.found.points
         face = paste.aligned(as_rgb(picture), points, size)
@@ -234,6 +238,17 @@ def merge(read: Condition, given: Condition) -> Condition:
         domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),
         gender=torch.where(given.gender == UNKNOWN, read.gender, given.gender),
     )
+
+
+def _ages(given: Any) -> list[float]:
+    """Years, one or several, each once. `UsageError` if nobody is as old, and for what is no number."""
+    try:
+        ages = [given] if isinstance(given, str) else list(given)
+    except TypeError:  # a single number
+        ages = [given]
+    if not all(isinstance(age, SupportsFloat) and 0 <= float(age) <= 120 for age in ages):
+        raise UsageError(f"ages are years from 0 to 120, not {', '.join(map(repr, ages))}")
+    return list(dict.fromkeys(float(age) + 0.0 for age in ages))  # -0.0 becomes 0.0
 
 
 def _word(vocabulary: Sequence[str], index: Tensor) -> str | None:

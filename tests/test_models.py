@@ -391,13 +391,41 @@ def test_a_gender_that_is_said_is_what_the_face_is_and_no_wish(gender: str, tiny
     [
         ({"glasses": "sun"}, "unknown glasses"),
         ({"domain": "foto"}, "did you mean 'photo'"),
-        ({"to": [200]}, "years"),
+        ({"to": [200]}, "years from 0 to 120, not 200"),
+        ({"to": float("nan")}, "not nan"),
+        ({"to": "10"}, "not '10'"),
+        ({"to": ["10", "20"]}, "not '10', '20'"),
+        ({"to": None}, "not None"),
+        ({"from_age": -5}, "not -5"),
+        ({"from_age": float("nan")}, "not nan"),
+        ({"from_age": [3, 4]}, "not .3, 4"),
+        ({"picture": np.zeros((9, 9, 3), np.uint8)}, "not ndarray"),
     ],
 )
 def test_ager_refuses_what_it_cannot_do(words: dict[str, object], message: str, tiny_run: Path) -> None:
-    arguments = {"to": [7], "face": "whole"} | words
+    arguments = {"picture": Image.new("RGB", (64, 64)), "to": [7], "face": "whole"} | words
     with pytest.raises(UsageError, match=message):
-        Ager.load(tiny_run).age(Image.new("RGB", (64, 64)), **arguments)  # type: ignore[arg-type]
+        Ager.load(tiny_run).age(**arguments)  # type: ignore[arg-type]
+
+
+def test_ager_takes_ages_and_pictures_of_many_kinds(tiny_run: Path, tmp_path: Path) -> None:
+    ager, picture = Ager.load(tiny_run), Image.new("RGB", (64, 64), "tan")
+    picture.save(tmp_path / "tan.png")
+    (known,) = ager.age(picture, [7, 40], face="whole")
+    several = [(7, 40), (float(age) for age in (7, 40, 7)), np.array([7, 40]), torch.tensor([7, 40])]
+    for to in several:
+        (strip,) = ager.age(str(tmp_path / "tan.png"), to, face="whole", glasses=None, domain=None)
+        assert strip.outputs == known.outputs
+    for one in (40, 40.0, np.float32(40), np.array(40)):
+        (strip,) = ager.age(tmp_path / "tan.png", one, face="whole")
+        assert strip.outputs == {40: known.outputs[40]}
+    assert ager.paste(tmp_path / "tan.png", [known], 40) == ager.paste(picture, [known], 40)
+    with pytest.raises(NoFaceError):
+        ager.age(picture, 40, face=None)  # None asks to find it
+    with pytest.raises(NenrinError, match="0 x 0 pixels"):
+        ager.age(Image.new("RGB", (0, 0)), 40)
+    with pytest.raises(NenrinError, match="does not exist"):
+        ager.age("none.png", 40)
 
 
 def _turned() -> Image.Image:
