@@ -100,7 +100,9 @@ def main_face(faces: Sequence[Found], size: tuple[int, int]) -> Found:
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """A picture file as RGB; see `decode_picture`. `NenrinError` too where it is missing or a folder."""
+    """A picture file as RGB; see `decode_picture`. `NenrinError` too if it is missing or no regular file."""
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        raise NenrinError(f"{path} is no regular file")  # reading from a pipe might never end
     try:
         return decode_picture(Path(path), name=str(path))
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -53,6 +54,12 @@ def test_transparency_lies_on_white_and_exif_turns(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned by 90 degrees
     Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
     assert open_picture(tmp_path / "turned.jpg").size == (4, 6)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(NenrinError, match=r"pipe.png is no regular file$"):
+        open_picture(tmp_path / "pipe.png")
 
 
 def test_what_is_rgb_stays_as_it_is() -> None:
