@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -178,12 +178,18 @@ class Ager:
         If the model outputs a change (`AgerModel.change`), it is applied to the picture's own pixels. If not,
         the residual that the model added to its small face is enlarged and added.
         """
+        return next(self.pasted(picture, strips, [age]))
+
+    def pasted(
+        self, picture: Image.Image | str | Path, strips: Sequence[Strip], ages: Iterable[float]
+    ) -> Iterator[Image.Image]:
+        """As `paste`, for one age after another; each face is aligned once for all of them."""
         picture = as_rgb(picture)
-        added = []
-        for strip in strips:
-            points = None if strip.found is None else strip.found.points
-            added.append((paste.difference(paste.aligned(picture, points), self._change(strip, age)), points))
-        return paste.add(picture, added)
+        points = [None if strip.found is None else strip.found.points for strip in strips]
+        faces = [paste.aligned(picture, five) for five in points]
+        for age in ages:
+            changes = [self._change(strip, age) for strip in strips]
+            yield paste.add(picture, list(zip(map(paste.difference, faces, changes), points, strict=True)))
 
     def enlarge(self, picture: Image.Image | str | Path, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""

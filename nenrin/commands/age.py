@@ -161,9 +161,10 @@ def _write_pasted(
     """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place; named in `rows`."""
     from nenrin.pictures import write_picture
 
-    for years in strips[0].outputs:
+    ages = list(strips[0].outputs)
+    for years, whole in zip(ages, ager.pasted(picture, strips, ages), strict=True):
         name = f"{stem.name}_to{years:g}_pasted.png"
-        write_picture(ager.paste(picture, strips, years), stem.with_name(name))
+        write_picture(whole, stem.with_name(name))
         for row in rows:
             if row["to"] == years:
                 row["pasted"] = name
