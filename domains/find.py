@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from nenrin.ground import NenrinError
+from nenrin.ground import NenrinError, UsageError
 
 MAX_PIXELS = 100_000_000  # 300 MB decoded: above this a file is a mistake or a decompression bomb
 _BATCH = 16  # pictures at a time; more is no faster on a CPU and takes memory
@@ -32,6 +32,10 @@ class Finder(Protocol):
     """Finds faces in RGB pictures of any sizes; returns a list for each of them, surest first."""
 
     def find(self, pictures: Sequence[Image.Image]) -> list[list[Found]]: ...
+
+
+class NoFaceError(NenrinError):
+    """A picture without a face."""
 
 
 class MTCNNFinder:
@@ -96,7 +100,9 @@ def main_face(faces: Sequence[Found], size: tuple[int, int]) -> Found:
 
 
 def open_picture(path: str | Path) -> Image.Image:
-    """A picture file as RGB; see `decode_picture`. `NenrinError` too where it is missing or a folder."""
+    """A picture file as RGB; see `decode_picture`. `NenrinError` too if it is missing or no regular file."""
+    if Path(path).exists() and not Path(path).is_file() and not Path(path).is_dir():
+        raise NenrinError(f"{path} is no regular file")  # reading from a pipe might never end
     try:
         return decode_picture(Path(path), name=str(path))
     except FileNotFoundError:
@@ -108,7 +114,7 @@ def open_picture(path: str | Path) -> Image.Image:
 def decode_picture(
     file: Path | BinaryIO, *, name: str, most: int = MAX_PIXELS, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
-    """A picture as RGB, rotated by its EXIF data, transparency on white, the first frame of an animation.
+    """A picture as RGB, see `as_rgb`; the first frame of an animation.
 
     `formats` are Pillow's names of those to try, by default all. Raises `NenrinError` in one line that begins
     with `name`, if it is no picture, truncated or has more than `most` pixels.
@@ -122,7 +128,7 @@ def decode_picture(
                         f"{name} has {picture.width} x {picture.height} pixels, more than "
                         f"{most // 10**6} million: reduce it first"
                     )
-                return _rgb(ImageOps.exif_transpose(picture))
+                return as_rgb(picture)
     except (FileNotFoundError, IsADirectoryError):
         raise
     except Image.DecompressionBombError:
@@ -133,7 +139,19 @@ def decode_picture(
         raise NenrinError(f"{name} is damaged: {error}") from None
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def as_rgb(picture: Image.Image | str | Path) -> Image.Image:
+    """A picture, or that of a file, as RGB: rotated by its EXIF data, transparency on white, 16 bits as 8.
+
+    What it returns, it returns as it is when called again. Raises `UsageError` for what is neither,
+    `NenrinError` if there is no pixel, and as `open_picture` does.
+    """
+    if isinstance(picture, str | Path):
+        return open_picture(picture)
+    if not isinstance(picture, Image.Image):
+        raise UsageError(f"a picture is one of PIL's or the path of a file, not {type(picture).__name__}")
+    if not picture.width or not picture.height:
+        raise NenrinError(f"a picture of {picture.width} x {picture.height} pixels shows nothing")
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):  # 16 bits a pixel or more, which Pillow would cut off at 255
         values = np.asarray(picture).astype(np.float32)
         top = 65535.0 if picture.mode.startswith("I") else max(float(values.max()), 1.0)
@@ -141,4 +159,4 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, SupportsFloat
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from nenrin.domains.align import align, similarity
-from nenrin.domains.face import GLASSES
-from nenrin.domains.find import Finder, Found
+from nenrin.domains.face import GENDERS, GLASSES
+from nenrin.domains.find import Finder, Found, NoFaceError, as_rgb
 from nenrin.domains.finders import open_finder
-from nenrin.ground import NenrinError, UsageError, suggest
+from nenrin.ground import UsageError, suggest
 from nenrin.models import checkpoint, paste
 from nenrin.models.base import AgerModel
 from nenrin.models.change import Change
@@ -39,12 +40,17 @@ class Strip:
     outputs: dict[float, Image.Image]  # years -> the face at that age
     found: Found | None  # where it is in the picture; None if the whole picture was taken as the face
     matrix: NDArray[np.float32] | None  # (2, 3), from the picture to the aligned face; None likewise
-    domain: str
+    domain: str | None  # given, or estimated by the model; None if it gives no estimate
     from_age: float | None  # years: given, or estimated by the model; None if it gives no estimate
     seconds: float  # for all of its ages, without finding the face
     labels: tuple[Condition, Condition]  # current and requested labels of the one face, without the age
     # Years -> the change applied, if the model outputs one, so that it need not be computed again.
     changes: dict[float, Change] = dataclasses.field(default_factory=dict)
+
+    @property
+    def gender(self) -> str | None:
+        """female or male: given, or estimated by the model; None if it gives no estimate."""
+        return _word(GENDERS, self.labels[0].gender[0])
 
 
 class Ager:
@@ -86,26 +92,29 @@ class Ager:
 
     def age(
         self,
-        picture: Image.Image,
-        to: Sequence[float],
+        picture: Image.Image | str | Path,
+        to: Iterable[float] | float,
         *,
-        glasses: str = "keep",
-        domain: str = "auto",
+        glasses: str | None = "keep",
+        domain: str | None = "auto",
         gender: str | None = None,
         from_age: float | None = None,
-        face: str = "find",
+        face: str | None = "find",
     ) -> list[Strip]:
-        """Age every face of a picture, largest confidence first.
+        """Age every face of a picture, largest confidence first; it is turned by its EXIF data.
 
-        `to` is years; `glasses` is keep, none, clear or dark; `domain` is auto or one of `domains`; `face` is
-        find, or whole for a picture that is one tight, upright face. Raises `NenrinError` if no face is found
-        and `UsageError` for a word that is not known.
+        `picture` may be the path of a file. `to` is years, one or several; `glasses` is keep, none, clear or
+        dark; `domain` is auto or one of `domains`; `face` is find, or whole for a picture that is one tight,
+        upright face. None is the default of each. Raises `NoFaceError` if there is none and `UsageError` for
+        an age or a word that is not known.
         """
+        glasses, domain, face = glasses or "keep", domain or "auto", face or "find"
         if glasses != "keep" and glasses not in GLASSES:
             raise UsageError(f"unknown glasses {glasses!r}; {suggest(glasses, ['keep', *GLASSES])}")
-        if any(not 0 <= age <= 120 for age in to):
-            raise UsageError("ages are years from 0 to 120")
-        picture = picture.convert("RGB")
+        to = _ages(to)
+        if from_age is not None:
+            (from_age,) = _ages([from_age])
+        picture = as_rgb(picture)
         found, matrices, pixels = self._faces(picture, face)
         images = to_tensor(pixels)
         count = len(images)
@@ -132,7 +141,7 @@ class Ager:
                 outputs={age: Image.fromarray(aged[row]) for age, aged in zip(to, outputs, strict=True)},
                 found=found[row],
                 matrix=matrices[row],
-                domain=self.domains[int(source.domain[row])] if source.domain[row] != UNKNOWN else domain,
+                domain=_word(self.domains, source.domain[row]),
                 from_age=None if math.isnan(source.age[row]) else float(source.age[row]),
                 seconds=seconds,
                 labels=(source[row : row + 1], asked[row : row + 1]),
@@ -163,27 +172,35 @@ class Ager:
             changes += [(change, place) for place in range(len(faces))]
         return torch.cat(made), changes
 
-    def paste(self, picture: Image.Image, strips: Sequence[Strip], age: float) -> Image.Image:
+    def paste(self, picture: Image.Image | str | Path, strips: Sequence[Strip], age: float) -> Image.Image:
         """The picture with all of its faces at an age, at its own resolution; `strips` come from `age`.
 
         If the model outputs a change (`AgerModel.change`), it is applied to the picture's own pixels. If not,
         the residual that the model added to its small face is enlarged and added.
         """
-        added = []
-        for strip in strips:
-            points = None if strip.found is None else strip.found.points
-            added.append((paste.difference(paste.aligned(picture, points), self._change(strip, age)), points))
-        return paste.add(picture, added)
+        return next(self.pasted(picture, strips, [age]))
 
-    def enlarge(self, picture: Image.Image, strip: Strip, age: float, size: int) -> Image.Image:
+    def pasted(
+        self, picture: Image.Image | str | Path, strips: Sequence[Strip], ages: Iterable[float]
+    ) -> Iterator[Image.Image]:
+        """As `paste`, for one age after another; each face is aligned once for all of them."""
+        picture = as_rgb(picture)
+        points = [None if strip.found is None else strip.found.points for strip in strips]
+        faces = [paste.aligned(picture, five) for five in points]
+        for age in ages:
+            changes = [self._change(strip, age) for strip in strips]
+            yield paste.add(picture, list(zip(map(paste.difference, faces, changes), points, strict=True)))
+
+    def enlarge(self, picture: Image.Image | str | Path, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""
         points = None if strip.found is None else strip.found.points
-        face = paste.aligned(picture, points, size)
+        face = paste.aligned(as_rgb(picture), points, size)
         return Image.fromarray(paste.changed(face, self._change(strip, age)))
 
-    def enlarged(self, picture: Image.Image, strip: Strip, size: int) -> Strip:
+    def enlarged(self, picture: Image.Image | str | Path, strip: Strip, size: int) -> Strip:
         """The strip with input and outputs of `size` pixels, made from the picture's own."""
-        face = paste.aligned(picture, None if strip.found is None else strip.found.points, size)
+        points = None if strip.found is None else strip.found.points
+        face = paste.aligned(as_rgb(picture), points, size)
         outputs = {age: paste.changed(face, self._change(strip, age)) for age in strip.outputs}
         return dataclasses.replace(
             strip,
@@ -213,7 +230,7 @@ class Ager:
             self._finder = open_finder()
         found = self._finder.find([picture])[0]
         if not found:
-            raise NenrinError("no face found; if the picture is one tight face, use --face whole")
+            raise NoFaceError("no face found; if the picture is one tight, upright face, take it whole")
         points = np.stack([one.points for one in found])
         pixels, _ = align([picture] * len(found), points, self.size)
         return list(found), list(similarity(points, self.size)), pixels
@@ -227,6 +244,22 @@ def merge(read: Condition, given: Condition) -> Condition:
         domain=torch.where(given.domain == UNKNOWN, read.domain, given.domain),
         gender=torch.where(given.gender == UNKNOWN, read.gender, given.gender),
     )
+
+
+def _ages(given: Any) -> list[float]:
+    """Years, one or several, each once. `UsageError` if nobody is as old, and for what is no number."""
+    try:
+        ages = [given] if isinstance(given, str) else list(given)
+    except TypeError:  # a single number
+        ages = [given]
+    if not all(isinstance(age, SupportsFloat) and 0 <= float(age) <= 120 for age in ages):
+        raise UsageError(f"ages are years from 0 to 120, not {', '.join(map(repr, ages))}")
+    return list(dict.fromkeys(float(age) + 0.0 for age in ages))  # -0.0 becomes 0.0
+
+
+def _word(vocabulary: Sequence[str], index: Tensor) -> str | None:
+    """The label that an index stands for; None if it is unknown."""
+    return None if index == UNKNOWN else vocabulary[int(index)]
 
 
 def _aged(condition: Condition, years: float) -> Condition:

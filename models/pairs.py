@@ -99,7 +99,7 @@ def make_pairs(
         if strange:
             raise UsageError(f"{ager.name} has not learned {', '.join(strange)}, which {faces.path} holds")
     if cut and not glasses:
-        raise UsageError("only glasses can be cut out: ask for glasses too")
+        raise UsageError("--cut cuts out glasses: add --glasses")
     read = ager.estimate(torch.zeros(1, 3, ager.size, ager.size))
     if read.age.isnan().any() or (read.glasses == UNKNOWN).any() or (read.gender == UNKNOWN).any():
         raise UsageError(f"{ager.name} does not read faces: pairs need a guide, caae-change or mixed")

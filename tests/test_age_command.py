@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ from skimage import data
 
 from nenrin.cli import main
 from nenrin.domains import find
+from nenrin.domains.faceset import FaceSet
 from nenrin.domains.find import open_picture
+from nenrin.models.config import resolve
+from nenrin.models.train import train
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +53,9 @@ def test_files_are_those_promised(
     assert {path.name for path in tmp_path.iterdir()} == expected | pasted
 
     rows = json.loads((tmp_path / "ages.json").read_text())
-    keys = ["input", "face", "box", "points", "domain", "from", "to", "glasses", "file", "seconds"]
-    assert all(list(row) == keys for row in rows)
+    assert [row["pasted"] for row in rows] == [
+        f"{stem}_to{to}_pasted.png" for stem in ("x", "x-2", "x-2") for to in ("5", "62.5")
+    ]
     assert [(row["input"], row["face"], row["to"], row["file"]) for row in rows] == [
         (str(file), face, to, f"{stem}_to{to:g}.png")
         for file, face, stem in [(files[0], 1, "x"), (files[2], 1, "x-2"), (files[2], 2, "x-2_f2")]
@@ -71,10 +76,20 @@ def test_whole_picture_and_given_labels(pictures: Path, tiny_run: Path, tmp_path
     told = ["--face", "whole", "--from", "44", "--domain", "photo", "--gender", "female"]
     assert main([*words, *told]) == 0
     (row,) = json.loads((tmp_path / "ages.json").read_text())
-    assert (row["box"], row["points"], row["from"], row["domain"]) == (None, None, 44, "photo")
+    assert (row["box"], row["points"], row["from"], row["pasted"]) == (None, None, 44, None)
+    assert (row["domain"], row["gender"]) == ("photo", "female")
     shrunk = Image.open(pictures / "a/x.png").resize((32, 32), Image.Resampling.LANCZOS)
     assert (np.asarray(Image.open(tmp_path / "x_input.png")) == np.asarray(shrunk)).all()
     assert main([*words, "--domain", "phto"]) == 2
+
+
+def test_what_the_ager_cannot_tell_is_null(pictures: Path, tiny_set: Path, tmp_path: Path) -> None:
+    settings = ["size=32", "width=0.125", "batch=4", "pictures=4", "threads=1", "precision=32-true"]
+    run = train(resolve("caae", None, settings), [FaceSet.open(tiny_set)], tmp_path / "runs")
+    words = ["age", str(pictures / "a"), "--to", "30", "--checkpoint", str(run), "-o", str(tmp_path)]
+    assert main([*words, "--face", "whole"]) == 0
+    (row,) = json.loads((tmp_path / "ages.json").read_text())
+    assert (row["domain"], row["gender"], row["from"]) == (None, None, None)
 
 
 def test_faces_of_any_size_are_made_of_the_pictures_own_pixels(pictures: Path, tmp_path: Path) -> None:
@@ -106,3 +121,50 @@ def test_a_picture_is_decoded_once(
     assert main(["age", str(pictures / "a/x.png"), *words]) == 0
     assert main(["age", str(pictures / "a"), str(pictures / "c"), *words]) == 0
     assert opened == ["x.png", "x.png", "none.png"]
+
+
+def _own(folder: Path, *names: str) -> Path:
+    """A folder of the user's pictures, each of another grey."""
+    folder.mkdir()
+    for grey, name in enumerate(names):
+        Image.new("RGB", (40, 40), (grey, grey, grey)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x_input.png", "x_to10.png", "x_strip.png", "X_F2_to10.png", "x-2_input.png", "x_to10_pasted.png"],
+)
+def test_no_picture_to_age_is_overwritten(
+    name: str, fails: Callable[..., str], tiny_run: Path, tmp_path: Path
+) -> None:
+    own = _own(tmp_path / "own", "x.png", name)
+    before = {path.name: path.read_bytes() for path in own.iterdir()}
+    (tmp_path / "link").symlink_to(own)
+    (tmp_path / "other.png").symlink_to(own / name)
+    words = ["--to", "10", "--face", "whole", "--checkpoint", tiny_run, "--paste"]
+    for pictures, out in (
+        ([own], own),
+        ([own], tmp_path / "link"),
+        ([own / "x.png", tmp_path / "other.png"], own),
+    ):
+        assert "would be overwritten" in fails("age", *pictures, "-o", out, *words, code=2)
+    assert {path.name: path.read_bytes() for path in own.iterdir()} == before
+
+
+def test_what_was_made_before_is_made_anew_and_not_aged_itself(
+    fails: Callable[..., str], tiny_run: Path, tmp_path: Path
+) -> None:
+    own = _own(tmp_path / "own", "x.png", "x_to20.png")
+    words = ["--to", "10", "--face", "whole", "--checkpoint", str(tiny_run), "--paste"]
+    for _ in range(2):
+        assert main(["age", str(own), "-o", str(own), *words]) == 0
+        rows = json.loads((own / "ages.json").read_text())
+        assert [Path(row["input"]).name for row in rows] == ["x.png", "x_to20.png"]
+    for name in ("x.png", "x_to20.png"):
+        (own / name).unlink()
+    assert "but those that nenrin made" in fails("age", own, "-o", own, *words, code=2)
+    # Named itself, what was made is a picture as any; and not every file of this name is ours.
+    assert main(["age", str(own / "x_to10.png"), "-o", str(own), *words]) == 0
+    (own / "ages.json").write_text("[1]")
+    assert "would be overwritten" in fails("age", own, "-o", own, *words, code=2)

@@ -144,7 +144,12 @@ def test_face_that_is_not_there(fails: Fails, astronaut: Path, tiny_run: Path, t
     picture = _bad_picture("faceless", tmp_path, astronaut)
     said = fails("age", picture, "--to", "5", "--checkpoint", tiny_run, "-o", tmp_path / "out", code=1)
     assert "faceless.jpg: no face found" in said
-    assert "--face whole" in said
+    assert said.rstrip().endswith("take it whole: --face whole")
+
+
+def test_what_is_cut_out_is_glasses(fails: Fails, tiny_set: Path, tiny_run: Path, tmp_path: Path) -> None:
+    said = fails("pairs", tiny_run, tiny_set, "--cut", "-o", tmp_path / "pairs", code=2)
+    assert "add --glasses" in said
 
 
 def test_missing_folder_and_what_is_no_set(fails: Fails, tmp_path: Path) -> None:

@@ -26,9 +26,10 @@ NAMES = [name for name, _, _ in COMMANDS]
 
 def test_ages_are_read_in_order_and_once() -> None:
     assert parse_ages("5, 15,2.5,15") == [5, 15, 2.5]
+    assert [f"{age:g}" for age in parse_ages("-0,0")] == ["0"]
 
 
-@pytest.mark.parametrize("text", ["five", "", ",", "-1", "5,121", "nan", "5;6"])
+@pytest.mark.parametrize("text", ["five", "", ",", "-1", "5,121", "nan", "5;6", "33.33333331,33.33333332"])
 def test_ages_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--to takes"):
         parse_ages(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from nenrin.domains.find import Found, MTCNNFinder, main_face, open_picture
+from nenrin.domains.find import Found, MTCNNFinder, as_rgb, main_face, open_picture
 from nenrin.domains.mtcnn import THRESHOLDS, Cascade
 from nenrin.ground import NenrinError
 
@@ -53,6 +54,28 @@ def test_transparency_lies_on_white_and_exif_turns(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned by 90 degrees
     Image.new("RGB", (6, 4)).save(tmp_path / "turned.jpg", exif=exif)
     assert open_picture(tmp_path / "turned.jpg").size == (4, 6)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(NenrinError, match=r"pipe.png is no regular file$"):
+        open_picture(tmp_path / "pipe.png")
+
+
+def test_what_is_rgb_stays_as_it_is() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.fromarray(astronaut()[:40])
+    turned.info["exif"] = exif.tobytes()
+    once = as_rgb(turned)
+    assert once.size == (40, 512)
+    assert np.array_equal(as_rgb(once), once)
+    assert turned.size == (512, 40)
+
+
+def test_a_picture_without_pixels_is_one_clear_line() -> None:
+    with pytest.raises(NenrinError, match="0 x 5 pixels"):
+        as_rgb(Image.new("RGB", (0, 5)))
 
 
 def _truncated(path: Path) -> None:

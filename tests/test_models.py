@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 from nenrin.domains.array import pack
 from nenrin.domains.face import GENDERS
 from nenrin.domains.faceset import FaceSet
+from nenrin.domains.find import NoFaceError
 from nenrin.domains.twins import draw, sample_people, sample_views
 from nenrin.ground import NenrinError, UsageError
 from nenrin.models import caae, checkpoint
@@ -388,17 +391,84 @@ def test_a_gender_that_is_said_is_what_the_face_is_and_no_wish(gender: str, tiny
     [
         ({"glasses": "sun"}, "unknown glasses"),
         ({"domain": "foto"}, "did you mean 'photo'"),
-        ({"to": [200]}, "years"),
+        ({"to": [200]}, "years from 0 to 120, not 200"),
+        ({"to": float("nan")}, "not nan"),
+        ({"to": "10"}, "not '10'"),
+        ({"to": ["10", "20"]}, "not '10', '20'"),
+        ({"to": None}, "not None"),
+        ({"from_age": -5}, "not -5"),
+        ({"from_age": float("nan")}, "not nan"),
+        ({"from_age": [3, 4]}, "not .3, 4"),
+        ({"picture": np.zeros((9, 9, 3), np.uint8)}, "not ndarray"),
     ],
 )
 def test_ager_refuses_what_it_cannot_do(words: dict[str, object], message: str, tiny_run: Path) -> None:
-    arguments = {"to": [7], "face": "whole"} | words
+    arguments = {"picture": Image.new("RGB", (64, 64)), "to": [7], "face": "whole"} | words
     with pytest.raises(UsageError, match=message):
-        Ager.load(tiny_run).age(Image.new("RGB", (64, 64)), **arguments)  # type: ignore[arg-type]
+        Ager.load(tiny_run).age(**arguments)  # type: ignore[arg-type]
+
+
+def test_ager_takes_ages_and_pictures_of_many_kinds(tiny_run: Path, tmp_path: Path) -> None:
+    ager, picture = Ager.load(tiny_run), Image.new("RGB", (64, 64), "tan")
+    picture.save(tmp_path / "tan.png")
+    (known,) = ager.age(picture, [7, 40], face="whole")
+    several = [(7, 40), (float(age) for age in (7, 40, 7)), np.array([7, 40]), torch.tensor([7, 40])]
+    for to in several:
+        (strip,) = ager.age(str(tmp_path / "tan.png"), to, face="whole", glasses=None, domain=None)
+        assert strip.outputs == known.outputs
+    for one in (40, 40.0, np.float32(40), np.array(40)):
+        (strip,) = ager.age(tmp_path / "tan.png", one, face="whole")
+        assert strip.outputs == {40: known.outputs[40]}
+    assert ager.paste(tmp_path / "tan.png", [known], 40) == ager.paste(picture, [known], 40)
+    with pytest.raises(NoFaceError):
+        ager.age(picture, 40, face=None)  # None asks to find it
+    with pytest.raises(NenrinError, match="0 x 0 pixels"):
+        ager.age(Image.new("RGB", (0, 0)), 40)
+    with pytest.raises(NenrinError, match="does not exist"):
+        ager.age("none.png", 40)
+
+
+def _turned() -> Image.Image:
+    """As a camera held upright writes it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    _shades().rotate(90, expand=True).save(file, "PNG", exif=exif)
+    return Image.open(file)
+
+
+def _shades() -> Image.Image:
+    """From black to white, downwards."""
+    return Image.fromarray(np.linspace(0, 255, 96).round().astype(np.uint8)[:, None].repeat(64, 1))
+
+
+def _sixteen_bits() -> Image.Image:
+    return Image.fromarray(np.asarray(_shades()).astype(np.uint16) * 257)
+
+
+def _see_through() -> Image.Image:
+    """Black that is the less seen, the lighter the shade."""
+    black = Image.new("L", (64, 96))
+    return Image.merge("LA", (black, Image.eval(_shades(), lambda light: 255 - light)))
+
+
+@pytest.mark.parametrize("make", [_turned, _sixteen_bits, _see_through])
+def test_ager_sees_every_picture_as_the_command_does(make: Callable[[], Image.Image], tiny_run: Path) -> None:
+    ager, picture, plain = Ager.load(tiny_run), make(), _shades().convert("RGB")
+    (strip,) = ager.age(picture, [70], face="whole", domain="photo")
+    (same,) = ager.age(plain, [70], face="whole", domain="photo")
+    for seen, known in (
+        (strip.input, same.input),
+        (ager.paste(picture, [same], 70), ager.paste(plain, [same], 70)),
+        (ager.enlarge(picture, same, 70, 48), ager.enlarge(plain, same, 70, 48)),
+        (ager.enlarged(picture, same, 48).input, ager.enlarged(plain, same, 48).input),
+    ):
+        assert seen.size == known.size
+        assert np.abs(np.asarray(seen).astype(int) - np.asarray(known)).max() <= 1
 
 
 def test_ager_says_when_there_is_no_face(tiny_run: Path) -> None:
-    with pytest.raises(NenrinError, match="no face found"):
+    with pytest.raises(NoFaceError, match=r"no face found; .* take it whole$"):
         Ager.load(tiny_run).age(Image.new("RGB", (200, 200), "white"), [7])
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nenrin.domains.find import Found
+from nenrin.models import paste
 from nenrin.models.ager import Ager, Strip
 from nenrin.models.caae import CAAE, CAAEConfig
 from nenrin.models.change import Change
@@ -86,14 +87,9 @@ class Red(CAAE):
         return made
 
 
-@pytest.mark.parametrize("changes", [True, False])
-@pytest.mark.parametrize("points", [None, POINTS])
-def test_every_ager_can_be_pasted(changes: bool, points: NDArray[np.float32] | None) -> None:
-    """With a change of its own, or with what it added to its small face; found, or the whole picture."""
-    model = Red(CAAEConfig(size=32, width=0.125))
-    model.changes = changes
+def known_strip(points: NDArray[np.float32] | None) -> Strip:
     known = Condition.of(1, domains=("photo",), age=30)
-    strip = Strip(
+    return Strip(
         input=Image.new("RGB", (32, 32), "grey"),
         outputs={},
         found=None if points is None else Found(box=np.zeros(4, np.float32), points=points, score=1.0),
@@ -103,8 +99,31 @@ def test_every_ager_can_be_pasted(changes: bool, points: NDArray[np.float32] | N
         seconds=0,
         labels=(known, known),
     )
+
+
+def test_a_face_is_aligned_once_for_all_ages(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def spy(*words: object) -> torch.Tensor:
+        calls.append(words)
+        return aligned(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(paste, "aligned", spy)
+    ager, picture = Ager(Red(CAAEConfig(size=32, width=0.125)), name="red"), portrait()
+    strips = [known_strip(POINTS), known_strip(POINTS - 100)]
+    made = list(ager.pasted(picture, strips, [20, 40, 60]))
+    assert len(calls) == len(strips)
+    assert made == [ager.paste(picture, strips, age) for age in (20, 40, 60)]
+
+
+@pytest.mark.parametrize("changes", [True, False])
+@pytest.mark.parametrize("points", [None, POINTS])
+def test_every_ager_can_be_pasted(changes: bool, points: NDArray[np.float32] | None) -> None:
+    """With a change of its own, or with what it added to its small face; found, or the whole picture."""
+    model = Red(CAAEConfig(size=32, width=0.125))
+    model.changes = changes
     picture = portrait()
-    made = np.asarray(Ager(model, name="red").paste(picture, [strip], 20.0)).astype(int)
+    made = np.asarray(Ager(model, name="red").paste(picture, [known_strip(points)], 20.0)).astype(int)
     moved = (made - np.asarray(picture))[500:540, 490:530]
     assert np.median(moved[..., 0]) == pytest.approx(20, abs=1)
     assert abs(moved[..., 1:]).max() <= 1

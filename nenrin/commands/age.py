@@ -10,8 +10,9 @@ import typer
 
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson, Checkpoint, Finder
+from nenrin.commands.outputs import pictures_to_age
 from nenrin.commands.rows import pixels, tell, write_rows
-from nenrin.commands.words import Names, check_age, choose, list_pictures, parse_ages
+from nenrin.commands.words import Names, check_age, choose, parse_ages
 from nenrin.ground import NenrinError, track, waiting
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ def age(
         choose(gender, ("female", "male"), "--gender")
     if from_ is not None:
         check_age(from_, "--from")
-    files = list_pictures(pictures)
+    files = pictures_to_age(pictures, out, ages, paste=paste)
 
     import nenrin
-    from nenrin.domains.find import open_picture
+    from nenrin.domains.find import NoFaceError, open_picture
     from nenrin.domains.finders import open_finder
 
     # A single one that is bad is told before the seconds that the nets take to load.
@@ -99,10 +100,13 @@ def age(
                 )
                 stems = names.take(file.stem, len(strips))
                 written = [ager.enlarged(picture, strip, size) for strip in strips] if size else strips
-                rows += _write(out, file, written, stems, glasses)
+                made = _write(out, file, written, stems, glasses)
+                rows += made
                 if paste:
-                    _write_pasted(ager, out / stems[0], picture, strips)
+                    _write_pasted(ager, out / stems[0], picture, strips, made)
             except NenrinError as error:
+                if isinstance(error, NoFaceError):
+                    error = NenrinError(f"{error}: --face whole")
                 if str(file) not in str(error):
                     error = NenrinError(f"{file}: {error}")
                 if len(files) == 1:
@@ -137,10 +141,12 @@ def _write(
                     "box": None if strip.found is None else pixels(strip.found.box),
                     "points": None if strip.found is None else pixels(strip.found.points),
                     "domain": strip.domain,
+                    "gender": strip.gender,
                     "from": strip.from_age,
                     "to": years,
                     "glasses": glasses,
                     "file": f"{stem}_to{years:g}.png",
+                    "pasted": None,
                     "seconds": strip.seconds,
                 }
             )
@@ -149,10 +155,16 @@ def _write(
     return rows
 
 
-def _write_pasted(ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip]) -> None:
-    """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place."""
+def _write_pasted(
+    ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip], rows: Sequence[dict[str, Any]]
+) -> None:
+    """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place; named in `rows`."""
     from nenrin.pictures import write_picture
 
-    for years in strips[0].outputs:
-        whole = ager.paste(picture, strips, years)
-        write_picture(whole, stem.with_name(f"{stem.name}_to{years:g}_pasted.png"))
+    ages = list(strips[0].outputs)
+    for years, whole in zip(ages, ager.pasted(picture, strips, ages), strict=True):
+        name = f"{stem.name}_to{years:g}_pasted.png"
+        write_picture(whole, stem.with_name(name))
+        for row in rows:
+            if row["to"] == years:
+                row["pasted"] = name

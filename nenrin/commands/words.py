@@ -20,14 +20,17 @@ def parse_ages(text: str) -> list[float]:
         raise UsageError(f"--to takes years separated by commas, as in --to 5,15,25; not {text!r}") from None
     if not ages:
         raise UsageError(f"--to takes ages from 0 to {OLDEST:g}, not nothing")
-    return list(dict.fromkeys(check_age(age, "--to") for age in ages))
+    ages = list(dict.fromkeys(check_age(age, "--to") for age in ages))
+    if len({f"{age:g}" for age in ages}) < len(ages):  # as in the names of files
+        raise UsageError(f"--to takes ages that differ in their first six digits; not {text!r}")
+    return ages
 
 
 def check_age(age: float, option: str) -> float:
     """The same age in years, if anybody can have it; else `UsageError`."""
     if not 0 <= age <= OLDEST:
         raise UsageError(f"{option} takes ages from 0 to {OLDEST:g}, not {age:g}")
-    return age
+    return age + 0.0  # which makes -0.0 0.0
 
 
 def parse_range(text: str) -> tuple[float, float]:
