@@ -85,6 +85,9 @@ def build(
         inherited={} if splits_from is None else splits_of(FaceSet.open(splits_from)),
         points={} if points_from is None else fractions_of(FaceSet.open(points_from)),
     )
+    for _, folder in plan.sources:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{out} lies among the pictures of {folder}: choose a folder outside it")
     settle(plan, limit)
     done = finished(out, plan.fingerprint)
     if done is None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from skimage import data
@@ -132,6 +133,44 @@ def test_a_set_is_built_past_every_bad_picture(
     assert sorted(line.split(",")[1] for line in named[1:]) == [
         "empty.jpg", "huge.jpg", "missing.jpg", "text.jpg", "truncated.jpg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["build", "twins", "stylize"])
+def test_no_set_is_written_into_a_folder_of_other_files(
+    command: str, fails: Fails, crops: Path, tiny_set: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("out-photo" if command == "twins" else "out")
+    folder.mkdir()
+    (folder / "README.md").write_text("mine")
+    words: dict[str, tuple[str | Path, ...]] = {
+        "build": (crops, "--finder", "nominal", "--size", "32"),
+        "twins": ("--people", "2", "--size", "16"),
+        "stylize": (tiny_set, "--weights", _negative(tmp_path / "net.onnx")),
+    }
+    said = fails(command, *words[command], "-o", tmp_path / "out", "--workers", "0", code=2)
+    assert "out" in said and "holds other files (README.md): choose a new folder" in said
+    assert [path.name for path in folder.iterdir()] == ["README.md"]
+    assert (folder / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("inside", ["", "set"])
+def test_no_set_is_written_among_its_pictures(inside: str, fails: Fails, crops: Path, tmp_path: Path) -> None:
+    pictures = shutil.copytree(crops, tmp_path / "pictures")
+    before = sorted(pictures.iterdir())
+    words = (pictures, "--finder", "nominal", "--size", "32", "--workers", "0")
+    assert "lies among the pictures" in fails("build", *words, "-o", pictures / inside, code=2)
+    assert sorted(pictures.iterdir()) == before
+
+
+def _negative(path: Path) -> Path:
+    """A net that draws the negative of a face."""
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 3, 32, 32]) for name in "xy"
+    ]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "net", ends[:1], ends[1:])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
 
 
 @pytest.mark.parametrize("command", ["find", "age"])
