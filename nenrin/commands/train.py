@@ -41,7 +41,7 @@ def train(
 
     Writes a run folder with the settings, samples, metrics and checkpoints.
 
-    Example: nenrin train data/sets/photo data/sets/manga --model mixed size=128 pictures=200000 -o runs
+    Example: nenrin train data/sets/photo data/sets/manga --model prototypes size=64 -o runs
     """
     sets, settings = split_overrides(words or ())
     if resume is not None:
@@ -62,7 +62,9 @@ def train(
         tell(as_json, [resolved.as_table()], tomli_w.dumps(resolved.as_table()).rstrip())
         return
     if not sets:
-        raise UsageError("no set to train on: name at least one, as in nenrin train data/sets/photo")
+        raise UsageError(
+            "no set to train on: name at least one, as in nenrin train sets/photo --model caae"
+        )
 
     from nenrin.domains.faceset import FaceSet
     from nenrin.models.train import train as start
