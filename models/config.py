@@ -65,7 +65,10 @@ def resolve(
     Raises `UsageError` for an unknown model or key (naming the nearest) or a value of the wrong type.
     """
     given = read_toml(file) if file else {}
-    given |= dict(_word(word) for word in words)
+    said = dict(_word(word) for word in words)
+    if "domains" in said:  # a file may hold them: that of a run does
+        raise UsageError("domains comes from the sets: leave it out")
+    given |= said
     given |= fixed
     if model is not None:
         given["model"] = model

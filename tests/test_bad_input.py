@@ -244,6 +244,15 @@ def test_setting_that_is_none(setting: str, said: str, fails: Fails, tiny_set: P
     assert not (tmp_path / "runs").exists()
 
 
+def test_domains_are_said_by_the_sets(fails: Fails, tiny_set: Path, tiny_run: Path, tmp_path: Path) -> None:
+    said = fails("train", tiny_set, "domains=manga", "-o", tmp_path / "runs", code=2)
+    assert "domains comes from the sets" in said
+    assert not (tmp_path / "runs").exists()
+    assert (
+        main(["train", "-c", str(tiny_run / "config.toml"), "--dry-run"]) == 0
+    )  # a run's settings hold them
+
+
 def test_checkpoint_of_another_architecture(
     fails: Fails, astronaut: Path, tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -62,9 +62,7 @@ def train(
         tell(as_json, [resolved.as_table()], tomli_w.dumps(resolved.as_table()).rstrip())
         return
     if not sets:
-        raise UsageError(
-            "no set to train on: name at least one, as in nenrin train sets/photo --model caae"
-        )
+        raise UsageError("no set to train on: name at least one, as in nenrin train sets/photo --model caae")
 
     from nenrin.domains.faceset import FaceSet
     from nenrin.models.train import train as start
