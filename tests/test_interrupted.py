@@ -198,7 +198,18 @@ class TestFullDisk:
     def test_ageing(self, command: Start, tiny_run: Path, crops: Path, tmp_path: Path) -> None:
         picture = next(crops.iterdir())
         words = ("age", str(picture), "--face", "whole", "--to", "5,15,25", "--checkpoint", str(tiny_run))
-        self.run(command, "8k", *words, "-o", "disk/out", cwd=tmp_path)
+        said = self.run(command, "8k", *words, "-o", "disk/out", cwd=tmp_path)
+        assert said.endswith(": free some; the faces aged so far are kept; the same command starts again\n")
+
+
+@pytest.mark.parametrize("out", ["folder", "ager.onnx"])
+def test_an_export_larger_than_files_may_be(out: str, command: Start, tiny_run: Path, tmp_path: Path) -> None:
+    small = ("sh", "-c", 'ulimit -f 8; exec "$@"', "sh")
+    process = command("export", str(tiny_run), "-o", out, cwd=tmp_path, prefix=small)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1, said
+    assert said.startswith("nenrin: no space left "), said
+    assert said.endswith(": free some; no file was written; the same command starts again\n")
 
 
 EVALUATION = """
