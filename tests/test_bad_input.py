@@ -234,6 +234,11 @@ def test_torn_shard(fails: Fails, tiny_set: Path, tmp_path: Path) -> None:
         ("learning_rat=1", "did you mean 'learning_rate'?"),
         ("batch=many", "expected int"),
         ("size=48", "power of two"),
+        ("label=a/b", "leave / out"),
+        ("label=../x", "leave / out"),
+        ("width=0", "must be at least 1"),
+        ("batch=0", "must be at least 1"),
+        ("pictures=0", "must be at least 1"),
     ],
 )
 def test_setting_that_is_none(setting: str, said: str, fails: Fails, tiny_set: Path, tmp_path: Path) -> None:
@@ -242,6 +247,15 @@ def test_setting_that_is_none(setting: str, said: str, fails: Fails, tiny_set: P
     (tmp_path / "mine.toml").write_text(f"{key} = {value if value.isdigit() else repr(value)}\n")
     assert said in fails("train", tiny_set, "-c", tmp_path / "mine.toml", "-o", tmp_path / "runs", code=2)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("setting", ["width=0", "width=0.01", "latent=0"])
+@pytest.mark.parametrize("model", ["caae", "caae-change", "age-cgan"])
+def test_nets_without_channels(
+    model: str, setting: str, fails: Fails, tiny_set: Path, tmp_path: Path
+) -> None:
+    said = fails("train", tiny_set, "--model", model, setting, "-o", tmp_path / "runs", code=2)
+    assert setting.replace("=", " = ") in said and "must be at least" in said
 
 
 def test_domains_are_said_by_the_sets(fails: Fails, tiny_set: Path, tiny_run: Path, tmp_path: Path) -> None:
