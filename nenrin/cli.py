@@ -165,6 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _say(*_explain(error))
+    if code == 130:  # typer's own, from Ctrl-C before the command began
+        return _say("interrupted", 130)
     return code if isinstance(code, int) else 0
 
 
