@@ -18,7 +18,7 @@ from PIL import Image
 from nenrin.cli import COMMANDS, main
 from nenrin.commands.words import Names, list_pictures, parse_ages, split_overrides
 from nenrin.domains.overlay import mark_faces
-from nenrin.ground import UsageError
+from nenrin.ground import UsageError, counted
 from nenrin.models.config import MODELS
 from nenrin.pictures import draw_strip
 
@@ -34,6 +34,10 @@ def test_ages_are_read_in_order_and_once() -> None:
 def test_ages_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--to takes"):
         parse_ages(text)
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "face") for number in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]
 
 
 def test_names_never_meet() -> None:
