@@ -26,7 +26,7 @@ from nenrin.domains.finders import AUTO, NOMINAL, check_finder
 from nenrin.domains.importers import importer_of
 from nenrin.domains.overlay import Sample
 from nenrin.domains.pipeline import Unreadable
-from nenrin.domains.plan import Plan, fractions_of, settle, splits_of
+from nenrin.domains.plan import Plan, check_domain, fractions_of, settle, splits_of
 from nenrin.domains.resume import clear, finished, process, workplace
 from nenrin.domains.split import assign_splits, parse_split
 from nenrin.ground import NenrinError, UsageError, write_text
@@ -73,6 +73,8 @@ def build(
     continues from there.
     """
     check_finder(finder, NOMINAL)
+    if domain is not None:
+        check_domain(domain)
     if not raws:
         raise UsageError("no pictures to build from: name at least one folder")
     out = Path(out)

@@ -153,6 +153,33 @@ def test_no_set_is_written_into_a_folder_of_other_files(
     assert (folder / "README.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("Photo", "did you mean 'photo'?"),
+        ("mangas", "did you mean 'manga'?"),
+        ("wood cut", "without spaces and slashes"),
+        ("a/b", "without spaces and slashes"),
+    ],
+)
+def test_domain_that_is_none(word: str, said: str, fails: Fails, crops: Path, tmp_path: Path) -> None:
+    assert said in fails("build", crops, "--domain", word, "-o", tmp_path / "set", code=2)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_set_named_twice(fails: Fails, tiny_set: Path, tiny_run: Path, tmp_path: Path) -> None:
+    twice = (tiny_set, tiny_set / ".." / tiny_set.name)
+    assert "is named twice" in fails("train", *twice, "-o", tmp_path / "runs", code=2)
+    assert "is named twice" in fails("clean", *twice, code=2)
+    assert "is named twice" in fails("pairs", tiny_run, *twice, "-o", tmp_path / "pairs", code=2)
+
+
+def test_more_pixels_an_inch_than_any_page_has(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").touch()
+    words = ("scrape", "local", tmp_path / "a.pdf", "dpi=1000000", "-o", tmp_path / "raw")
+    assert "above 0 and below a million" in fails(*words, code=2)
+
+
 @pytest.mark.parametrize("inside", ["", "set"])
 def test_no_set_is_written_among_its_pictures(inside: str, fails: Fails, crops: Path, tmp_path: Path) -> None:
     pictures = shutil.copytree(crops, tmp_path / "pictures")
