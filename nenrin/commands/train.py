@@ -10,7 +10,7 @@ import typer
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
-from nenrin.commands.words import split_overrides
+from nenrin.commands.words import check_once, split_overrides
 from nenrin.ground import UsageError
 
 
@@ -44,6 +44,7 @@ def train(
     Example: nenrin train data/sets/photo data/sets/manga --model prototypes size=64 -o runs
     """
     sets, settings = split_overrides(words or ())
+    check_once(sets)
     if resume is not None:
         if sets or settings or model or config:
             raise UsageError("--resume goes on exactly as the run began: give no set and no setting with it")
