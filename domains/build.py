@@ -26,7 +26,7 @@ from nenrin.domains.finders import AUTO, NOMINAL, check_finder
 from nenrin.domains.importers import importer_of
 from nenrin.domains.overlay import Sample
 from nenrin.domains.pipeline import Unreadable
-from nenrin.domains.plan import Plan, fractions_of, settle, splits_of
+from nenrin.domains.plan import Plan, check_domain, fractions_of, settle, splits_of
 from nenrin.domains.resume import clear, finished, process, workplace
 from nenrin.domains.split import assign_splits, parse_split
 from nenrin.ground import NenrinError, UsageError, write_text
@@ -73,6 +73,8 @@ def build(
     continues from there.
     """
     check_finder(finder, NOMINAL)
+    if domain is not None:
+        check_domain(domain)
     if not raws:
         raise UsageError("no pictures to build from: name at least one folder")
     out = Path(out)
@@ -85,6 +87,9 @@ def build(
         inherited={} if splits_from is None else splits_of(FaceSet.open(splits_from)),
         points={} if points_from is None else fractions_of(FaceSet.open(points_from)),
     )
+    for _, folder in plan.sources:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{out} lies among the pictures of {folder}: choose a folder outside it")
     settle(plan, limit)
     done = finished(out, plan.fingerprint)
     if done is None:

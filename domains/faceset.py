@@ -134,10 +134,21 @@ def _open(shard: Path) -> pq.ParquetFile:
         ) from None
 
 
+def check_vacant(path: Path) -> None:
+    """Raise `UsageError` for a folder without a set that holds files: a set's would replace or join them.
+
+    Hidden files are no hindrance: an interrupted command leaves its work in some, and systems their notes.
+    """
+    if path.is_dir() and not (path / "set.toml").is_file():
+        strange = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+        if strange:
+            raise UsageError(f"{path} holds other files ({strange[0]}): choose a new folder")
+
+
 class SetWriter:
     """Write a set. A shard appears whole or not at all; after a kill the shards so far are a valid set.
 
-    A folder that holds a set already is refused unless `replace` is given.
+    A folder that holds a set already is refused unless `replace` is given; one that holds other files always.
     """
 
     def __init__(
@@ -156,6 +167,7 @@ class SetWriter:
         self.path = Path(path)
         if (self.path / "set.toml").exists() and not replace:
             raise UsageError(f"{self.path} holds a set already: remove it or choose another folder")
+        check_vacant(self.path)
         self.meta = SetMeta(
             name=name,
             format_version=FORMAT_VERSION,

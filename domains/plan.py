@@ -82,6 +82,23 @@ class Plan:
         return self.points.get((raw.source, raw.source_id), anywhere)
 
 
+def check_domain(word: str) -> None:
+    """Raise `UsageError` for what is no name of a domain, or a slip of the pen in one of `DOMAINS`."""
+    if not word or any(letter.isspace() or letter in "/\\" for letter in word):
+        raise UsageError(f"--domain {word!r}: a word without spaces and slashes, such as {DOMAINS[0]}")
+    near = next((known for known in DOMAINS if _nearly(word.casefold(), known)), None)
+    if near not in (None, word):
+        raise UsageError(f"--domain {word!r} is unknown; did you mean {near!r}?")
+
+
+def _nearly(word: str, known: str) -> bool:
+    """Whether the words differ by one letter at most: one other, one more, or one less."""
+    if len(word) == len(known):
+        return sum(a != b for a, b in zip(word, known, strict=True)) <= 1
+    short, long = sorted((word, known), key=len)
+    return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+
+
 def settle(plan: Plan, limit: int | None) -> None:
     """Go through the sources once for the count, the vocabulary, and a fingerprint of all inputs."""
     if limit is not None:

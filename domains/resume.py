@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 import nenrin
 from nenrin.domains.cluster import run_on_ray
-from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.faceset import FaceSet, SetWriter, check_vacant
 from nenrin.domains.storage import load_row
 from nenrin.domains.workers import Job, run_jobs
 from nenrin.ground import NenrinError, UsageError, track, write_text
@@ -24,7 +24,8 @@ _FOLDER = ".build"
 
 
 def finished(out: Path, fingerprint: str) -> FaceSet | None:
-    """The set itself if it is already made; `UsageError` if another one is in its place."""
+    """The set itself if it is already made; `UsageError` if another one, or other files, are in its place."""
+    check_vacant(out)
     if not (out / "set.toml").is_file():
         return None
     faces = FaceSet.open(out)

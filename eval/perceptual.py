@@ -66,7 +66,7 @@ class LPIPS:
             folder = Path(torch.hub.get_dir()) / "checkpoints"
             raise NenrinError(
                 f"LPIPS needs torchvision's {net} weights, which could not be fetched ({error}): "
-                f"put the file in {folder}, or use perceptual='unweighted-mtcnn'"
+                f"put the file in {folder}, or use --perceptual unweighted-mtcnn"
             ) from None
         self._net.requires_grad_(False)
         self.name = f"lpips-{net}-random" if random_backbone else f"lpips-{net}"
@@ -132,7 +132,7 @@ def perceptual(name: str = "auto") -> tuple[Perceptual, str | None]:
         file = ALEXNET_FILE
         if (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file():
             return LPIPS(), None
-        missing = f"LPIPS was not used: {file} is not in torch's cache; perceptual='lpips-alex' fetches it"
+        missing = f"LPIPS was not used: {file} is not in torch's cache; --perceptual lpips-alex fetches it"
         return UnweightedMTCNN(), missing
     if name == UnweightedMTCNN.name:
         return UnweightedMTCNN(), None

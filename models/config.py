@@ -31,6 +31,8 @@ MODELS: dict[str, tuple[type[AgerModel], type[ModelConfig]]] = {
     "mixed": (MixedAger, MixedConfig),
 }
 
+NARROWEST = 1 / 16  # of the published channels: the narrowest layer, of 16, keeps one
+
 
 @dataclasses.dataclass(kw_only=True, slots=True)
 class TrainConfig:
@@ -65,7 +67,10 @@ def resolve(
     Raises `UsageError` for an unknown model or key (naming the nearest) or a value of the wrong type.
     """
     given = read_toml(file) if file else {}
-    given |= dict(_word(word) for word in words)
+    said = dict(_word(word) for word in words)
+    if "domains" in said:  # a file may hold them: that of a run does
+        raise UsageError("domains comes from the sets: leave it out")
+    given |= said
     given |= fixed
     if model is not None:
         given["model"] = model
@@ -99,12 +104,19 @@ def build(config: TrainConfig) -> AgerModel:
 
 
 def _check(config: TrainConfig) -> None:
+    if "/" in config.label or "\0" in config.label:
+        raise UsageError(f"label = {config.label!r}: it is part of a folder's name, so leave / out")
     size = config.model_config.size
     if size < 16 or size & (size - 1):
         raise UsageError(f"size = {size}: must be a power of two, 16 or more")
     for key in ("pictures", "batch", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints"):
         if getattr(config, key) < 1:
             raise UsageError(f"{key} = {getattr(config, key)}: must be at least 1")
+    for key in ("width", "latent"):
+        value = getattr(config.model_config, key, None)
+        least = 1 if isinstance(value, int) else NARROWEST
+        if value is not None and value < least:
+            raise UsageError(f"{key} = {value}: must be at least {least}")
     least = MODELS[config.model][0].least_batch
     if config.batch < least:
         raise UsageError(f"batch = {config.batch}: {config.model} needs at least {least} faces at a time")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import os
 import sys
 import traceback
 import warnings
@@ -94,7 +95,7 @@ def _demo(
     typer.echo(f"The report, with the aged faces: {report}")
 
 
-# name, function, what Ctrl-C leaves behind and how to continue
+# name, function, what Ctrl-C or a full disk leaves behind and how to continue
 COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
     ("demo", _demo, "the sets and the run are in the output folder; the same command starts again"),
     ("twins", twins.twins, GO_ON),
@@ -134,6 +135,13 @@ def _interruptible(command: Callable[..., None], kept: str) -> Callable[..., Non
         except KeyboardInterrupt as error:
             # A training says itself where it stopped.
             raise Interrupted(f"interrupted: {str(error) or kept}") from None
+        except NenrinError:
+            raise
+        except Exception as error:
+            if not _is_full_disk(error):
+                raise
+            where = f"to write {path}" if (path := getattr(error, "filename", None)) else "on the disk"
+            raise NenrinError(f"no space left {where}: free some; {kept}") from error
 
     return run
 
@@ -157,6 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         return _say(*_explain(error))
+    if code == 130:  # typer's own, from Ctrl-C before the command began
+        return _say("interrupted", 130)
     return code if isinstance(code, int) else 0
 
 
@@ -173,9 +183,6 @@ def _explain(error: Exception) -> tuple[str, int]:
     # typer's own usage errors: their class has moved between releases, but its method has not.
     if hasattr(error, "format_message"):
         return error.format_message(), 2
-    if _is_full_disk(error):
-        where = getattr(error, "filename", None)
-        return f"no space left {f'to write {where}' if where else 'on the disk'}; free some, then {GO_ON}", 1
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, 1
     if isinstance(error, MemoryError):
@@ -185,9 +192,11 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def _is_full_disk(error: BaseException | None) -> bool:
     """Whether the disk is full. Arrow and safetensors say so only in text, and libraries wrap errors."""
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     while error is not None:
-        if (isinstance(error, OSError) and error.errno in full) or "No space left on device" in str(error):
+        if isinstance(error, OSError) and error.errno in full:
+            return True
+        if any(os.strerror(code) in str(error) for code in full):
             return True
         error = error.__cause__ or error.__context__
     return False

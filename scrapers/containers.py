@@ -6,6 +6,7 @@ Names inside an archive are text to show, never a path to write to.
 from __future__ import annotations
 
 import functools
+import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -97,6 +98,9 @@ class Frames:
 
     def __init__(self, path: Path, every: float) -> None:
         import cv2
+
+        # Of a damaged file FFmpeg speaks on standard error; what matters of it is said below.
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
         self._path = path
         self._capture = cv2.VideoCapture(str(path))

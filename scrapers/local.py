@@ -92,7 +92,7 @@ def _settings(search: Search) -> dict[str, float]:
         except ValueError:
             settings[name] = 0.0
         if not 0 < settings[name] < 1e6:
-            raise UsageError(f"{name} is a number above 0, not {search.options[name]!r}")
+            raise UsageError(f"{name} is a number above 0 and below a million, not {search.options[name]!r}")
     return settings
 
 

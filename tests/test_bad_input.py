@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 from skimage import data
@@ -120,7 +121,7 @@ def test_a_set_is_built_past_every_bad_picture(
     captured = capsys.readouterr()
     assert captured.err == ""
     first, *reasons = captured.out.splitlines()
-    assert first == f"1 faces in {tmp_path / 'set'}"
+    assert first == f"1 face in {tmp_path / 'set'}"
     assert sorted(line.split(maxsplit=1) for line in reasons if line.startswith(" ")) == [
         ["1", "no face found"],
         ["1", "the file does not exist"],
@@ -132,6 +133,71 @@ def test_a_set_is_built_past_every_bad_picture(
     assert sorted(line.split(",")[1] for line in named[1:]) == [
         "empty.jpg", "huge.jpg", "missing.jpg", "text.jpg", "truncated.jpg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["build", "twins", "stylize"])
+def test_no_set_is_written_into_a_folder_of_other_files(
+    command: str, fails: Fails, crops: Path, tiny_set: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / ("out-photo" if command == "twins" else "out")
+    folder.mkdir()
+    (folder / "README.md").write_text("mine")
+    words: dict[str, tuple[str | Path, ...]] = {
+        "build": (crops, "--finder", "nominal", "--size", "32"),
+        "twins": ("--people", "2", "--size", "16"),
+        "stylize": (tiny_set, "--weights", _negative(tmp_path / "net.onnx")),
+    }
+    said = fails(command, *words[command], "-o", tmp_path / "out", "--workers", "0", code=2)
+    assert "out" in said and "holds other files (README.md): choose a new folder" in said
+    assert [path.name for path in folder.iterdir()] == ["README.md"]
+    assert (folder / "README.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("Photo", "did you mean 'photo'?"),
+        ("mangas", "did you mean 'manga'?"),
+        ("wood cut", "without spaces and slashes"),
+        ("a/b", "without spaces and slashes"),
+    ],
+)
+def test_domain_that_is_none(word: str, said: str, fails: Fails, crops: Path, tmp_path: Path) -> None:
+    assert said in fails("build", crops, "--domain", word, "-o", tmp_path / "set", code=2)
+    assert not (tmp_path / "set").exists()
+
+
+def test_a_set_named_twice(fails: Fails, tiny_set: Path, tiny_run: Path, tmp_path: Path) -> None:
+    twice = (tiny_set, tiny_set / ".." / tiny_set.name)
+    assert "is named twice" in fails("train", *twice, "-o", tmp_path / "runs", code=2)
+    assert "is named twice" in fails("clean", *twice, code=2)
+    assert "is named twice" in fails("pairs", tiny_run, *twice, "-o", tmp_path / "pairs", code=2)
+
+
+def test_more_pixels_an_inch_than_any_page_has(fails: Fails, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").touch()
+    words = ("scrape", "local", tmp_path / "a.pdf", "dpi=1000000", "-o", tmp_path / "raw")
+    assert "above 0 and below a million" in fails(*words, code=2)
+
+
+@pytest.mark.parametrize("inside", ["", "set"])
+def test_no_set_is_written_among_its_pictures(inside: str, fails: Fails, crops: Path, tmp_path: Path) -> None:
+    pictures = shutil.copytree(crops, tmp_path / "pictures")
+    before = sorted(pictures.iterdir())
+    words = (pictures, "--finder", "nominal", "--size", "32", "--workers", "0")
+    assert "lies among the pictures" in fails("build", *words, "-o", pictures / inside, code=2)
+    assert sorted(pictures.iterdir()) == before
+
+
+def _negative(path: Path) -> Path:
+    """A net that draws the negative of a face."""
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 3, 32, 32]) for name in "xy"
+    ]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Neg", ["x"], ["y"])], "net", ends[:1], ends[1:])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return path
 
 
 @pytest.mark.parametrize("command", ["find", "age"])
@@ -200,6 +266,11 @@ def test_torn_shard(fails: Fails, tiny_set: Path, tmp_path: Path) -> None:
         ("learning_rat=1", "did you mean 'learning_rate'?"),
         ("batch=many", "expected int"),
         ("size=48", "power of two"),
+        ("label=a/b", "leave / out"),
+        ("label=../x", "leave / out"),
+        ("width=0", "must be at least 1"),
+        ("batch=0", "must be at least 1"),
+        ("pictures=0", "must be at least 1"),
     ],
 )
 def test_setting_that_is_none(setting: str, said: str, fails: Fails, tiny_set: Path, tmp_path: Path) -> None:
@@ -208,6 +279,24 @@ def test_setting_that_is_none(setting: str, said: str, fails: Fails, tiny_set: P
     (tmp_path / "mine.toml").write_text(f"{key} = {value if value.isdigit() else repr(value)}\n")
     assert said in fails("train", tiny_set, "-c", tmp_path / "mine.toml", "-o", tmp_path / "runs", code=2)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("setting", ["width=0", "width=0.01", "latent=0"])
+@pytest.mark.parametrize("model", ["caae", "caae-change", "age-cgan"])
+def test_nets_without_channels(
+    model: str, setting: str, fails: Fails, tiny_set: Path, tmp_path: Path
+) -> None:
+    said = fails("train", tiny_set, "--model", model, setting, "-o", tmp_path / "runs", code=2)
+    assert setting.replace("=", " = ") in said and "must be at least" in said
+
+
+def test_domains_are_said_by_the_sets(fails: Fails, tiny_set: Path, tiny_run: Path, tmp_path: Path) -> None:
+    said = fails("train", tiny_set, "domains=manga", "-o", tmp_path / "runs", code=2)
+    assert "domains comes from the sets" in said
+    assert not (tmp_path / "runs").exists()
+    assert (
+        main(["train", "-c", str(tiny_run / "config.toml"), "--dry-run"]) == 0
+    )  # a run's settings hold them
 
 
 def test_checkpoint_of_another_architecture(

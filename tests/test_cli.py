@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -17,7 +18,8 @@ from PIL import Image
 from nenrin.cli import COMMANDS, main
 from nenrin.commands.words import Names, list_pictures, parse_ages, split_overrides
 from nenrin.domains.overlay import mark_faces
-from nenrin.ground import UsageError
+from nenrin.ground import UsageError, counted
+from nenrin.models.config import MODELS
 from nenrin.pictures import draw_strip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +35,10 @@ def test_ages_are_read_in_order_and_once() -> None:
 def test_ages_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--to takes"):
         parse_ages(text)
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(number, "face") for number in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]
 
 
 def test_names_never_meet() -> None:
@@ -67,6 +73,14 @@ def test_help_fits_a_screen_and_has_an_example(name: str, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert f"Example: nenrin {name}" in said
     assert len(said.splitlines()) <= 40
+
+
+def test_the_example_of_a_training_works_on_plain_sets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    (example,) = re.findall(r"Example: nenrin (train .*?-o \S+)", " ".join(capsys.readouterr().out.split()))
+    assert main([*example.split(), "--dry-run", "--json"]) == 0
+    (settings,) = json.loads(capsys.readouterr().out)
+    assert not MODELS[settings["model"]][0].needs_pairs
 
 
 def test_help_lists_every_command_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

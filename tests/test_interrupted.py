@@ -16,6 +16,7 @@ from typing import Any
 import onnx
 import psutil
 import pytest
+import typer
 
 from nenrin.cli import main
 from nenrin.domains.twins import build_twins, sample_people
@@ -81,6 +82,36 @@ def test_workers_end_with_a_build_that_is_killed(command: Start, crops: Path, tm
         assert main([*words, "-o", str(tmp_path / out), "--workers", "0"]) == 0
     assert _set_of(tmp_path / "set") == _set_of(tmp_path / "whole" / "set")
     assert not list((tmp_path / "set").rglob(".*.part"))
+
+
+EARLY = """
+import os, signal, sys
+import nenrin.__main__
+
+class Press:
+    def find_spec(self, name, *_):
+        if name == "nenrin.commands.train":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Press())
+nenrin.__main__.main()
+"""
+
+
+def test_ctrl_c_while_the_command_line_is_imported() -> None:
+    done = subprocess.run([sys.executable, "-c", EARLY], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "nenrin: interrupted\n")
+
+
+def test_ctrl_c_before_the_command_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.core.TyperGroup, "invoke", press)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "nenrin: interrupted\n"
 
 
 OFTEN = ("checkpoint_every=10", "log_every=1")
@@ -198,7 +229,18 @@ class TestFullDisk:
     def test_ageing(self, command: Start, tiny_run: Path, crops: Path, tmp_path: Path) -> None:
         picture = next(crops.iterdir())
         words = ("age", str(picture), "--face", "whole", "--to", "5,15,25", "--checkpoint", str(tiny_run))
-        self.run(command, "8k", *words, "-o", "disk/out", cwd=tmp_path)
+        said = self.run(command, "8k", *words, "-o", "disk/out", cwd=tmp_path)
+        assert said.endswith(": free some; the faces aged so far are kept; the same command starts again\n")
+
+
+@pytest.mark.parametrize("out", ["folder", "ager.onnx"])
+def test_an_export_larger_than_files_may_be(out: str, command: Start, tiny_run: Path, tmp_path: Path) -> None:
+    small = ("sh", "-c", 'ulimit -f 8; exec "$@"', "sh")
+    process = command("export", str(tiny_run), "-o", out, cwd=tmp_path, prefix=small)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1, said
+    assert said.startswith("nenrin: no space left "), said
+    assert said.endswith(": free some; no file was written; the same command starts again\n")
 
 
 EVALUATION = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -40,6 +41,16 @@ def packed(path: Path, **files: bytes) -> Path:
         for name, body in files.items():
             archive.writestr(name, body)
     return path
+
+
+def test_a_video_that_is_none_is_told_in_one_line(
+    command: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "text.mp4").write_text("this is a letter")
+    process = command("scrape", "local", "text.mp4", "-o", "raw", cwd=tmp_path)
+    _, said = process.communicate(timeout=60)  # what the decoder says too
+    reason = "no pictures are in text.mp4 (left out: is a video that cannot be read)"
+    assert (process.returncode, said) == (1, f"nenrin: nothing was found: {reason}\n")
 
 
 def test_a_folder_of_everything(tmp_path: Path) -> None:

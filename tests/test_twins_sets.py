@@ -41,6 +41,9 @@ def _bytes_of(faces: FaceSet) -> dict[str, bytes]:
 def test_counterparts_agree_in_everything_but_the_picture(pair: tuple[FaceSet, FaceSet]) -> None:
     photo, manga = (list(faces.faces()) for faces in pair)
     assert len(photo) == len(manga) == 70 * 5
+    for faces in pair:
+        assert faces.meta.name == faces.path.name
+        assert (faces.path / "README.md").read_text().startswith(f"# {faces.path.name}\n")
     same = ("age", "gender", "glasses", "identity", "split", "attributes", "source_id", "licence")
     for a, b in zip(photo, manga, strict=True):
         assert [getattr(a, name) for name in same] == [getattr(b, name) for name in same]

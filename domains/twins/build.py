@@ -176,7 +176,7 @@ def _fingerprint(people: People, ages_per_person: int, size: int, seed: int, fre
 def _assemble(folder: Path, out: Path, domain: Domain, size: int, fingerprint: str) -> None:
     with SetWriter(
         out,
-        name=f"twins-{domain}",
+        name=out.name,
         size=size,
         domains=(domain,),
         licences={_SOURCE: _LICENCE},

@@ -10,6 +10,7 @@ import typer
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
+from nenrin.ground import counted
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -73,19 +74,22 @@ def build(
         "set_aside": dict(report.dropped.most_common()),
         "unreadable": dict(report.unreadable.most_common()),
     }
-    lines = [f"{report.kept} faces in {report.faces.path}"]
+    lines = [f"{counted(report.kept, 'face')} in {report.faces.path}"]
     if clean:
         from nenrin.domains.clean import clean as clean_sets
 
         verdicts = clean_sets([out]).verdicts
         row["to_look_at"] = verdicts.total() - verdicts["keep"]
         lines.append(f"{row['to_look_at']} of them to look at: nenrin review {out}")
-    lines += _listed("set aside, with the reason in each row", report.dropped)
-    lines += _listed("pictures that could not be read, named in rejects.csv", report.unreadable)
+    lines += _listed("face", "set aside, with the reason in each row", report.dropped)
+    lines += _listed("picture", "that could not be read, named in rejects.csv", report.unreadable)
     tell(as_json, [row], *lines)
 
 
-def _listed(title: str, reasons: Counter[str]) -> list[str]:
+def _listed(noun: str, title: str, reasons: Counter[str]) -> list[str]:
     if not reasons:
         return []
-    return [f"{reasons.total()} {title}:", *(f"  {n:6d}  {reason}" for reason, n in reasons.most_common())]
+    return [
+        f"{counted(reasons.total(), noun)} {title}:",
+        *(f"  {n:6d}  {reason}" for reason, n in reasons.most_common()),
+    ]

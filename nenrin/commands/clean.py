@@ -9,8 +9,8 @@ import typer
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
-from nenrin.commands.words import split_overrides
-from nenrin.ground import UsageError
+from nenrin.commands.words import check_once, split_overrides
+from nenrin.ground import UsageError, counted
 
 if TYPE_CHECKING:
     from nenrin.domains.clean import Embed
@@ -41,6 +41,7 @@ def clean(
     Example: nenrin clean data/sets/photo data/sets/manga --review 0.02 wrong_gender=0
     """
     sets, settings = split_overrides(words)
+    check_once(sets)
     limits = dict(_limit(word) for word in settings)
 
     from nenrin.domains.checks.verdicts import Thresholds
@@ -58,7 +59,8 @@ def clean(
         "drop": dropped,
         "reasons": dict(report.reasons.most_common()),
     }
-    said = f"{report.faces} faces: {kept} kept, {shown} to look at, {dropped} left out unless you keep them"
+    faces = counted(report.faces, "face")
+    said = f"{faces}: {kept} kept, {shown} to look at, {dropped} left out unless you keep them"
     tell(
         as_json,
         [row],

@@ -11,7 +11,7 @@ import typer
 from nenrin.commands.options import AsJson, Finder
 from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, list_pictures
-from nenrin.ground import NenrinError, track, waiting
+from nenrin.ground import NenrinError, counted, track, waiting
 
 
 def find(
@@ -70,8 +70,7 @@ def find(
         if rows:
             write_rows(out / "found.json", rows)
     count = sum(len(row["faces"]) for row in rows)
-    faces, seen = "face" if count == 1 else "faces", "picture" if len(rows) == 1 else "pictures"
-    said = f"{count} {faces} in {len(rows)} {seen}, drawn in {out}"
+    said = f"{counted(count, 'face')} in {counted(len(rows), 'picture')}, drawn in {out}"
     tell(as_json, rows, said)
     if failed:
         raise NenrinError(f"{failed} of {len(files)} pictures could not be read (named above)")

@@ -10,6 +10,8 @@ import typer
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
+from nenrin.commands.words import check_once
+from nenrin.ground import counted
 
 
 def pairs(
@@ -39,6 +41,8 @@ def pairs(
 
     Example: nenrin pairs models/weights/mixed data/sets/photo data/sets/drawn --glasses -o data/sets/pairs
     """
+    check_once(sets)
+
     from nenrin.domains.faceset import FaceSet
     from nenrin.models.ager import Ager
     from nenrin.models.pairs import make_pairs
@@ -55,4 +59,4 @@ def pairs(
     )
     made = each + glasses
     row = {"set": str(faces.path), "faces": len(faces)}
-    tell(as_json, [row], f"{len(faces)} faces, {made} of {made + 1} made, in {faces.path}")
+    tell(as_json, [row], f"{counted(len(faces), 'face')}, {made} of {made + 1} made, in {faces.path}")

@@ -11,7 +11,7 @@ import typer
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
-from nenrin.ground import NenrinError, UsageError
+from nenrin.ground import NenrinError, UsageError, counted
 
 if TYPE_CHECKING:
     from nenrin.scrapers.client import Client
@@ -100,9 +100,10 @@ def scrape(
     )
     _report(report, out, limit or chosen.limit, as_json)
     if not report.pictures and not report.unreachable:
-        where = (
-            "look at the query in the source's own search" if chosen.web else f"no pictures are in {query}"
-        )
+        where = "look at the query in the source's own search"
+        if not chosen.web:
+            why = f" (left out: {', '.join(report.failed)})" if report.failed else ""
+            where = f"no pictures are in {query}{why}"
         raise NenrinError(f"nothing was found: {where}")
     if source is not None and recipe is not None:
         count = recipes.write(out, recipe, faces=None if faces is None else _crops(faces))
@@ -158,9 +159,9 @@ def _report(report: Report, out: Path, limit: int | None, as_json: bool) -> None
         "complete": report.complete,
     }
     new = f", {report.fetched} of them new" if report.fetched != report.pictures else ""
-    lines = [f"{report.pictures} {'picture' if report.pictures == 1 else 'pictures'} in {out}{new}"]
+    lines = [f"{counted(report.pictures, 'picture')} in {out}{new}"]
     if report.same:
-        lines.append(f"{report.same} more are the same as one of them")
+        lines.append(f"{report.same} more {'is' if report.same == 1 else 'are'} the same as one of them")
     if report.failed:
         lines.append(f"{report.failed.total()} left out:")
         lines += [f"  {count:6d}  {reason}" for reason, count in report.failed.most_common()]

@@ -11,6 +11,7 @@ from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
 from nenrin.commands.words import choose, parse_range
+from nenrin.ground import counted
 
 
 def stylize(
@@ -62,4 +63,4 @@ def stylize(
         workers=workers,
     )
     row = {"set": str(faces.path), "faces": len(faces)}
-    tell(as_json, [row], f"{len(faces)} faces drawn, in {faces.path}")
+    tell(as_json, [row], f"{counted(len(faces), 'face')} drawn, in {faces.path}")

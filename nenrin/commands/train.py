@@ -10,7 +10,7 @@ import typer
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson
 from nenrin.commands.rows import tell
-from nenrin.commands.words import split_overrides
+from nenrin.commands.words import check_once, split_overrides
 from nenrin.ground import UsageError
 
 
@@ -41,9 +41,10 @@ def train(
 
     Writes a run folder with the settings, samples, metrics and checkpoints.
 
-    Example: nenrin train data/sets/photo data/sets/manga --model mixed size=128 pictures=200000 -o runs
+    Example: nenrin train data/sets/photo data/sets/manga --model prototypes size=64 -o runs
     """
     sets, settings = split_overrides(words or ())
+    check_once(sets)
     if resume is not None:
         if sets or settings or model or config:
             raise UsageError("--resume goes on exactly as the run began: give no set and no setting with it")
@@ -62,7 +63,7 @@ def train(
         tell(as_json, [resolved.as_table()], tomli_w.dumps(resolved.as_table()).rstrip())
         return
     if not sets:
-        raise UsageError("no set to train on: name at least one, as in nenrin train data/sets/photo")
+        raise UsageError("no set to train on: name at least one, as in nenrin train sets/photo --model caae")
 
     from nenrin.domains.faceset import FaceSet
     from nenrin.models.train import train as start

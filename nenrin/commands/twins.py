@@ -32,7 +32,7 @@ def twins(
     Example: nenrin twins --people 500 --ages 8 -o data/sets/twins
     """
     from nenrin.domains.twins import build_twins, sample_people
-    from nenrin.ground import UsageError
+    from nenrin.ground import UsageError, counted
 
     if not out.name:
         raise UsageError(f"-o {out} has no name to put -photo and -manga behind: try -o {out / 'twins'}")
@@ -47,4 +47,4 @@ def twins(
         free=free,
     )
     rows = [{"set": str(faces.path), "faces": len(faces)} for faces in (photo, manga)]
-    tell(as_json, rows, f"{len(photo)} faces in {photo.path}, {len(manga)} in {manga.path}")
+    tell(as_json, rows, f"{counted(len(photo), 'face')} in {photo.path}, {len(manga)} in {manga.path}")

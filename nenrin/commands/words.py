@@ -80,6 +80,15 @@ def split_overrides(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     return [Path(word) for word in words if word not in settings], settings
 
 
+def check_once(sets: Sequence[Path]) -> None:
+    """Raise `UsageError` for a set that is named twice: each of its faces would count twice."""
+    seen: set[Path] = set()
+    for path in sets:
+        if path.resolve() in seen:
+            raise UsageError(f"{path} is named twice: name each set once")
+        seen.add(path.resolve())
+
+
 class Names:
     """Output names: `x`, `x_f2` for its second face; another picture called x becomes `x-2`."""
 
