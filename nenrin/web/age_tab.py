@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 import time
@@ -71,16 +72,20 @@ class AgeTab:
             "concurrency_limit": 1,
             "show_progress": "minimal",
         }
+        # What says itself what was chosen is handled click by click, in order: "once" drops what is clicked
+        # while an earlier click is handled, and "always_last" sends the data of the first click again.
+        each: dict[str, Any] = {**once, "trigger_mode": "multiple"}
         wishes = [self.years, self.glasses]
         self.zone.submit(self._guarded(self._received), wishes, everything, **once)
-        self.zone.select(self._guarded(self._example), wishes, everything, **once)
-        self.stage.select(self._guarded(self._pick), [*wishes, self.domain], everything, **once)
-        for choice in (self.glasses, self.domain):
-            choice.input(self._guarded(self._redo), [*wishes, self.domain], everything, **once)
-        latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
+        self.zone.select(self._guarded(self._example), wishes, everything, **each)
+        self.stage.select(self._guarded(self._pick), wishes, everything, **each)
+        # Each sends its own value alone: the others may be those of the face before.
+        for name, choice in {"glasses": self.glasses, "domain": self.domain}.items():
+            choice.input(self._guarded(functools.partial(self._redo, name)), choice, everything, **each)
         moved = {self.trouble, self.compare, self.keep, self.pasted, self.years}
+        latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
         self.years.input(self._guarded(self._slide), self.years, moved, **latest)
-        self.strip.select(self._guarded(self._choose_age), None, moved, **latest)
+        self.strip.select(self._guarded(self._choose_age), None, moved, **{**each, "show_progress": "hidden"})
         self.paste.click(self._guarded(self._paste), None, {self.trouble, self.pasted}, **once)
 
     def _guarded(self, work: Callable[..., Outputs]) -> Callable[..., Outputs]:
@@ -141,7 +146,7 @@ class AgeTab:
         face = opened.main if picked == "astronaut" else None
         return self._age(visit, Wish(face=face, glasses=glasses), years, began)
 
-    def _pick(self, visit: Visit, picked: str, years: float, glasses: str, domain: str) -> Outputs:
+    def _pick(self, visit: Visit, picked: str, years: float, glasses: str) -> Outputs:
         opened = visit.opened
         if opened is None or not (
             picked == "whole" or (picked.isdigit() and int(picked) < len(opened.found))
@@ -152,10 +157,11 @@ class AgeTab:
             visit, Wish(face=face, glasses=glasses), years, time.perf_counter(), "after the choice"
         )
 
-    def _redo(self, visit: Visit, picked: str, years: float, glasses: str, domain: str) -> Outputs:
+    def _redo(self, name: str, visit: Visit, picked: str, value: str) -> Outputs:
         _, aged = visit.face()
-        wish = Wish(face=aged.wish.face, glasses=glasses, domain=domain)
-        return self._age(visit, wish, years, time.perf_counter(), "after the choice")
+        changed: dict[str, Any] = {name: value}
+        wish = dataclasses.replace(aged.wish, **changed)
+        return self._age(visit, wish, visit.years, time.perf_counter(), "after the choice")
 
     def _slide(self, visit: Visit, picked: str, years: float) -> Outputs:
         return self._show(visit, years)
