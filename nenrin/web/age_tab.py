@@ -76,7 +76,7 @@ class AgeTab:
         # while an earlier click is handled, and "always_last" sends the data of the first click again.
         each: dict[str, Any] = {**once, "trigger_mode": "multiple"}
         wishes = [self.years, self.glasses]
-        self.zone.submit(self._guarded(self._received), wishes, everything, **once)
+        self.zone.submit(self._guarded(self._received), wishes, everything, **each)
         self.zone.select(self._guarded(self._example), wishes, everything, **each)
         self.stage.select(self._guarded(self._pick), wishes, everything, **each)
         # Each sends its own value alone: the others may be those of the face before.
@@ -122,8 +122,8 @@ class AgeTab:
         self._visits.end(str(request.session_hash))
 
     def _received(self, visit: Visit, picked: str, years: float, glasses: str) -> Outputs:
-        if visit.arrived is None:
-            raise NenrinError("nothing has arrived: drop the picture again")
+        if visit.arrived is None:  # an earlier event took the newer picture; what it said stays
+            return {self.trouble: gr.skip()}
         data, visit.arrived = visit.arrived, None
         began = time.perf_counter()
         opened = self._open(visit, data)
