@@ -260,6 +260,26 @@ def test_the_last_of_quick_drops_wins(site: Site, head: Image.Image, two_heads: 
     page.close()
 
 
+def test_any_age_can_be_typed(site: Site, head: Image.Image) -> None:
+    page = site.visit()
+    _drop(page, _encoded(head))
+    box, shown = page.locator("#nn-years input[type=number]"), page.locator(".nn-right")
+    playwright.expect(shown).to_have_text("70 years")
+    for typed, said, left in (("200", "90 years", "90"), ("0", "1 year", "1"), ("44", "44 years", "44")):
+        box.fill(typed)
+        playwright.expect(shown).to_have_text(said)
+        box.blur()
+        playwright.expect(box).to_have_value(left)
+    box.fill("")
+    _drop(page, _encoded(head.rotate(5)))
+    playwright.expect(page.locator("#nn-strip .nn-said")).to_contain_text("from picture to strip")
+    box.blur()
+    playwright.expect(box).to_have_value("44")
+    playwright.expect(shown).to_have_text("44 years")
+    playwright.expect(page.locator(".nn-trouble:visible")).to_have_count(0)
+    page.close()
+
+
 def test_a_bad_picture_gets_a_sentence_and_an_odd_one_its_strip(
     site: Site, head: Image.Image, tmp_path: Path
 ) -> None:
