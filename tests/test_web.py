@@ -280,6 +280,23 @@ def test_any_age_can_be_typed(site: Site, head: Image.Image) -> None:
     page.close()
 
 
+def test_the_gender_is_read_and_can_be_corrected(site: Site, head: Image.Image) -> None:
+    page = site.visit()
+    _drop(page, _encoded(head))
+    said, last = page.locator("#nn-strip .nn-said"), page.locator(".nn-strip img").nth(8)
+    playwright.expect(said).to_contain_text(re.compile("Taken for photo, (fe)?male, about"))
+    seen = {}
+    for gender in ("male", "female"):
+        page.locator(f"#nn-gender input[value={gender}]").check()
+        playwright.expect(said).to_contain_text(f"Taken for photo, {gender}, about")
+        playwright.expect(said).to_contain_text("after the choice")
+        seen[gender] = last.get_attribute("src")
+    assert seen["male"] != seen["female"]
+    _drop(page, _encoded(head.rotate(5)))  # another face: what was said of the one before does not hold
+    playwright.expect(page.locator("#nn-gender input:checked")).to_have_value("auto")
+    page.close()
+
+
 def test_a_bad_picture_gets_a_sentence_and_an_odd_one_its_strip(
     site: Site, head: Image.Image, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from nenrin.domains.face import GENDERS
 from nenrin.ground import NenrinError
 from nenrin.web import markup
 from nenrin.web.examples import draw_examples
@@ -55,6 +56,12 @@ class AgeTab:
                     label="Drawn as (read off the picture; change it if wrong)",
                     elem_id="nn-domain",
                 )
+                self.gender = gr.Radio(
+                    ["auto", *GENDERS],
+                    value="auto",
+                    label="Aged as (auto: read off the picture)",
+                    elem_id="nn-gender",
+                )
         with gr.Column(visible=False) as self.below:
             self.strip = gr.HTML(js_on_load=markup.PICK, elem_id="nn-strip")
             self.keep = gr.HTML(js_on_load=None, elem_id="nn-keep")
@@ -63,8 +70,8 @@ class AgeTab:
 
     def _connect(self) -> None:
         everything = {
-            self.trouble, self.stage, self.side, self.compare, self.domain, self.below, self.strip, self.keep,
-            self.pasted,
+            self.trouble, self.stage, self.side, self.compare, self.domain, self.gender, self.below,
+            self.strip, self.keep, self.pasted,
         }  # fmt: skip
         once: dict[str, Any] = {
             "api_visibility": "private",
@@ -82,7 +89,8 @@ class AgeTab:
         self.zone.select(self._guarded(self._example), wishes, everything, **each)
         self.stage.select(self._guarded(self._pick), wishes, everything, **each)
         # Each sends its own value alone: the others may be those of the face before.
-        for name, choice in {"glasses": self.glasses, "domain": self.domain}.items():
+        choices = {"glasses": self.glasses, "domain": self.domain, "gender": self.gender}
+        for name, choice in choices.items():
             choice.input(self._guarded(functools.partial(self._redo, name)), choice, everything, **each)
         moved = {self.trouble, self.compare, self.keep, self.pasted, self.years}
         latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
@@ -206,6 +214,7 @@ class AgeTab:
             self.side: gr.update(visible=True),
             self.below: gr.update(visible=True),
             self.domain: gr.update(value=visit.aged.strip.domain),
+            self.gender: gr.update(value=wish.gender),
             self.strip: markup.strip(visit.aged, time.perf_counter() - began, since),
         }
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 from PIL import Image
 
+from nenrin.domains.face import GENDERS
+from nenrin.models.condition import UNKNOWN
 from nenrin.web.studio import MOST_BYTES, Aged, Opened, encode
 
 # Clicks on anything that names a choice become one Gradio event with that name.
@@ -117,8 +119,9 @@ def strip(aged: Aged, seconds: float, since: str) -> Markup:
         ).format(years, years, data_uri(picture), years)
         for years, picture in aged.outputs.items()
     )
-    age = aged.strip.from_age
-    read = f"Taken for {aged.strip.domain}" + ("" if age is None else f", about {_years(round(age))} old")
+    age, gender = aged.strip.from_age, int(aged.strip.labels[0].gender)
+    read = f"Taken for {aged.strip.domain}" + ("" if gender == UNKNOWN else f", {GENDERS[gender]}")
+    read += "" if age is None else f", about {_years(round(age))} old"
     return Markup(
         '<div class="nn-strip">{}</div><p class="nn-said" data-seconds="{:.3f}">{}. {:.1f} s {}.</p>'
     ).format(cells, seconds, read, seconds, since)
