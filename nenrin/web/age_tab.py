@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 import time
@@ -13,13 +14,14 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from nenrin.domains.face import GENDERS
 from nenrin.ground import NenrinError
 from nenrin.web import markup
 from nenrin.web.examples import draw_examples
 from nenrin.web.studio import Opened, Studio, Wish, encode
 from nenrin.web.visits import Visit, Visits
 
-OLDEST = 90  # years, on the slider
+YOUNGEST, OLDEST = 1, 90  # years, on the slider
 TURN = "ager"  # Gradio's name of the queue in which visitors wait for the ager
 Outputs = dict[Any, Any]
 
@@ -44,7 +46,7 @@ class AgeTab:
             with gr.Column(scale=3, min_width=280, visible=False) as self.side:
                 self.compare = gr.HTML(js_on_load=None, elem_id="nn-compare")
                 self.years = gr.Slider(
-                    1, OLDEST, 70, step=1, label="Age (years)", elem_id="nn-years", buttons=[]
+                    YOUNGEST, OLDEST, 70, step=1, label="Age (years)", elem_id="nn-years", buttons=[]
                 )
                 self.glasses = gr.Radio(
                     ["keep", "none", "clear", "dark"], value="keep", label="Glasses", elem_id="nn-glasses"
@@ -54,6 +56,12 @@ class AgeTab:
                     label="Drawn as (read off the picture; change it if wrong)",
                     elem_id="nn-domain",
                 )
+                self.gender = gr.Radio(
+                    ["auto", *GENDERS],
+                    value="auto",
+                    label="Aged as (auto: read off the picture)",
+                    elem_id="nn-gender",
+                )
         with gr.Column(visible=False) as self.below:
             self.strip = gr.HTML(js_on_load=markup.PICK, elem_id="nn-strip")
             self.keep = gr.HTML(js_on_load=None, elem_id="nn-keep")
@@ -62,25 +70,33 @@ class AgeTab:
 
     def _connect(self) -> None:
         everything = {
-            self.trouble, self.stage, self.side, self.compare, self.domain, self.below, self.strip, self.keep,
-            self.pasted,
+            self.trouble, self.stage, self.side, self.compare, self.domain, self.gender, self.below,
+            self.strip, self.keep, self.pasted,
         }  # fmt: skip
         once: dict[str, Any] = {
             "api_visibility": "private",
             "concurrency_id": TURN,
             "concurrency_limit": 1,
             "show_progress": "minimal",
+            # Gradio's own check fails with a traceback where the box of the age is empty or says too much.
+            "preprocess": False,
         }
+        # What says itself what was chosen is handled click by click, in order: "once" drops what is clicked
+        # while an earlier click is handled, and "always_last" sends the data of the first click again.
+        each: dict[str, Any] = {**once, "trigger_mode": "multiple"}
         wishes = [self.years, self.glasses]
-        self.zone.submit(self._guarded(self._received), wishes, everything, **once)
-        self.zone.select(self._guarded(self._example), wishes, everything, **once)
-        self.stage.select(self._guarded(self._pick), [*wishes, self.domain], everything, **once)
-        for choice in (self.glasses, self.domain):
-            choice.input(self._guarded(self._redo), [*wishes, self.domain], everything, **once)
-        latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
+        self.zone.submit(self._guarded(self._received), wishes, everything, **each)
+        self.zone.select(self._guarded(self._example), wishes, everything, **each)
+        self.stage.select(self._guarded(self._pick), wishes, everything, **each)
+        # Each sends its own value alone: the others may be those of the face before.
+        choices = {"glasses": self.glasses, "domain": self.domain, "gender": self.gender}
+        for name, choice in choices.items():
+            choice.input(self._guarded(functools.partial(self._redo, name)), choice, everything, **each)
         moved = {self.trouble, self.compare, self.keep, self.pasted, self.years}
+        latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
         self.years.input(self._guarded(self._slide), self.years, moved, **latest)
-        self.strip.select(self._guarded(self._choose_age), None, moved, **latest)
+        self.years.release(self._guarded(self._leave), None, {self.trouble, self.years}, **each)
+        self.strip.select(self._guarded(self._choose_age), None, moved, **{**each, "show_progress": "hidden"})
         self.paste.click(self._guarded(self._paste), None, {self.trouble, self.pasted}, **once)
 
     def _guarded(self, work: Callable[..., Outputs]) -> Callable[..., Outputs]:
@@ -90,10 +106,12 @@ class AgeTab:
         def run(request: gr.Request, event: gr.EventData, *values: Any) -> Outputs:
             try:
                 visit = self._visits.of(str(request.session_hash))
-                said = getattr(event, "_data", None) or {}
-                if said.get("error"):  # the page itself knows what is wrong
-                    raise NenrinError(str(said["error"]))
-                picked = str(said.get("pick", ""))
+                said = getattr(event, "_data", None)
+                if isinstance(said, dict):
+                    if said.get("error"):  # the page itself knows what is wrong
+                        raise NenrinError(str(said["error"]))
+                    said = said.get("pick")
+                picked = "" if said is None else str(said)
                 return {self.trouble: "", **work(visit, picked, *values)}
             except NenrinError as error:
                 return {self.trouble: markup.trouble(str(error))}
@@ -116,9 +134,9 @@ class AgeTab:
         """A page was closed."""
         self._visits.end(str(request.session_hash))
 
-    def _received(self, visit: Visit, picked: str, years: float, glasses: str) -> Outputs:
-        if visit.arrived is None:
-            raise NenrinError("nothing has arrived: drop the picture again")
+    def _received(self, visit: Visit, picked: str, years: float | None, glasses: str) -> Outputs:
+        if visit.arrived is None:  # an earlier event took the newer picture; what it said stays
+            return {self.trouble: gr.skip()}
         data, visit.arrived = visit.arrived, None
         began = time.perf_counter()
         opened = self._open(visit, data)
@@ -132,7 +150,7 @@ class AgeTab:
             }
         return self._age(visit, Wish(face=opened.main, glasses=glasses), years, began)
 
-    def _example(self, visit: Visit, picked: str, years: float, glasses: str) -> Outputs:
+    def _example(self, visit: Visit, picked: str, years: float | None, glasses: str) -> Outputs:
         if picked not in self._examples:
             return {}
         began = time.perf_counter()
@@ -141,7 +159,7 @@ class AgeTab:
         face = opened.main if picked == "astronaut" else None
         return self._age(visit, Wish(face=face, glasses=glasses), years, began)
 
-    def _pick(self, visit: Visit, picked: str, years: float, glasses: str, domain: str) -> Outputs:
+    def _pick(self, visit: Visit, picked: str, years: float | None, glasses: str) -> Outputs:
         opened = visit.opened
         if opened is None or not (
             picked == "whole" or (picked.isdigit() and int(picked) < len(opened.found))
@@ -152,13 +170,18 @@ class AgeTab:
             visit, Wish(face=face, glasses=glasses), years, time.perf_counter(), "after the choice"
         )
 
-    def _redo(self, visit: Visit, picked: str, years: float, glasses: str, domain: str) -> Outputs:
+    def _redo(self, name: str, visit: Visit, picked: str, value: str) -> Outputs:
         _, aged = visit.face()
-        wish = Wish(face=aged.wish.face, glasses=glasses, domain=domain)
-        return self._age(visit, wish, years, time.perf_counter(), "after the choice")
+        changed: dict[str, Any] = {name: value}
+        wish = dataclasses.replace(aged.wish, **changed)
+        return self._age(visit, wish, visit.years, time.perf_counter(), "after the choice")
 
-    def _slide(self, visit: Visit, picked: str, years: float) -> Outputs:
-        return self._show(visit, years)
+    def _slide(self, visit: Visit, picked: str, years: float | None) -> Outputs:
+        return {} if years is None else self._show(visit, years)
+
+    def _leave(self, visit: Visit, picked: str) -> Outputs:
+        """The slider or its box is let go: an empty box, which would say 1, says the shown age again."""
+        return {self.trouble: gr.skip()} if picked else {self.trouble: gr.skip(), self.years: visit.years}
 
     def _choose_age(self, visit: Visit, picked: str) -> Outputs:
         years = float(picked) if picked.isdigit() else visit.years
@@ -175,7 +198,12 @@ class AgeTab:
         return opened
 
     def _age(
-        self, visit: Visit, wish: Wish, years: float, began: float, since: str = "from picture to strip"
+        self,
+        visit: Visit,
+        wish: Wish,
+        years: float | None,
+        began: float,
+        since: str = "from picture to strip",
     ) -> Outputs:
         assert visit.opened is not None
         visit.aged = self._studio.age(visit.opened, wish)
@@ -186,12 +214,15 @@ class AgeTab:
             self.side: gr.update(visible=True),
             self.below: gr.update(visible=True),
             self.domain: gr.update(value=visit.aged.strip.domain),
+            self.gender: gr.update(value=wish.gender),
             self.strip: markup.strip(visit.aged, time.perf_counter() - began, since),
         }
 
-    def _show(self, visit: Visit, years: float) -> Outputs:
+    def _show(self, visit: Visit, years: float | None) -> Outputs:
+        """The face at an age; at the one it had where none is said."""
         opened, aged = visit.face()
-        visit.years = min(max(float(years), 0.0), float(OLDEST))
+        if years is not None:
+            visit.years = min(max(float(years), float(YOUNGEST)), float(OLDEST))
         after = self._studio.at(opened, aged, visit.years)
         return {
             self.compare: markup.compare(aged.before, after, visit.years),

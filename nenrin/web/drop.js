@@ -5,9 +5,12 @@ const complain = (text) => {
   line.hidden = !text;
   line.textContent = text;
 };
+let sending; // the last picture wins, also over a larger one that is still on its way
 const send = async (file) => {
   if (!zone() || !file) return;
   complain("");
+  sending?.abort();
+  const mine = (sending = new AbortController());
   const most = Number(zone().dataset.most);
   if (file.size > most) { // the server would say so too, but only after most of it has been sent
     trigger("submit", { error: `the file is larger than ${Math.round(most / 1e6)} MB: reduce it first` });
@@ -15,12 +18,12 @@ const send = async (file) => {
   }
   zone().classList.add("nn-busy");
   try {
-    const answer = await fetch(`drop/${zone().dataset.visit}`, { method: "POST", body: file });
+    const answer = await fetch(`drop/${zone().dataset.visit}`, { method: "POST", body: file, signal: mine.signal });
     trigger("submit", answer.ok ? {} : { error: (await answer.json()).error });
   } catch {
-    complain("The picture did not arrive: is the server still running?");
+    if (mine === sending) complain("The picture did not arrive: is the server still running?");
   } finally {
-    zone().classList.remove("nn-busy");
+    if (mine === sending) zone().classList.remove("nn-busy");
   }
 };
 element.addEventListener("change", (event) => {

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from markupsafe import Markup
 from PIL import Image
 
+from nenrin.domains.face import GENDERS
+from nenrin.models.condition import UNKNOWN
 from nenrin.web.studio import MOST_BYTES, Aged, Opened, encode
 
 # Clicks on anything that names a choice become one Gradio event with that name.
@@ -101,11 +103,11 @@ def compare(before: Image.Image, after: Image.Image, years: float) -> Markup:
     """Two pictures of one face, one over the other, with a slider between them."""
     return Markup(
         '<div class="nn-compare" style="--at:50%"><img src="{}" alt="the face as it is">'
-        '<img class="nn-after" src="{}" alt="the face at {:g} years">'
-        '<span class="nn-left">input</span><span class="nn-right">{:g} years</span>'
+        '<img class="nn-after" src="{}" alt="the face at {}">'
+        '<span class="nn-left">input</span><span class="nn-right">{}</span>'
         '<input type="range" min="0" max="100" value="50" aria-label="how much of each is shown" '
         "oninput=\"this.parentNode.style.setProperty('--at', this.value + '%')\"></div>"
-    ).format(data_uri(before), data_uri(after), years, years)
+    ).format(data_uri(before), data_uri(after), _years(years), _years(years))
 
 
 def strip(aged: Aged, seconds: float, since: str) -> Markup:
@@ -117,8 +119,9 @@ def strip(aged: Aged, seconds: float, since: str) -> Markup:
         ).format(years, years, data_uri(picture), years)
         for years, picture in aged.outputs.items()
     )
-    age = aged.strip.from_age
-    read = f"Taken for {aged.strip.domain}" + ("" if age is None else f", about {age:.0f} years old")
+    age, gender = aged.strip.from_age, int(aged.strip.labels[0].gender)
+    read = f"Taken for {aged.strip.domain}" + ("" if gender == UNKNOWN else f", {GENDERS[gender]}")
+    read += "" if age is None else f", about {_years(round(age))} old"
     return Markup(
         '<div class="nn-strip">{}</div><p class="nn-said" data-seconds="{:.3f}">{}. {:.1f} s {}.</p>'
     ).format(cells, seconds, read, seconds, since)
@@ -143,16 +146,20 @@ def pasted(picture: Image.Image, token: str, years: float, seconds: float) -> Ma
     small = picture.copy()
     small.thumbnail((1280, 1280), Image.Resampling.LANCZOS)
     return Markup(
-        '<figure class="nn-pasted"><img src="{}" alt="the whole picture, its face at {:g} years">'
-        "<figcaption>{} x {} pixels, at {:g} years, {:.1f} s</figcaption></figure>"
+        '<figure class="nn-pasted"><img src="{}" alt="the whole picture, its face at {}">'
+        "<figcaption>{} x {} pixels, at {}, {:.1f} s</figcaption></figure>"
         '<div class="nn-keep"><a href="keep/{}/picture.png" download>Picture (PNG)</a></div>'
-    ).format(data_uri(small, 85), years, *picture.size, years, seconds, token)
+    ).format(data_uri(small, 85), _years(years), *picture.size, _years(years), seconds, token)
 
 
 def facts(rows: Sequence[tuple[str, object]]) -> Markup:
     """Names and values."""
     cells = _join(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(name, value) for name, value in rows)
     return Markup('<dl class="nn-facts">{}</dl>').format(cells)
+
+
+def _years(years: float) -> str:
+    return f"{years:g} year" + ("" if years == 1 else "s")
 
 
 def _join(parts: Iterable[Markup]) -> Markup:

@@ -55,6 +55,7 @@ class Wish:
     face: int | None  # which one; None takes the whole picture as the face
     glasses: str = "keep"
     domain: str = "auto"
+    gender: str = "auto"
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -175,7 +176,10 @@ class Studio:
         finder = None if wish.face is None else _Finds(opened.found[wish.face])
         one = Ager(self.ager.model, name=self.ager.name, finder=finder)
         face = "whole" if wish.face is None else "find"
-        return one.age(opened.picture, [], glasses=wish.glasses, domain=wish.domain, face=face)[0]
+        gender = None if wish.gender == "auto" else wish.gender
+        return one.age(
+            opened.picture, [], glasses=wish.glasses, domain=wish.domain, gender=gender, face=face
+        )[0]
 
     @contextlib.contextmanager
     def _work(self) -> Iterator[_Clock]:
