@@ -220,7 +220,8 @@ def test_the_last_of_quick_clicks_wins(site: Site, two_heads: Image.Image) -> No
     def click(*words: str) -> None:
         """At once, whatever is being handled."""
         for word in words:
-            page.locator(f"label:has(input[value={word}]), [data-pick={word!r}]").last.dispatch_event("click")
+            where = f'label:has(input[value="{word}"]), .nn-strip [data-pick="{word}"]'
+            page.locator(where).dispatch_event("click")
 
     kept = page.locator(".nn-strip img").nth(8).get_attribute("src")
     click("dark")
@@ -230,8 +231,8 @@ def test_the_last_of_quick_clicks_wins(site: Site, two_heads: Image.Image) -> No
     click("manga", "cartoon")
     playwright.expect(said).to_contain_text("Taken for cartoon")
     assert page.locator("#nn-domain input:checked").get_attribute("value") == "cartoon"
-    other = page.locator('.nn-faces button[aria-pressed="false"]').first
-    number = other.get_attribute("data-pick")
+    number = page.locator('.nn-faces button[aria-pressed="false"]').first.get_attribute("data-pick")
+    other = page.locator(f'.nn-faces button[data-pick="{number}"]')
     page.locator(".nn-whole").dispatch_event("click")
     other.dispatch_event("click")
     click("dark")  # the face is another one: it is drawn as it is, not as the one before

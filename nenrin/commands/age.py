@@ -13,7 +13,7 @@ from nenrin.commands.options import AsJson, Checkpoint, Finder
 from nenrin.commands.outputs import pictures_to_age
 from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, check_age, choose, parse_ages
-from nenrin.ground import NenrinError, track, waiting
+from nenrin.ground import NenrinError, UsageError, track, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KINDS = ("keep", "none", "clear", "dark")  # of glasses, to be asked for
 TAKEN = ("find", "whole")  # for a face
+LEAST, LARGEST = 16, 2048  # pixels of a face to write
 
 
 def age(
@@ -56,11 +57,7 @@ def age(
     from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years.")] = None,
     size: Annotated[
         int | None,
-        typer.Option(
-            min=16,
-            max=2048,
-            help="Pixels of the faces to write, made of the picture's own; else as the ager sees them.",
-        ),
+        typer.Option(help="Pixels of the faces written; else as the ager sees them."),
     ] = None,
     paste: Annotated[bool, typer.Option("--paste", help="Also put the faces back into the picture.")] = False,
     as_json: AsJson = False,
@@ -76,6 +73,8 @@ def age(
     choose(face, TAKEN, "--face")
     if gender is not None:
         choose(gender, ("female", "male"), "--gender")
+    if size is not None and not LEAST <= size <= LARGEST:
+        raise UsageError(f"--size is pixels from {LEAST} to {LARGEST}")
     if from_ is not None:
         check_age(from_, "--from")
     files = pictures_to_age(pictures, out, ages, paste=paste)

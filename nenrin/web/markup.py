@@ -120,8 +120,13 @@ def strip(aged: Aged, seconds: float, since: str) -> Markup:
         for years, picture in aged.outputs.items()
     )
     age, gender = aged.strip.from_age, int(aged.strip.labels[0].gender)
-    read = f"Taken for {aged.strip.domain}" + ("" if gender == UNKNOWN else f", {GENDERS[gender]}")
-    read += "" if age is None else f", about {_years(round(age))} old"
+    taken = [
+        aged.strip.domain,
+        None if gender == UNKNOWN else GENDERS[gender],
+        None if age is None else f"about {_years(round(age))} old",
+    ]
+    known = ", ".join(word for word in taken if word is not None)
+    read = f"Taken for {known}" if known else "Taken as it is"
     return Markup(
         '<div class="nn-strip">{}</div><p class="nn-said" data-seconds="{:.3f}">{}. {:.1f} s {}.</p>'
     ).format(cells, seconds, read, seconds, since)
