@@ -72,7 +72,7 @@ def test_without_weights_the_stand_in_comes_and_is_named(no_weights: Path) -> No
     assert distance.name == "unweighted-mtcnn"
     assert "lpips" not in distance.name
     assert note is not None
-    assert "LPIPS was not used" in note
+    assert "LPIPS was not used" in note and "--perceptual lpips-alex fetches it" in note
 
 
 def test_lpips_asked_for_by_name_says_what_to_do_without_weights(no_weights: Path) -> None:
