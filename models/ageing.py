@@ -168,16 +168,16 @@ def _grown_old(
 ) -> Change:
     """The change with wrinkles and grey hair, which no mean face shows, for those who grow older."""
     own, asked = source.age, target.age
-    shade, creases = change.shade, None
+    shade, creases, back = change.shade, None, inverse(places)
     if settings.wrinkles and _some(asked > own):
-        lines = wrinkled(nets["wrinkles"], images, own, asked, places, change.flow, skin)
+        lines = wrinkled(nets["wrinkles"], images, own, asked, places, back, change.flow, skin)
         main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)
         creases = settings.wrinkles * torch.where(main, 1.0, _DRAWN)[:, None, None, None] * lines
     greying = (asked > own) & (asked > _GREYING)
     if settings.hair and "twins" in nets and _some(greying):
         # An exported ager looks at all of them.
         rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
-        grey = greyed(nets["twins"], images[rows], source[rows], target[rows], inverse(places[rows]))
+        grey = greyed(nets["twins"], images[rows], source[rows], target[rows], back[rows])
         shade[rows] += settings.hair * grey * greying[rows][:, None, None, None]
     return dataclasses.replace(change, shade=shade, creases=creases)
 
@@ -206,7 +206,9 @@ def _by_twins(
         assert isinstance(nets["means"], MeanFaces)
         places = nets["means"].registration(images)  # which has seen drawn faces too
         skin = toning.skin(images)
-        creases = settings.wrinkles * wrinkled(nets["ink"], images, own, asked, places, flow, skin)
+        creases = settings.wrinkles * wrinkled(
+            nets["ink"], images, own, asked, places, inverse(places), flow, skin
+        )
     return Change(
         flow=flow,
         shade=scaled(change.shade, images.shape[-2:]),

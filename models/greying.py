@@ -16,7 +16,7 @@ from nenrin.models.condition import Condition
 from nenrin.models.registration import oval
 from nenrin.models.toning import inside, luma, middle_of, steps_from
 
-SIDE = 48  # pixels that the generator looks at: it learned at 64, and finds hair here in 0.6 of the time
+SIDE = 32  # pixels that the generator looks at: it learned at 64, but finds hair as well at half of that
 # Ovals in the mean face's frame, see `oval`: from brows to chin, where the generator takes shadows for
 # moustaches; the whole face, where only a fringe is hair; around both, where most hair is; the head with all.
 _OVALS = (

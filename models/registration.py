@@ -11,6 +11,7 @@ meanwhile (Learned-Miller 2006). The net learns without labels from local correl
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import torch
@@ -97,7 +98,14 @@ def inverse(field: Tensor) -> Tensor:
 
 def oval(size: int, centre: tuple[float, float], radius: tuple[float, float], edge: float) -> Tensor:
     """(1, 1, S, S) mask: 1 inside an oval, 0 outside. `centre` and `radius` are fractions of the side, `edge`
-    of the radius."""
+    of the radius. Not to be changed in place: it is made once."""
+    if torch.compiler.is_compiling():  # what is made then is no tensor to keep
+        return _oval.__wrapped__(size, centre, radius, edge)
+    return _oval(size, centre, radius, edge)
+
+
+@functools.cache
+def _oval(size: int, centre: tuple[float, float], radius: tuple[float, float], edge: float) -> Tensor:
     at = (torch.arange(size) + 0.5) / size
     x, y = ((at - middle) / reach for middle, reach in zip(centre, radius, strict=True))
     distance = (x[None, :].square() + y[:, None].square()).sqrt()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nenrin.models.change import scaled, shift
-from nenrin.models.registration import FIELD, inverse
+from nenrin.models.registration import FIELD
 from nenrin.models.toning import sharpness
 
 SIDE = 160  # pixels of the maps: the finest wrinkle is about one of them wide
@@ -167,15 +167,23 @@ class Wrinkles(nn.Module):
 
 
 def wrinkled(
-    net: nn.Module, images: Tensor, own: Tensor, asked: Tensor, places: Tensor, flow: Tensor, skin: Tensor
+    net: nn.Module,
+    images: Tensor,
+    own: Tensor,
+    asked: Tensor,
+    places: Tensor,
+    back: Tensor,
+    flow: Tensor,
+    skin: Tensor,
 ) -> Tensor:
     """The creases (B, 1, SIDE, SIDE) that (B, 3, S, S) faces get from one age to another, for a `Change`.
 
-    `net` is `Wrinkles`, `places` (B, 2, FIELD, FIELD) where the mean face lies in each face, and `flow`
-    (B, 2, h, w) the change's flow. Creases are kept to the `skin` (B, 1, S, S), and no sharper than the face.
+    `net` is `Wrinkles`, `places` (B, 2, FIELD, FIELD) where the mean face lies in each face, `back` its
+    `inverse`, and `flow` (B, 2, h, w) the change's flow. Creases are kept to the `skin` (B, 1, S, S), and no
+    sharper than the face.
     """
-    back = scaled(inverse(places), flow.shape[-2:])
-    lines = shift(net(own, asked, places), flow + shift(back, flow), "zeros")
+    moved = flow + shift(scaled(back, flow.shape[-2:]), flow)
+    lines = shift(net(own, asked, places), moved, "zeros")
     soft = scaled(scaled(lines, (_BLURRED, _BLURRED)), (SIDE, SIDE))
     return torch.lerp(soft, lines, sharpness(images)) * scaled(skin, (SIDE, SIDE))
 

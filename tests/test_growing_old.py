@@ -12,7 +12,7 @@ from nenrin.models import toning
 from nenrin.models.change import Change, either, no_change, placed
 from nenrin.models.condition import Condition
 from nenrin.models.greying import greyed
-from nenrin.models.registration import FIELD
+from nenrin.models.registration import FIELD, inverse
 from nenrin.models.wrinkles import SIDE, Wrinkles, wrinkled
 
 FACE = 64
@@ -89,13 +89,17 @@ def test_wrinkles_are_of_the_skin_and_no_sharper_than_the_face() -> None:
     image, ages = sharp_skin(), (years(20.0), years(80.0))
     wrinkles, still = Wrinkles(), torch.zeros(1, 2, FIELD, FIELD)
     skin = torch.ones(1, 1, FACE, FACE)
-    sharp = wrinkled(wrinkles, image, *ages, nowhere(), still, skin)
+    sharp = wrinkled(wrinkles, image, *ages, nowhere(), inverse(nowhere()), still, skin)
     torch.testing.assert_close(sharp, wrinkles(*ages, nowhere()), atol=0.02, rtol=0)
-    blurred = wrinkled(wrinkles, toning._smoothed(image, 9), *ages, nowhere(), still, skin)
+    blurred = wrinkled(
+        wrinkles, toning._smoothed(image, 9), *ages, nowhere(), inverse(nowhere()), still, skin
+    )
     assert sharp.diff(dim=2).abs().max() > 2 * blurred.diff(dim=2).abs().max()
     torch.testing.assert_close(sharp.mean(), blurred.mean(), rtol=0.05, atol=0)
     skin[..., :32, :] = 0  # a fringe, say
-    assert not wrinkled(wrinkles, image, *ages, nowhere(), still, skin)[..., : SIDE * 7 // 16, :].any()
+    assert not wrinkled(wrinkles, image, *ages, nowhere(), inverse(nowhere()), still, skin)[
+        ..., : SIDE * 7 // 16, :
+    ].any()
 
 
 def test_wrinkles_go_where_the_mean_face_lies_and_what_moves_takes_them_along() -> None:
@@ -103,9 +107,9 @@ def test_wrinkles_go_where_the_mean_face_lies_and_what_moves_takes_them_along() 
     ink, still = Wrinkles(ink=True), torch.zeros(1, 2, FIELD, FIELD)
     right = still.clone()
     right[:, 0] = 0.2  # a tenth of the width
-    usual = wrinkled(ink, image, *ages, nowhere(), still, skin)
-    lying = wrinkled(ink, image, *ages, right, still, skin)
-    moved = wrinkled(ink, image, *ages, nowhere(), -right, skin)  # fetched from the left
+    usual = wrinkled(ink, image, *ages, nowhere(), inverse(nowhere()), still, skin)
+    lying = wrinkled(ink, image, *ages, right, inverse(right), still, skin)
+    moved = wrinkled(ink, image, *ages, nowhere(), inverse(nowhere()), -right, skin)  # fetched from the left
     for other in (lying, moved):
         torch.testing.assert_close(
             other[..., 30:-30], usual.roll(SIDE // 10, 3)[..., 30:-30], atol=0.2, rtol=0
