@@ -200,7 +200,9 @@ def test_killed_while_writing_the_shards_so_far_are_a_set(tmp_path: Path) -> Non
 
 def test_no_space_left_is_one_clear_line(tmp_path: Path) -> None:
     # The limit on a file's size fails the same write call that a full disk fails.
-    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
+    # Python would write the byte code that it compiles, and cut it short in its own packages.
+    limit = "import sys; sys.dont_write_bytecode = True; "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))"
     process = _writer(tmp_path / "s", limit, 100_000_000)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
