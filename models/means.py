@@ -88,7 +88,7 @@ class MeanFaces(nn.Module):
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, 0 where few
         face, calm = _face(size)
         lips = oval(size, _LIPS, _LIPS_RADIUS, _LIPS_EDGE)
-        self.face, self.calm, self.lips = (nn.Buffer(m, persistent=False) for m in (face, calm, lips))
+        self.face, self.calm, self.lips = (nn.Buffer(m.clone(), persistent=False) for m in (face, calm, lips))
 
     def fill(
         self, pictures: Tensor, details: Tensor, shapes: Tensor, main: int, share: Tensor, taught: Tensor
