@@ -145,7 +145,7 @@ def _by_means(
     here, _, _ = means(own, target.domain, target.gender)
     skin = toning.skin(images)
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
-    shade = toning.toned(change.shade, images, here, settings.colours)
+    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours), images)
     most = max(settings.most, 1e-6)
     change = Change(
         flow=change.flow * coarse,

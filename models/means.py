@@ -18,7 +18,7 @@ from nenrin.domains.face import GENDERS
 from nenrin.models.change import Change, scaled, shift
 from nenrin.models.condition import UNKNOWN
 from nenrin.models.registration import FIELD, RegistrationNet, inverse, oval
-from nenrin.models.toning import luma
+from nenrin.models.toning import luma, smoothed
 
 OLDEST = 90.0  # years; older ages are clamped to this
 KNOT = 5.0  # years between the stored mean faces; interpolated linearly in between
@@ -32,6 +32,10 @@ _FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5,
 _LIPS, _LIPS_RADIUS, _LIPS_EDGE = (0.5, 0.69), (0.19, 0.14), 0.6  # where moustaches grow
 _WHITENED = 0.4  # factor on how much lighter that becomes as men grow older
 _MALE = GENDERS.index("male")
+# Shading as broad as a cheek differs with the lights and colours of two ages' pictures more than with age.
+_BROAD = 0.6  # of the width: how far the filter reaches that finds it
+_BROAD_SHARE = 0.2  # the fraction that is kept; of its brightness all, if faces grow younger
+_SEEN = 0.2  # least fraction of the filter that lies on the face
 _LIVELY = 0.7  # fraction of the shade there: eyes and lips differ most between people of any age
 
 
@@ -136,8 +140,8 @@ class MeanFaces(nn.Module):
         """The difference between the mean faces of the ages `own` and `asked` (B,).
 
         A domain that has borrowed its ageing gets the shape alone: a photograph's cheek colours are smudges
-        on a drawing. Unless the `whole` picture ages, only the face from chin to forehead does, and its mean
-        colour is kept, because that depends on who is photographed at which age.
+        on a drawing. Unless the `whole` picture ages, only the face from chin to forehead does. Then its mean
+        colour is kept, which depends on who is photographed at which age, and broad shading is reduced.
         """
         (here, shape_here, fine_here), (there, shape_there, fine_there) = (
             self(years, domain, gender) for years in (own, asked)
@@ -147,6 +151,9 @@ class MeanFaces(nn.Module):
         if not whole:
             shown = shown * self.face
             shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * self.calm
+            broad = _broad(shade, shown)
+            older = (asked > own)[:, None, None, None]
+            shade = shade - (1 - _BROAD_SHARE) * torch.where(older, broad, broad - luma(broad))
             # Old men's moustaches are white, and a mean face has a little of everybody's.
             men = ((asked > own) & (gender == _MALE)).float()[:, None, None, None]
             shade = shade - (1 - _WHITENED) * men * self.lips * luma(shade).clamp(min=0)
@@ -160,6 +167,16 @@ class MeanFaces(nn.Module):
 
     def _taught(self, domain: Tensor) -> Tensor:
         return self.taught[torch.where(domain == UNKNOWN, self.main, domain)][:, None, None, None]
+
+
+def _broad(shade: Tensor, shown: Tensor) -> Tensor:
+    """The part of a shade (B, 3, S, S) that varies slowly over the face, which `shown` (1, 1, S, S) masks."""
+    size = shade.shape[-1]
+    total, weight = (
+        smoothed(F.interpolate(each, (FIELD, FIELD), mode="area"), _BROAD * FIELD)
+        for each in (shade * shown, shown)
+    )
+    return scaled(total / weight.clamp(min=_SEEN), (size, size))
 
 
 def _face(size: int) -> tuple[Tensor, Tensor]:

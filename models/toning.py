@@ -15,6 +15,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
 _LIGHT, _HUE = 0.5, 0.2  # a difference of this, of the range of 2, is one step from the face's own colour ...
 _SURE, _NEVER = 1.2, 2.2  # ... and the skin mask is 1 up to the first number of steps, 0 from the second
+_TINT, _DARK = 0.4, 0.3  # how far shadows are tinted, and the least brightness of skin assumed, of 2
 _GREY = 0.04  # of the range of 2: how far a lossy format takes plain grey from 0
 _SHARP_AT = 64  # pixels along a side at which sharpness is measured
 _BLURRED, _SHARP = 0.03, 0.06  # standard deviation of the finest details there: of a blur, of most faces
@@ -29,12 +30,12 @@ def skin(images: Tensor) -> Tensor:
     """
     whole, size = images.shape[-2:], _SEEN
     images = F.interpolate(images.float(), (size, size), mode="area")
-    coarse = _smoothed(images, _COARSE * size / 64)
+    coarse = smoothed(images, _COARSE * size / 64)
     light = luma(coarse)
     colour = torch.cat([light / _LIGHT, (coarse - light) / _HUE], dim=1)
     steps = steps_from(colour, middle_of(size, images.device).expand_as(light))
     skin = ((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1) * inside(images)
-    return F.interpolate(_smoothed(skin, _SOFT * size / 64), whole, mode="bilinear", align_corners=False)
+    return F.interpolate(smoothed(skin, _SOFT * size / 64), whole, mode="bilinear", align_corners=False)
 
 
 def steps_from(colour: Tensor, weight: Tensor) -> Tensor:
@@ -76,6 +77,17 @@ def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
     return light * _part(contrast, usual) + (shade - light) * share * _part(colour, usual_colour)
 
 
+def tinted(shade: Tensor, images: Tensor) -> Tensor:
+    """The change (B, 3, S, S), its shadows with some of the skin's own colour and as dark as before.
+
+    Skin is more colourful in the shade, and grey shadows look like dirt.
+    """
+    middle = middle_of(images.shape[-1], images.device)
+    own = (images * middle).sum((2, 3), keepdim=True) / middle.sum()
+    light = luma(own)
+    return shade - luma(shade) * _TINT * (own - light) / (light + 1).clamp(min=_DARK)
+
+
 def _held(images: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviation of brightness, and mean colourfulness, in the middle of faces, (B, 1, 1, 1) each."""
     light = luma(images)
@@ -99,6 +111,15 @@ def sharpness(images: Tensor) -> Tensor:
     return ((deviation - _BLURRED) / (_SHARP - _BLURRED)).clamp(0, 1)
 
 
+def smoothed(images: Tensor, width: float) -> Tensor:
+    """(B, C, S, S) through two box filters of half the `width`, in pixels: nearly a Gaussian, and faster."""
+    wide = max(round(width / 2), 1) | 1
+    for _ in range(2):
+        padded = F.pad(images, (wide // 2,) * 4, mode="replicate")
+        images = F.avg_pool2d(padded, wide, 1)
+    return images
+
+
 def luma(images: Tensor) -> Tensor:
     """Brightness of (B, 3, H, W): (B, 1, H, W)."""
     return (images * images.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
@@ -109,12 +130,3 @@ def middle_of(size: int, device: torch.device) -> Tensor:
     at = (torch.arange(size, device=device) + 0.5) / size
     x, y = ((at - middle) / half for middle, half in zip(_MIDDLE, _HALF, strict=True))
     return (x[None, :].square() + y[:, None].square() < 1).float()[None, None]
-
-
-def _smoothed(images: Tensor, width: float) -> Tensor:
-    """Two box filters of half the width: nearly a Gaussian of that width, and much faster."""
-    wide = max(round(width / 2), 1) | 1
-    for _ in range(2):
-        padded = F.pad(images, (wide // 2,) * 4, mode="replicate")
-        images = F.avg_pool2d(padded, wide, 1)
-    return images

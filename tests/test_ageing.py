@@ -66,6 +66,16 @@ def test_a_face_gets_no_more_colour_and_contrast_than_it_has() -> None:
     torch.testing.assert_close(dark, shade / 2)
 
 
+def test_shadows_are_tinted_with_the_skin() -> None:
+    shadow = torch.full((1, 3, SIZE, SIZE), -0.2)
+    skin = portrait(0.4, 0.0, -0.2)
+    tinted = toning.tinted(shadow, skin)
+    torch.testing.assert_close(toning.luma(tinted), toning.luma(shadow))
+    red, green, blue = tinted[0, :, 0, 0].tolist()
+    assert red > green > blue, "a shadow on red skin is not grey"
+    torch.testing.assert_close(toning.tinted(shadow, toning.luma(skin).expand_as(skin)), shadow)
+
+
 def test_either_takes_the_finer_fields() -> None:
     def change(value: float, side: int) -> Change:
         fields = torch.full((2, 3, side, side), value)
@@ -237,3 +247,17 @@ def test_what_twins_taught_is_taken_over(twins: tuple[FaceSet, FaceSet], tmp_pat
     for run in (joined, onwards, again):
         held = Ager.load(run).model.nets["twins"].state_dict()
         assert all((held[name] == value).all() for name, value in wanted.items())
+
+
+def test_broad_shading_of_old_mean_faces_is_left_out() -> None:
+    means = MeanFaces(1, 64)
+    at = (torch.arange(64) + 0.5) / 64 - 0.5
+    fold = 0.2 * torch.exp(-((at - 0.05) / 0.02).square()).expand(64, 64)  # a dark line
+    slope = 0.4 * at[:, None].expand(64, 64)  # darker above than below
+    for shading in (fold, slope):
+        means.pictures[:, :, 14:] = -shading.half()  # from 70 years
+        words = torch.tensor([30.0]), torch.tensor([80.0]), torch.tensor([0]), torch.tensor([-1])
+        older = means.difference(*words, whole=False).shade
+        younger = means.difference(words[1], words[0], *words[2:], whole=False).shade
+        share = (older.abs().sum() / younger.abs().sum()).item()
+        assert share > 0.8 if shading is fold else share < 0.5

@@ -91,9 +91,7 @@ def test_wrinkles_are_of_the_skin_and_no_sharper_than_the_face() -> None:
     skin = torch.ones(1, 1, FACE, FACE)
     sharp = wrinkled(wrinkles, image, *ages, nowhere(), inverse(nowhere()), still, skin)
     torch.testing.assert_close(sharp, wrinkles(*ages, nowhere()), atol=0.02, rtol=0)
-    blurred = wrinkled(
-        wrinkles, toning._smoothed(image, 9), *ages, nowhere(), inverse(nowhere()), still, skin
-    )
+    blurred = wrinkled(wrinkles, toning.smoothed(image, 9), *ages, nowhere(), inverse(nowhere()), still, skin)
     assert sharp.diff(dim=2).abs().max() > 2 * blurred.diff(dim=2).abs().max()
     torch.testing.assert_close(sharp.mean(), blurred.mean(), rtol=0.05, atol=0)
     skin[..., :32, :] = 0  # a fringe, say
