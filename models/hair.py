@@ -32,9 +32,9 @@ _RIM = 4  # pixels of the view: width of the border of what is looked at, which 
 _BELOW = 0.7  # of the square's side: hair may hang over that border from here on
 _ROUNDS = 3  # of GrabCut
 _STEP = 0.12  # of the range of 1, in square roots: an edge between hair and what is behind it has more
-# Nothing is grown if more than this much of the outline lies on no edge, of the border is reached, or ...
-_LEAK, _REACHED = 0.1, 0.6
-_CROWN = 0.1  # ... less of the crown is covered, as on the bald and under hats
+_LEAK, _LEAK_INSIDE = 0.06, 0.35  # of the outline on no edge, and of its part within the face: more is a leak
+_REACHED, _SIDE = 0.6, 0.65  # of the border, and of either side of what is looked at: likewise
+_CROWN = 0.1  # of the crown: less is covered on the bald and under hats, where grey is of the wall
 _NEAR, _FLAT = 4, 3e-3  # pixels of the view, and variance of colour: radius and smoothness of the edge
 _FADE = 8  # pixels of the view: within so many from the limit, grey ends
 
@@ -60,6 +60,7 @@ _USUAL = _oval((0.5, 0.45), (0.62, 0.68)) | ((_AROUND < 0.62) & (_Y > 0.45))  # 
 _CLOSE = _oval(_MIDDLE, (0.47, 0.55))  # what grey lies further out may be of the wall
 _SKIN = _oval((0.5, 0.6), (0.27, 0.33)) | ((_AROUND < 0.17) & (_Y > 0.7))  # face and neck
 _FACE = _oval((0.5, 0.56), (0.34, 0.42))
+_SIDES = tuple((_Y > -0.2) & (_Y < 0.9) & beyond for beyond in (_X < 0.02, _X > 0.98))
 _OVER = (_AROUND < 0.22) & (np.abs(_Y + 0.02) < 0.1)  # the crown
 
 
@@ -160,18 +161,22 @@ def _grown(pixels: NDArray[np.uint8], inside: Bools, own: Bools, found: Floats) 
     grown[part] = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
     _, pieces = cv2.connectedComponents(grown.astype(np.uint8))
     grown &= np.isin(pieces, pieces[seeds & grown])
-    return None if _leaked(grown, inside, border, roots) else grown
+    return None if _leaked(grown, inside, own, border, roots) else grown
 
 
-def _leaked(grown: Bools, inside: Bools, border: Bools, roots: NDArray[np.uint8]) -> bool:
+def _leaked(grown: Bools, inside: Bools, own: Bools, border: Bools, roots: NDArray[np.uint8]) -> bool:
     """Whether what was grown is no hair: it ends where there is no edge, or is not where hair is."""
-    outline = grown & ~_eroded(grown) & ~_FACE & _eroded(inside, 2)
+    outline = grown & ~_eroded(grown) & _eroded(inside, 2)
     smooth = cv2.GaussianBlur(roots, (0, 0), 1.0)
     edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)).max(-1)
+    none = edges < 255 * _STEP
     nearby = cv2.dilate(border.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & inside & ~border
+    edge = own & ~_eroded(own, _RIM)
     return bool(
-        _share(edges < 255 * _STEP, outline) > _LEAK
+        _share(none, outline & ~_FACE) > _LEAK
+        or _share(none, outline & _FACE) > _LEAK_INSIDE
         or _share(grown, nearby) > _REACHED
+        or any(_share(grown, edge & side) > _SIDE for side in _SIDES)
         or (inside[_OVER].all() and _share(grown, _OVER) < _CROWN)
     )
 
