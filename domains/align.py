@@ -93,7 +93,7 @@ def align(
 
 
 def cut(picture: Image.Image, matrix: Floats, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """What a (2, 3) matrix maps into a square: (size, size, 3) as in `align`, and where the picture has pixels."""
+    """What a (2, 3) matrix maps into a square, (size, size, 3), and where in it the picture has pixels."""
     crop, to_square = _crop(picture, matrix, size)
     square = _warp(crop[None].copy(), to_square[None], size)[0]
     inside = frame_mask(frame_of(matrix[None], [picture.size]), size)[0] > 0

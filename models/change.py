@@ -28,9 +28,7 @@ class Change:
     shade: Tensor  # (B, 3, H, W) residual added after the shift
     detail: Tensor  # (B, 1, h, w) log of the factor on details
     creases: Tensor | None = None  # (B, 1, H', W') -log of the factor on the light, which wrinkles take away
-    grey: Tensor | None = (
-        None  # (B, 1, H', W') how much lighter hair gets as it turns grey, see `turned_grey`
-    )
+    grey: Tensor | None = None  # (B, 1, H', W') light that hair gains as it turns grey
     first: Change | None = None  # another change to apply before this one
 
     def __getitem__(self, rows: slice | Tensor) -> Change:

@@ -2,7 +2,7 @@
 
 The generator that learned from drawn twins (`models/ageing.py`) has seen hair of every cut and colour turn
 grey, and it finds hair in photographs too, although it has seen none. Only the brightness of its residual is
-used, masked to what looks like hair; the hair's colour is taken out in proportion.
+used, masked to what looks like hair; the change takes the hair's colour out in proportion (`turned_grey`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FRAME = 7  # pixels: the mask is 0 this near to the edge of the picture
 
 
 def greyed(net: nn.Module, images: Tensor, source: Condition, target: Condition, back: Tensor) -> Tensor:
-    """How much lighter (B, 1, S, S) the hair of (B, 3, S, S) faces is, grey, from one age to another: `Change.grey`.
+    """The light (B, 1, S, S) that hair of (B, 3, S, S) faces gains from one age to another: `Change.grey`.
 
     `net` is the generator that learned from twins, `back` (B, 2, FIELD, FIELD) the field from each face to
     the mean face, see `inverse`.

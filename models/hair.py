@@ -1,8 +1,9 @@
-"""Where a face's hair is in its whole picture: the ager sees a square that ends above the forehead.
+"""Where a face's hair is in its whole picture: the square that the ager sees ends above the forehead.
 
-What `greying` finds inside the square is the seed. GrabCut (Rother et al. 2004) grows it along the colours and
-edges of a wider view, and a guided filter (He et al. 2013) gives it an edge as fine as the picture's own.
-Hair is not told from what it merges with, nor where none covers the crown; then nothing is grown.
+What `greying` finds in that square is the seed. GrabCut (Rother et al. 2004) grows it along the colours and
+edges of a wider view, and a guided filter (He et al. 2013) makes its edge as fine as the picture's own. Hair
+that merges with what is behind it is not told, nor is what does not cover the crown: a grey cloud on a wall
+is worse than hair that keeps its colour.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _LEAK, _LEAK_INSIDE = 0.06, 0.35  # of the outline on no edge, and of its part w
 _REACHED, _SIDE = 0.6, 0.65  # of the border, and of either side of what is looked at: likewise
 _CROWN = 0.1  # of the crown: less is covered on the bald and under hats, where grey is of the wall
 _NEAR, _FLAT = 4, 3e-3  # pixels of the view, and variance of colour: radius and smoothness of the edge
+_TRACE = 0.1  # a share of less than this counts as none, and of less than this from all as all
 _FADE = 8  # pixels of the view: within so many from the limit, grey ends
 
 
@@ -69,7 +71,9 @@ class Hair:
     """Where one face's hair is, at any resolution."""
 
     matrix: NDArray[np.float64]  # (2, 3), from the picture to the view
-    share: Floats  # (SIDE, SIDE, 4): hair's share of a pixel, linear in the roots of its colour, and what is added
+    share: (
+        Floats  # (SIDE, SIDE, 4) hair's share of a pixel: slopes for the roots of its colour, and an offset
+    )
     box: tuple[int, int, int, int]  # left, top, right, bottom in the picture: there is none outside
 
     def of(self, pixels: NDArray[np.uint8], left: int, top: int) -> Floats:
@@ -78,8 +82,8 @@ class Hair:
         matrix[:, 2] += matrix[:, :2] @ (left + 0.5, top + 0.5) - 0.5  # OpenCV counts from pixel centres
         size = pixels.shape[1], pixels.shape[0]
         linear = cv2.warpAffine(self.share, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-        share: Floats = ((linear[..., :3] * _roots(pixels)).sum(-1) + linear[..., 3]).clip(0, 1)
-        return share
+        share: Floats = (linear[..., :3] * _roots(pixels)).sum(-1) + linear[..., 3]
+        return ((share - _TRACE) / (1 - 2 * _TRACE)).clip(0, 1)
 
 
 def level(grey: Tensor) -> float:
@@ -97,21 +101,17 @@ def hair(picture: Image.Image, points: Floats, grey: Tensor, others: Sequence[Fl
     matrix[:, 2] += _LEFT, _TOP
     matrix *= _UNIT
     pixels, inside = cut(picture, matrix.astype(np.float32), SIDE)
-    room = _LIMIT & _nearest(matrix, others)
-    grown = _grown(pixels, inside, room & inside, _found(grey))
+    nearest = _nearest(matrix, others)
+    grown = _grown(pixels, inside & nearest, _found(grey))
     if grown is None:
         return None
-    share = _edged(pixels, inside, grown, room)
+    share = _edged(pixels, inside, grown, _LIMIT & nearest)
     rows, columns = (np.flatnonzero(share.any((axis, 2))) for axis in (1, 0))
-    edges = [(x, y, 1) for x in (columns[0] - 1, columns[-1] + 2) for y in (rows[0] - 1, rows[-1] + 2)]
-    there = np.asarray(edges) @ cv2.invertAffineTransform(matrix).T
-    (left, top), (right, bottom) = np.floor(there.min(0)), np.ceil(there.max(0))
-    box = (
-        max(int(left), 0),
-        max(int(top), 0),
-        min(int(right), picture.width),
-        min(int(bottom), picture.height),
-    )
+    corners = [(x, y, 1) for x in (columns[0] - 1, columns[-1] + 2) for y in (rows[0] - 1, rows[-1] + 2)]
+    there = np.asarray(corners) @ cv2.invertAffineTransform(matrix).T
+    left, top = np.floor(there.min(0)).clip(0).astype(int)
+    right, bottom = np.ceil(there.max(0)).astype(int)
+    box = left, top, min(right, picture.width), min(bottom, picture.height)
     return Hair(matrix=matrix, share=share, box=box)
 
 
@@ -120,11 +120,9 @@ def _nearest(matrix: NDArray[np.float64], others: Sequence[Floats]) -> Bools:
     own = (_X - _MIDDLE[0]) ** 2 + (_Y - _MIDDLE[1]) ** 2
     nearest = np.ones_like(own, bool)
     for points in others:
-        theirs = transform(matrix.astype(np.float32)[None], points[None])
-        there = similarity(theirs, 1)[0]  # from the view to the other's square
-        x, y = (np.stack([_X + _LEFT, _Y + _TOP], -1) * _UNIT @ there[:, :2].T + there[:, 2]).transpose(
-            2, 0, 1
-        )
+        there = similarity(transform(matrix.astype(np.float32)[None], points[None]), 1)[0]
+        view = np.stack([_X + _LEFT, _Y + _TOP], -1) * _UNIT
+        x, y = np.moveaxis(view @ there[:, :2].T + there[:, 2], -1, 0)  # in the other's square
         nearest &= own < (x - _MIDDLE[0]) ** 2 + (y - _MIDDLE[1]) ** 2
     return nearest
 
@@ -134,13 +132,18 @@ def _found(grey: Tensor) -> Floats:
     scale = _UNIT / grey.shape[-1]
     matrix = np.asarray([[scale, 0, _LEFT * _UNIT], [0, scale, _TOP * _UNIT]])
     matrix[:, 2] += 0.5 * scale - 0.5
-    found: Floats = cv2.warpAffine(grey[0, 0].numpy() / max(level(grey), 1e-6), matrix, (SIDE, SIDE))
+    relative = grey[0, 0].numpy() / max(level(grey), 1e-6)
+    found: Floats = cv2.warpAffine(relative, matrix, (SIDE, SIDE)).astype(np.float32)
     return found
 
 
-def _grown(pixels: NDArray[np.uint8], inside: Bools, own: Bools, found: Floats) -> Bools | None:
-    """(SIDE, SIDE) what is hair in the view; None if there are no seeds or if it leaked."""
-    seeds = (_eroded(_WITHIN & (found > _HAIR)) & _CLOSE) & own
+def _grown(pixels: NDArray[np.uint8], inside: Bools, found: Floats) -> Bools | None:
+    """(SIDE, SIDE) what is hair in the view; None if there are no seeds or if it leaked.
+
+    `inside` (SIDE, SIDE) is set where the picture has pixels that are nearest to this head.
+    """
+    own = inside & _LIMIT
+    seeds = _eroded(_WITHIN & (found > _HAIR)) & _CLOSE & own
     if seeds.sum() < _SEEDS:
         return None
     border = own & ~_eroded(own, _RIM) & ~_USUAL & (_Y < _BELOW)
@@ -154,9 +157,8 @@ def _grown(pixels: NDArray[np.uint8], inside: Bools, own: Bools, found: Floats) 
     roots = (_roots(pixels) * 255).astype(np.uint8)
     mask, models = np.ascontiguousarray(marks[part]), np.zeros((2, 1, 65))
     cv2.setRNGSeed(0)  # the same hair each time
-    cv2.grabCut(
-        np.ascontiguousarray(roots[part]), mask, None, models[0], models[1], _ROUNDS, cv2.GC_INIT_WITH_MASK
-    )
+    picture = np.ascontiguousarray(roots[part])
+    cv2.grabCut(picture, mask, (0, 0, 0, 0), models[0], models[1], _ROUNDS, cv2.GC_INIT_WITH_MASK)
     grown = np.zeros_like(seeds)
     grown[part] = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
     _, pieces = cv2.connectedComponents(grown.astype(np.uint8))
