@@ -35,7 +35,7 @@ _ROUNDS = 3  # of GrabCut
 _STEP = 0.12  # of the range of 1, in square roots: an edge between hair and what is behind it has more
 _LEAK, _LEAK_INSIDE = 0.06, 0.35  # of the outline on no edge, and of its part within the face: more is a leak
 _REACHED, _SIDE = 0.6, 0.65  # of the border, and of either side of what is looked at: likewise
-_CROWN = 0.1  # of the crown: less is covered on the bald and under hats, where grey is of the wall
+_CROWN = 0.2  # of the crown: less is covered on the bald and under hats, where grey is of the wall
 _NEAR, _FLAT = 4, 3e-3  # pixels of the view, and variance of colour: radius and smoothness of the edge
 _TRACE = 0.1  # a share of less than this counts as none, and of less than this from all as all
 _FADE = 8  # pixels of the view: within so many from the limit, grey ends
@@ -163,6 +163,8 @@ def _grown(pixels: NDArray[np.uint8], inside: Bools, found: Floats) -> Bools | N
     grown[part] = (mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)
     _, pieces = cv2.connectedComponents(grown.astype(np.uint8))
     grown &= np.isin(pieces, pieces[seeds & grown])
+    if _crowned(inside):  # a piece apart is of the wall or of a coat
+        grown &= np.isin(pieces, pieces[_OVER & grown])
     return None if _leaked(grown, inside, own, border, roots) else grown
 
 
@@ -179,8 +181,13 @@ def _leaked(grown: Bools, inside: Bools, own: Bools, border: Bools, roots: NDArr
         or _share(none, outline & _FACE) > _LEAK_INSIDE
         or _share(grown, nearby) > _REACHED
         or any(_share(grown, edge & side) > _SIDE for side in _SIDES)
-        or (inside[_OVER].all() and _share(grown, _OVER) < _CROWN)
+        or (_crowned(inside) and _share(grown, _OVER & inside) < _CROWN)
     )
+
+
+def _crowned(inside: Bools) -> bool:
+    """Whether the picture shows most of where hair covers the crown."""
+    return _share(inside, _OVER) > 0.5
 
 
 def _share(of: Bools, where: Bools) -> float:
