@@ -71,9 +71,7 @@ class Hair:
     """Where one face's hair is, at any resolution."""
 
     matrix: NDArray[np.float64]  # (2, 3), from the picture to the view
-    share: (
-        Floats  # (SIDE, SIDE, 4) hair's share of a pixel: slopes for the roots of its colour, and an offset
-    )
+    share: Floats  # (SIDE, SIDE, 4) slopes of hair's share for the roots of a pixel's colour, and an offset
     box: tuple[int, int, int, int]  # left, top, right, bottom in the picture: there is none outside
 
     def of(self, pixels: NDArray[np.uint8], left: int, top: int) -> Floats:
