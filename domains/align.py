@@ -92,6 +92,15 @@ def align(
     return aligned, frames
 
 
+def cut(picture: Image.Image, matrix: Floats, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """What a (2, 3) matrix maps into a square, (size, size, 3), and where in it the picture has pixels."""
+    crop, to_square = _crop(picture, matrix, size)
+    square = _warp(crop[None].copy(), to_square[None], size)[0]
+    inside = frame_mask(frame_of(matrix[None], [picture.size]), size)[0] > 0
+    square[~inside] = OUTSIDE
+    return square, inside
+
+
 def _crop(picture: Image.Image, matrix: Floats, size: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The part of a picture that the aligned square sees, antialiased to its scale, and its (2, 3) matrix."""
     full = np.vstack([matrix.astype(np.float64), [0, 0, 1]])

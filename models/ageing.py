@@ -168,7 +168,7 @@ def _grown_old(
 ) -> Change:
     """The change with wrinkles and grey hair, which no mean face shows, for those who grow older."""
     own, asked = source.age, target.age
-    shade, creases, back = change.shade, None, inverse(places)
+    grey, creases, back = None, None, inverse(places)
     if settings.wrinkles and _some(asked > own):
         lines = wrinkled(nets["wrinkles"], images, own, asked, places, back, change.flow, skin)
         main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)
@@ -177,9 +177,10 @@ def _grown_old(
     if settings.hair and "twins" in nets and _some(greying):
         # An exported ager looks at all of them.
         rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
-        grey = greyed(nets["twins"], images[rows], source[rows], target[rows], back[rows])
-        shade[rows] += settings.hair * grey * greying[rows][:, None, None, None]
-    return dataclasses.replace(change, shade=shade, creases=creases)
+        lighter = greyed(nets["twins"], images[rows], source[rows], target[rows], back[rows])
+        grey = torch.zeros_like(images[:, :1])
+        grey[rows] = settings.hair * lighter * greying[rows][:, None, None, None]
+    return dataclasses.replace(change, creases=creases, grey=grey)
 
 
 def _some(rows: Tensor) -> bool:

@@ -25,10 +25,12 @@ from nenrin.models.base import AgerModel
 from nenrin.models.change import Change
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table
+from nenrin.models.hair import Hair, hair, level
 from nenrin.models.run import nets_of, run_of
 from nenrin.models.samples import to_pixels, to_tensor
 
 SHIPPED = Path(__file__).parent / "weights" / "mixed"  # its README.md is the model card
+_GREY = 80.0  # years: the age at which hair is looked for, as what turns grey is found most surely
 CHUNK = 64  # faces at a time, so that memory stays flat
 
 
@@ -183,13 +185,37 @@ class Ager:
     def pasted(
         self, picture: Image.Image | str | Path, strips: Sequence[Strip], ages: Iterable[float]
     ) -> Iterator[Image.Image]:
-        """As `paste`, for one age after another; each face is aligned once for all of them."""
+        """As `paste`, for one age after another; each face is aligned, and its hair found, once for all."""
         picture = as_rgb(picture)
         points = [None if strip.found is None else strip.found.points for strip in strips]
         faces = [paste.aligned(picture, five) for five in points]
+        hairs: dict[int, Hair | None] = {}
         for age in ages:
-            changes = [self._change(strip, age) for strip in strips]
-            yield paste.add(picture, list(zip(map(paste.difference, faces, changes), points, strict=True)))
+            changes, greys = [self._change(strip, age) for strip in strips], []
+            for face, change in enumerate(changes):
+                if points[face] is None or not isinstance(change, Change):
+                    continue
+                changes[face], grey = change.split()
+                if grey is None or not grey.any():
+                    continue
+                if face not in hairs:
+                    hairs[face] = self._hair(picture, strips, face)
+                found = hairs[face]
+                if found is not None:
+                    greys.append((found, level(grey)))
+            differences = map(paste.difference, faces, changes)
+            yield paste.add(picture, list(zip(differences, points, strict=True)), greys)
+
+    def _hair(self, picture: Image.Image, strips: Sequence[Strip], face: int) -> Hair | None:
+        """The hair of one of the faces, see `hair`; the same at whatever ages are asked for."""
+        change = self._change(strips[face], _GREY)
+        grey = change.split()[1] if isinstance(change, Change) else None
+        own, *others = (
+            strip.found.points
+            for strip in (strips[face], *strips[:face], *strips[face + 1 :])
+            if strip.found is not None
+        )
+        return None if grey is None else hair(picture, own, grey, others)
 
     def enlarge(self, picture: Image.Image | str | Path, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""

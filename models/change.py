@@ -9,7 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nenrin.models.toning import luma
+
 GRID = 32  # structure finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
+_ALL = 0.25  # of the range of 2: hair that turns lighter by this much loses ...
+_COLOUR = 0.85  # ... this fraction of its colour
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -24,6 +28,7 @@ class Change:
     shade: Tensor  # (B, 3, H, W) residual added after the shift
     detail: Tensor  # (B, 1, h, w) log of the factor on details
     creases: Tensor | None = None  # (B, 1, H', W') -log of the factor on the light, which wrinkles take away
+    grey: Tensor | None = None  # (B, 1, H', W') light that hair gains as it turns grey
     first: Change | None = None  # another change to apply before this one
 
     def __getitem__(self, rows: slice | Tensor) -> Change:
@@ -33,6 +38,7 @@ class Change:
             shade=self.shade[rows],
             detail=self.detail[rows],
             creases=None if self.creases is None else self.creases[rows],
+            grey=None if self.grey is None else self.grey[rows],
             first=None if self.first is None else self.first[rows],
         )
 
@@ -44,7 +50,15 @@ class Change:
         shifted = shift(images, self.flow)
         coarse = coarsened(shifted)
         aged = coarse + (shifted - coarse) * scaled(self.detail, size).exp() + scaled(self.shade, size)
-        return aged if self.creases is None else (aged + 1) * scaled(-self.creases, size).exp() - 1
+        if self.creases is not None:
+            aged = (aged + 1) * scaled(-self.creases, size).exp() - 1
+        return aged if self.grey is None else turned_grey(aged, scaled(self.grey, size))
+
+    def split(self) -> tuple[Change, Tensor | None]:
+        """The change with all hair as it was, and what it left out of its own `grey` or of one before it."""
+        first, before = (None, None) if self.first is None else self.first.split()
+        bare = dataclasses.replace(self, grey=None, first=first)
+        return bare, before if self.grey is None else self.grey
 
     def times(self, strength: Tensor | float) -> Change:
         """The change scaled by `strength`: one number for all faces, or (B,)."""
@@ -54,6 +68,7 @@ class Change:
             shade=self.shade * each,
             detail=self.detail * each,
             creases=None if self.creases is None else self.creases * each,
+            grey=None if self.grey is None else self.grey * each,
             first=None if self.first is None else self.first.times(strength),
         )
 
@@ -65,26 +80,34 @@ def either(rows: Tensor, one: Change, other: Change) -> Change:
         size = max(here.shape[-2:], there.shape[-2:])
         return torch.where(rows[:, None, None, None], scaled(here, size), scaled(there, size))
 
-    creases = None
-    if one.creases is not None or other.creases is not None:
-        flat = rows.new_zeros(len(rows), 1, 1, 1, dtype=torch.float32)
-        here, there = (flat if each.creases is None else each.creases for each in (one, other))
-        creases = chosen(here, there)
+    def perhaps(here: Tensor | None, there: Tensor | None) -> Tensor | None:
+        none = rows.new_zeros(len(rows), 1, 1, 1, dtype=torch.float32)
+        if here is None and there is None:
+            return None
+        return chosen(none if here is None else here, none if there is None else there)
+
     return Change(
         flow=chosen(one.flow, other.flow),
         shade=chosen(one.shade, other.shade),
         detail=chosen(one.detail, other.detail),
-        creases=creases,
+        creases=perhaps(one.creases, other.creases),
+        grey=perhaps(one.grey, other.grey),
     )
 
 
 def placed(change: Change, rows: Tensor, images: Tensor) -> Change:
     """A change for some rows (B,) bool, expanded to all (B, 3, H, W) faces; the others stay unchanged."""
+
+    def laid(field: Tensor | None) -> Tensor | None:
+        if field is None:
+            return None
+        whole = images.new_zeros(len(images), *field.shape[1:])
+        whole[rows] = field
+        return whole
+
     whole = no_change(images, change)
     whole.flow[rows], whole.shade[rows], whole.detail[rows] = change.flow, change.shade, change.detail
-    if change.creases is not None:
-        whole.creases = images.new_zeros(len(images), *change.creases.shape[1:])
-        whole.creases[rows] = change.creases
+    whole.creases, whole.grey = laid(change.creases), laid(change.grey)
     return whole
 
 
@@ -97,6 +120,12 @@ def no_change(images: Tensor, like: Change | None = None) -> Change:
         shade=images.new_zeros(images.shape),
         detail=images.new_zeros(count, 1, *field),
     )
+
+
+def turned_grey(images: Tensor, lighter: Tensor) -> Tensor:
+    """(B, 3, H, W) with (B, 1, H, W) light added and colour taken out in proportion, so strands stay."""
+    colour = images - luma(images)
+    return images + lighter - _COLOUR * (lighter / _ALL).clamp(0, 1) * colour
 
 
 def shift(images: Tensor, flow: Tensor, outside: str = "border") -> Tensor:

@@ -99,13 +99,15 @@ def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
     strength, of = _about(off.shade), rows[:, None, None, None]
     cover = _ramp(strength, _UNCOVERED, _COVERED) * of
     rims = torch.maximum(cover, _ramp(strength, _FAINT, _SURE) * of * told[:, None, None, None])
-    again = (rims - cover) * _ramp(_about(age.shade), 0, _FADING)
+    faded = age.shade if age.grey is None else age.shade + age.grey
+    again = (rims - cover) * _ramp(_about(faded), 0, _FADING)
     coarse = F.interpolate(rims, age.detail.shape[-2:], mode="area")
     return Change(
         flow=age.flow,
         shade=age.shade * (1 - cover) - again * off.shade,
         detail=age.detail * (1 - coarse),
         creases=None if age.creases is None else age.creases * (1 - scaled(rims, age.creases.shape[-2:])),
+        grey=None if age.grey is None else age.grey * (1 - cover),
     )
 
 
@@ -127,6 +129,7 @@ def _unframed(age: Change, faces: Tensor, rows: Tensor, look: Look) -> Change:
         shade=held(age.shade),
         detail=held(age.detail),
         creases=None if age.creases is None else held(age.creases),
+        grey=None if age.grey is None else held(age.grey),
     )
 
 

@@ -2,7 +2,7 @@
 
 The generator that learned from drawn twins (`models/ageing.py`) has seen hair of every cut and colour turn
 grey, and it finds hair in photographs too, although it has seen none. Only the brightness of its residual is
-used, masked to what looks like hair; the hair's colour is taken out in proportion.
+used, masked to what looks like hair; the change takes the hair's colour out in proportion (`turned_grey`).
 """
 
 from __future__ import annotations
@@ -31,15 +31,14 @@ _SURE, _NEVER = 1.0, 2.0  # ... and the mask is 1 up to the first number of step
 _SKIN, _HAIR = 0.4, 0.55  # of the way from the skin's colour to the hair's: the mask rises from 0 to 1 ...
 _CLOSE, _APART = 0.8, 1.3  # steps from the skin's colour to the hair's: nothing is greyed, all is
 _FRINGE = 0.25  # ... and within the face so much further on
-_ALL = 0.25  # of the range of 2: what becomes lighter by this much loses ...
-_COLOUR = 0.85  # ... this fraction of its colour
+_ALL = 0.25  # of the range of 2: what becomes lighter by this much is hair for sure
 _HOLES = 9  # pixels
 _DOUBT, _SURE_OF_IT = 0.35, 0.6  # intersection over union from which hair is greyed, and fully so
 _FRAME = 7  # pixels: the mask is 0 this near to the edge of the picture
 
 
 def greyed(net: nn.Module, images: Tensor, source: Condition, target: Condition, back: Tensor) -> Tensor:
-    """The residual (B, 3, S, S) that turns the hair of (B, 3, S, S) faces grey from one age to another.
+    """The light (B, 1, S, S) that hair of (B, 3, S, S) faces gains from one age to another: `Change.grey`.
 
     `net` is the generator that learned from twins, `back` (B, 2, FIELD, FIELD) the field from each face to
     the mean face, see `inverse`.
@@ -60,10 +59,8 @@ def greyed(net: nn.Module, images: Tensor, source: Condition, target: Condition,
     agreed = _total(seen * mask * around) / _total(torch.maximum(seen, mask) * around)
     level = _total(found * seen * mask) / _total(seen * mask)
     sure = ((agreed - _DOUBT) / (_SURE_OF_IT - _DOUBT)).clamp(0, 1)
-    light = level * mask * sure
-    colour = images - luma(images)
-    shade: Tensor = light - _COLOUR * (light / _ALL).clamp(max=1) * colour
-    return shade
+    light: Tensor = level * mask * sure
+    return light
 
 
 def _total(values: Tensor) -> Tensor:

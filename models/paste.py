@@ -17,13 +17,15 @@ from PIL import Image
 from torch import Tensor
 
 from nenrin.domains.align import align, similarity
-from nenrin.models.change import Change
+from nenrin.models.change import Change, turned_grey
+from nenrin.models.hair import Hair
 from nenrin.models.samples import to_pixels, to_tensor
 
 FINER = 1.25  # pixels of the aligned face for each of the picture's, as turning it costs some sharpness
 LARGEST = 2048  # pixels: largest side of the aligned face
 REACH = 0.96  # width of the mask, as a fraction of the aligned square
 SOFT = 0.12  # width of the mask's soft edge, likewise
+_BAND = 256  # rows of a picture whose hair is turned grey at a time, so that memory stays flat
 _ROUND = 5  # exponent of the mask's superellipse: 2 would be an oval, which leaves out the hair
 
 
@@ -65,14 +67,17 @@ def _added(face: Tensor, change: Change | Tensor) -> Tensor:
 
 
 def add(
-    picture: Image.Image, differences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]]
+    picture: Image.Image,
+    differences: Sequence[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
+    greys: Sequence[tuple[Hair, float]] = (),
 ) -> Image.Image:
-    """The picture with each face's residual added under a soft mask.
+    """The picture with each face's residual added under a soft mask, and with hair turned grey.
 
     Each item holds the result of `difference` and the face's points (5, 2) in pixels of the picture, or None
-    if the whole picture is the face.
+    if the whole picture is the face. `greys` are where hair is and how much lighter it becomes.
     """
-    pixels = np.asarray(picture.convert("RGB")).astype(np.float32)
+    before = np.asarray(picture.convert("RGB"))
+    pixels = before.astype(np.float32)
     height, width = pixels.shape[:2]
     for added, points in differences:
         side = len(added)
@@ -96,7 +101,20 @@ def add(
             (int(right - left), int(bottom - top)),
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         )
+    for hair, lighter in greys:
+        _turn_grey(pixels, before, hair, lighter)
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
+
+
+def _turn_grey(pixels: NDArray[np.float32], before: NDArray[np.uint8], hair: Hair, lighter: float) -> None:
+    """Turn hair grey in the pixels (H, W, 3), once grey levels of `before`, a band at a time."""
+    left, top, right, bottom = hair.box
+    for start in range(top, bottom, _BAND):
+        band = np.s_[start : min(start + _BAND, bottom), left:right]
+        share = torch.from_numpy(hair.of(before[band], left, start))[None, None]
+        now = torch.from_numpy(pixels[band]).permute(2, 0, 1)[None] / 127.5 - 1
+        added = turned_grey(now, lighter * share) - now
+        pixels[band] += added[0].permute(1, 2, 0).mul(127.5).numpy()
 
 
 def _mask(side: int) -> NDArray[np.float32]:

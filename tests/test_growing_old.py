@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nenrin.models import toning
-from nenrin.models.change import Change, either, no_change, placed
+from nenrin.models.change import Change, either, no_change, placed, turned_grey
 from nenrin.models.condition import Condition
 from nenrin.models.greying import greyed
 from nenrin.models.registration import FIELD, inverse
@@ -165,7 +165,7 @@ def head() -> Tensor:
 def grey(image: Tensor, own: float, asked: float) -> Tensor:
     """The picture with its hair as it is then."""
     source, target = (Condition.of(1, domains=("photo",), age=age) for age in (own, asked))
-    return image + greyed(Lightener(), image, source, target, nowhere())
+    return turned_grey(image, greyed(Lightener(), image, source, target, nowhere()))
 
 
 def test_hair_turns_grey_and_neither_skin_nor_wall() -> None:
