@@ -24,6 +24,7 @@ from nenrin.models.greying import greyed
 from nenrin.models.means import MeanFaces
 from nenrin.models.registration import inverse
 from nenrin.models.run import nets_of
+from nenrin.models.toning import luma
 from nenrin.models.wrinkles import wrinkled
 
 _UNASKED = 2.0  # years: scale below which an age difference counts as none and is faded out
@@ -33,6 +34,7 @@ _CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
 _SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
 _DRAWN = 0.5  # factor on wrinkles in domains with fewer ages: drawings show few
 _GREYING = 40.0  # years: hair turns grey at no younger age
+_GREY = 0.25  # of the range of 2: what twins lighten by this much keeps no other change of colour
 _RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
 _BLUR, _GRAIN = -0.3, 0.5  # log of the least and largest factor on details: beyond are blur and specks
 
@@ -201,8 +203,13 @@ def _by_twins(
     change = change.times((1 - unasked(source, target)) * ~target.age.isnan())
     # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
     flow = change.flow * settings.twins * _inside(change.flow)
-    creases = None
+    shade = scaled(change.shade, images.shape[-2:])
+    creases, grey = None, None
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
+    if _some(asked > own):
+        # Twins were told no colours of hair, so what they add to red hair may turn others' blue.
+        grey = luma(shade).clamp(min=0) * (asked > own)[:, None, None, None]
+        shade = torch.lerp(shade - grey, shade.new_zeros(()), (grey / _GREY).clamp(max=1))
     if settings.wrinkles and _some(asked > own):
         assert isinstance(nets["means"], MeanFaces)
         places = nets["means"].registration(images)  # which has seen drawn faces too
@@ -212,9 +219,10 @@ def _by_twins(
         )
     return Change(
         flow=flow,
-        shade=scaled(change.shade, images.shape[-2:]),
+        shade=shade,
         detail=change.detail.clamp(min=_BLUR),
         creases=creases,
+        grey=grey,
     )
 
 
