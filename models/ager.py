@@ -215,7 +215,8 @@ class Ager:
             for strip in (strips[face], *strips[:face], *strips[face + 1 :])
             if strip.found is not None
         )
-        return None if grey is None else hair(picture, own, grey, others)
+        drawn = strips[face].domain not in (None, "photo")
+        return None if grey is None else hair(picture, own, grey, others, drawn=drawn)
 
     def enlarge(self, picture: Image.Image | str | Path, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""

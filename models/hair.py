@@ -33,7 +33,8 @@ _RIM = 4  # pixels of the view: width of the border of what is looked at, which 
 _BELOW = 0.7  # of the square's side: hair may hang over that border from here on
 _ROUNDS = 3  # of GrabCut
 _STEP = 0.12  # of the range of 1, in square roots: an edge between hair and what is behind it has more
-_LEAK, _LEAK_INSIDE = 0.06, 0.35  # of the outline on no edge, and of its part within the face: more is a leak
+_LEAK, _LEAK_DRAWN = 0.06, 0.16  # of the outline of hair on no edge: more is a leak, also in drawings ...
+_LEAK_INSIDE = 0.35  # ... and of its part within the face
 _REACHED, _SIDE = 0.6, 0.6  # of the border, and of either side of what is looked at: likewise
 _CROWN = 0.25  # of the crown: less is covered on the bald and under hats, where grey is of the wall
 _NEAR, _FLAT = 4, 3e-3  # pixels of the view, and variance of colour: radius and smoothness of the edge
@@ -89,18 +90,21 @@ def level(grey: Tensor) -> float:
     return float(grey.square().sum() / grey.sum().clamp(min=1e-6))
 
 
-def hair(picture: Image.Image, points: Floats, grey: Tensor, others: Sequence[Floats] = ()) -> Hair | None:
+def hair(
+    picture: Image.Image, points: Floats, grey: Tensor, others: Sequence[Floats] = (), *, drawn: bool = False
+) -> Hair | None:
     """The hair of the face with those points (5, 2) in an RGB picture; None if it cannot be told.
 
     `grey` (1, 1, S, S) is what `greying` found in the aligned square, and `others` are the points of other
-    faces, whose hair it is not.
+    faces, whose hair it is not. Black strands of a drawn head may touch a black ground, a photograph's should
+    not: there it is a wall.
     """
     matrix = similarity(points[None], 1)[0].astype(np.float64)
     matrix[:, 2] += _LEFT, _TOP
     matrix *= _UNIT
     pixels, inside = cut(picture, matrix.astype(np.float32), SIDE)
     nearest = _nearest(matrix, others)
-    grown = _grown(pixels, inside & nearest, _found(grey))
+    grown = _grown(pixels, inside & nearest, _found(grey), _LEAK_DRAWN if drawn else _LEAK)
     if grown is None:
         return None
     share = _edged(pixels, inside, grown, _LIMIT & nearest)
@@ -135,10 +139,11 @@ def _found(grey: Tensor) -> Floats:
     return found
 
 
-def _grown(pixels: NDArray[np.uint8], inside: Bools, found: Floats) -> Bools | None:
+def _grown(pixels: NDArray[np.uint8], inside: Bools, found: Floats, leak: float) -> Bools | None:
     """(SIDE, SIDE) what is hair in the view; None if there are no seeds or if it leaked.
 
-    `inside` (SIDE, SIDE) is set where the picture has pixels that are nearest to this head.
+    `inside` (SIDE, SIDE) is set where the picture has pixels that are nearest to this head. `leak` is the
+    share of the outline that may be on no edge.
     """
     own = inside & _LIMIT
     seeds = _eroded(_WITHIN & (found > _HAIR)) & _CLOSE & own
@@ -163,10 +168,12 @@ def _grown(pixels: NDArray[np.uint8], inside: Bools, found: Floats) -> Bools | N
     grown &= np.isin(pieces, pieces[seeds & grown])
     if _crowned(inside):  # a piece apart is of the wall or of a coat
         grown &= np.isin(pieces, pieces[_OVER & grown])
-    return None if _leaked(grown, inside, own, border, roots) else grown
+    return None if _leaked(grown, inside, own, border, roots, leak) else grown
 
 
-def _leaked(grown: Bools, inside: Bools, own: Bools, border: Bools, roots: NDArray[np.uint8]) -> bool:
+def _leaked(
+    grown: Bools, inside: Bools, own: Bools, border: Bools, roots: NDArray[np.uint8], leak: float
+) -> bool:
     """Whether what was grown is no hair: it ends where there is no edge, or is not where hair is."""
     outline = grown & ~_eroded(grown) & _eroded(inside, 2)
     smooth = cv2.GaussianBlur(roots, (0, 0), 1.0)
@@ -175,7 +182,7 @@ def _leaked(grown: Bools, inside: Bools, own: Bools, border: Bools, roots: NDArr
     nearby = cv2.dilate(border.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool) & inside & ~border
     edge = own & ~_eroded(own, _RIM)
     return bool(
-        _share(none, outline & ~_FACE) > _LEAK
+        _share(none, outline & ~_FACE) > leak
         or _share(none, outline & _FACE) > _LEAK_INSIDE
         or _share(grown, nearby) > _REACHED
         or any(_share(grown, edge & side) > _SIDE for side in _SIDES)

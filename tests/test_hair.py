@@ -156,6 +156,14 @@ def test_hair_that_merges_with_the_wall_keeps_its_colour() -> None:
     assert (pasted(before, 80)[0] == before).all()
 
 
+def test_drawn_hair_may_touch_a_ground_of_its_colour() -> None:
+    pixels = portrait()
+    pixels[150:210, :160] = pixels[TOP + 20, LEFT + 40]
+    picture, seen = Image.fromarray(pixels), found_in_the_square()
+    assert hair(picture, POINTS, seen) is None and hair(picture, POINTS, seen, drawn=True) is not None
+    assert hair(Image.fromarray(portrait(wall=BROWN)), POINTS, seen, drawn=True) is None
+
+
 def test_grey_that_is_not_over_the_brow_is_no_hair() -> None:
     """As where a wall beside a bald head was taken for it."""
     bald = portrait()
