@@ -193,9 +193,9 @@ def test_hair_of_a_head_that_touches_another_is_told_apart() -> None:
 def test_every_age_finds_the_same_hair_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def spy(*words: object) -> object:
+    def spy(*words: object, drawn: bool) -> object:
         calls.append(words)
-        return hair(*words)  # type: ignore[arg-type]
+        return hair(*words, drawn=drawn)  # type: ignore[arg-type]
 
     before = portrait()
     (alone,) = pasted(before, 50)
