@@ -26,7 +26,7 @@ SIDE = 192  # pixels of the view that hair is looked for in
 _WIDE, _LEFT, _TOP = 2.4, 0.7, 0.5  # sides of the aligned square: width of the view, and what it has beyond
 _UNIT = SIDE / _WIDE  # pixels of the view for the aligned square's side
 _HAIR, _PERHAPS = 0.75, 0.3  # of the level of grey: from here it is a seed; it may be hair
-_SEEDS = 20  # pixels of the view: fewer are no hair to begin with
+_SEEDS = 20  # pixels of the view: fewer of hair, or of all else, do not tell their colours
 _BARE = 0.15  # of the level: below, face and neck are skin
 _SQUARE = 0.44  # half the width of the aligned square within which grey is trusted
 _RIM = 4  # pixels of the view: width of the border of what is looked at, which is no hair
@@ -38,6 +38,7 @@ _LEAK_INSIDE = 0.35  # ... and of its part within the face
 _REACHED, _SIDE = 0.6, 0.6  # of the border, and of either side of what is looked at: likewise
 _CROWN = 0.25  # of the crown: less is covered on the bald and under hats, where grey is of the wall
 _NEAR, _FLAT = 4, 3e-3  # pixels of the view, and variance of colour: radius and smoothness of the edge
+_EDGE = 3  # pixels of the view: how far single hairs are looked for beyond what was grown
 _TRACE = 0.1  # a share of less than this counts as none, and of less than this from all as all
 _FADE = 8  # pixels of the view: within so many from the limit, grey ends
 
@@ -147,13 +148,13 @@ def _grown(pixels: NDArray[np.uint8], inside: Bools, found: Floats, leak: float)
     """
     own = inside & _LIMIT
     seeds = _eroded(_WITHIN & (found > _HAIR)) & _CLOSE & own
-    if seeds.sum() < _SEEDS:
-        return None
     border = own & ~_eroded(own, _RIM) & ~_USUAL & (_Y < _BELOW)
     marks = np.full(found.shape, cv2.GC_PR_BGD, np.uint8)
     marks[_WITHIN & (found > _PERHAPS)] = cv2.GC_PR_FGD
     marks[seeds] = cv2.GC_FGD
     marks[(_SKIN & (found < _BARE)) | border | ~own] = cv2.GC_BGD
+    if min(seeds.sum(), (marks[inside] % 2 == cv2.GC_BGD).sum()) < _SEEDS:  # nothing to begin with
+        return None
     # Only what the picture has: grey beyond it would be a colour of the background.
     rows, columns = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -227,8 +228,8 @@ def _edged(pixels: NDArray[np.uint8], inside: Bools, grown: Bools, room: Bools) 
     spread = mean(products).reshape(SIDE, SIDE, 3, 3) - colour[..., :, None] * colour[..., None, :]
     slopes = np.linalg.solve(spread + _FLAT * np.eye(3, dtype=np.float32), with_mask[..., None])[..., 0]
     linear = mean(np.concatenate([slopes, share - (slopes * colour).sum(-1, keepdims=True)], -1))
-    # Exactly 0 where no window reaches, and falling to 0 where hair is looked for no further.
-    reached = cv2.dilate(grown.astype(np.uint8), np.ones((4 * _NEAR + 1, 4 * _NEAR + 1), np.uint8))
+    # Exactly 0 further from hair, where colours may be like it, and falling to 0 at the limit.
+    reached = cv2.dilate(grown.astype(np.uint8), np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), np.uint8))
     far = cv2.distanceTransform(np.pad(room, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     edged: Floats = linear * ((far / _FADE).clip(0, 1) * reached)[..., None]
     return edged

@@ -28,13 +28,13 @@ Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
-def places(left: int = LEFT) -> tuple[Mask, Mask]:
-    """Where the hair of a head is in the picture, and where its face and neck are."""
+def places(left: int = LEFT, half: float = 0.52) -> tuple[Mask, Mask]:
+    """Where the hair of a head is in the picture, `half` its width, and where its face and neck are."""
     y, x = np.mgrid[: SIZE[1], : SIZE[0]] + 0.5
     x, y = (x - left) / SQUARE - 0.5, (y - TOP) / SQUARE
     face = ((x / 0.3) ** 2 + ((y - 0.55) / 0.42) ** 2 < 1) | ((abs(x) < 0.15) & (y > 0.6))
     # From the crown, which is above the square, down beside the face.
-    return (((x / 0.52) ** 2 + ((y - 0.4) / 0.6) ** 2 < 1) & ~face), face
+    return (((x / half) ** 2 + ((y - 0.4) / 0.6) ** 2 < 1) & ~face), face
 
 
 def portrait(wall: tuple[int, int, int] = WALL, lefts: tuple[int, ...] = (LEFT,)) -> Picture:
@@ -173,6 +173,31 @@ def test_grey_that_is_not_over_the_brow_is_no_hair() -> None:
     seen = found_in_the_square()
     seen[..., :16, :] = 0
     assert hair(Image.fromarray(bald), POINTS, seen) is None
+
+
+def test_a_post_beside_the_head_is_no_hair() -> None:
+    pixels, found = portrait(), torch.zeros(1, 1, 64, 64)
+    wide, slim = (places(half=half)[0] for half in (0.52, 0.36))
+    pixels[wide & ~slim] = WALL
+    post = np.s_[:, LEFT - 2 : LEFT + 12]
+    pixels[post] = BROWN
+    seen = slim.copy()
+    seen[post] = True
+    small = Image.fromarray(seen[TOP : TOP + SQUARE, LEFT : LEFT + SQUARE].astype(np.float32)).resize(
+        (64, 64)
+    )
+    found[0, 0] = torch.from_numpy(np.asarray(small).copy()) * LIGHTER
+    told = hair(Image.fromarray(pixels), POINTS, found)
+    assert told is not None
+    share = told.of(pixels, 0, 0)
+    assert share[TOP - 10 : TOP + 10, LEFT + 70 : LEFT + 90].mean() > 0.9
+    assert share[TOP + 60 :, LEFT - 2 : LEFT + 12].max() < 0.05
+
+
+def test_a_picture_full_of_grey_tells_no_hair() -> None:
+    tight = Image.fromarray(portrait()).crop((LEFT + 60, TOP + 60, LEFT + 100, TOP + 100))
+    points = POINTS - (LEFT + 60, TOP + 60)
+    assert hair(tight, points.astype(np.float32), torch.full((1, 1, 64, 64), LIGHTER)) is None
 
 
 def test_nothing_found_is_no_hair() -> None:
