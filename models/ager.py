@@ -76,6 +76,8 @@ class Ager:
         state = checkpoint.read_state(folder)
         model = build(from_table(state["config"]))
         checkpoint.load_nets(folder, model.nets)
+        # On a CPU a quarter faster than in the plain layout, unlike training.
+        model.to(memory_format=torch.channels_last)
         return cls(model, name=run_of(folder).name, finder=finder)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
