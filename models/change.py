@@ -129,4 +129,4 @@ def scaled(field: Tensor, size: Sequence[int]) -> Tensor:
         return field
     if field.shape[-1] > size[-1]:
         return F.interpolate(field, tuple(size), mode="bilinear", antialias=True)
-    return filters.enlarged(field, tuple(size))
+    return filters.enlarged(field, size)

@@ -7,6 +7,7 @@ own loops, and the same up to rounding.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +16,10 @@ from torch import Tensor
 _KEPT = 64  # matrices of each kind; pictures of many sizes would fill the memory
 
 
-def enlarged(field: Tensor, size: tuple[int, int]) -> Tensor:
+def enlarged(field: Tensor, size: Sequence[int]) -> Tensor:
     """(B, C, h, w) interpolated bicubically to a larger size (H, W)."""
     if not _multiplies(field):
-        return F.interpolate(field, size, mode="bicubic", align_corners=False)
+        return F.interpolate(field, tuple(size), mode="bicubic", align_corners=False)
     down, across = (_bicubic(here, there) for here, there in zip(field.shape[-2:], size, strict=True))
     return down @ (field @ across.T)
 
@@ -39,11 +40,11 @@ def twice_boxed(images: Tensor, window: int) -> Tensor:
     return down @ (images @ across.T)
 
 
-def places(size: tuple[int, int], device: torch.device) -> Tensor:
+def places(size: Sequence[int], device: torch.device) -> Tensor:
     """(1, H, W, 2) the middle of each pixel as `grid_sample` counts. Not to be changed in place."""
     if torch.compiler.is_compiling():  # what is made then is no tensor to keep
-        return _places.__wrapped__(size, device)
-    return _places(size, device)
+        return _places.__wrapped__(*size, device)
+    return _places(*size, device)
 
 
 def _multiplies(values: Tensor) -> bool:
@@ -56,7 +57,9 @@ def _multiplies(values: Tensor) -> bool:
 @torch.inference_mode(False)
 def _bicubic(here: int, there: int) -> Tensor:
     """(there, here)"""
-    return F.interpolate(torch.eye(here)[None, None], (there, here), mode="bicubic", align_corners=False)[0, 0]
+    return F.interpolate(torch.eye(here)[None, None], (there, here), mode="bicubic", align_corners=False)[
+        0, 0
+    ]
 
 
 @functools.lru_cache(_KEPT)
@@ -82,5 +85,5 @@ def _boxed(images: Tensor, height: int, width: int) -> Tensor:
 
 @functools.lru_cache(_KEPT)
 @torch.inference_mode(False)
-def _places(size: tuple[int, int], device: torch.device) -> Tensor:
-    return F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 1, *size], align_corners=False)
+def _places(height: int, width: int, device: torch.device) -> Tensor:
+    return F.affine_grid(torch.eye(2, 3, device=device)[None], [1, 1, height, width], align_corners=False)

@@ -80,7 +80,7 @@ def age(
     files = pictures_to_age(pictures, out, ages, paste=paste)
 
     import nenrin
-    from nenrin.domains.find import NoFaceError, open_picture
+    from nenrin.domains.find import open_picture
     from nenrin.domains.finders import open_finder
 
     # A single one that is bad is told before the seconds that the nets take to load.
@@ -91,27 +91,30 @@ def age(
         choose(domain, ager.domains, "--domain")
     names, rows, failed = Names(), list[dict[str, Any]](), list[NenrinError]()
     try:
-        for file in track(files, "ageing", len(files)):
-            try:
-                picture = first or open_picture(file)
-                strips = ager.age(
-                    picture, ages, glasses=glasses, domain=domain, gender=gender, from_age=from_, face=face
-                )
-                stems = names.take(file.stem, len(strips))
-                written = [ager.enlarged(picture, strip, size) for strip in strips] if size else strips
-                made = _write(out, file, written, stems, glasses)
-                rows += made
-                if paste:
-                    _write_pasted(ager, out / stems[0], picture, strips, made)
-            except NenrinError as error:
-                if isinstance(error, NoFaceError):
-                    error = NenrinError(f"{error}: --face whole")
-                if str(file) not in str(error):
-                    error = NenrinError(f"{file}: {error}")
+        outcomes = ager.age_all(
+            files if first is None else [first],
+            ages,
+            glasses=glasses,
+            domain=domain,
+            gender=gender,
+            from_age=from_,
+            face=face,
+            size=size,
+        )
+        for file, one in zip(files, track(outcomes, "ageing", len(files)), strict=True):
+            if one.error is not None:
+                error = _named(one.error, file)
                 if len(files) == 1:
-                    raise error from None
+                    raise error
                 failed.append(error)
                 print(f"nenrin: {error}", file=sys.stderr)
+                continue
+            assert one.picture is not None
+            stems = names.take(file.stem, len(one.strips))
+            made = _write(out, file, one.strips, stems, glasses)
+            rows += made
+            if paste:
+                _write_pasted(ager, out / stems[0], one.picture, one.strips, made)
     finally:
         # Ctrl-C too: the faces aged so far keep their rows.
         if rows:
@@ -120,6 +123,14 @@ def age(
     tell(as_json, rows, f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
     if failed:
         raise NenrinError(f"{len(failed)} of {len(files)} pictures could not be aged (named above)")
+
+
+def _named(error: NenrinError, file: Path) -> NenrinError:
+    """The error that names its file, and a way to age a picture without a face."""
+    from nenrin.domains.find import NoFaceError
+
+    said = f"{error}: --face whole" if isinstance(error, NoFaceError) else str(error)
+    return NenrinError(said if str(file) in said else f"{file}: {said}")
 
 
 def _write(
