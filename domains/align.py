@@ -118,8 +118,8 @@ def _warp(pixels: NDArray[np.uint8], matrices: NDArray[np.float64], size: int) -
     import torch
     from torch.nn.functional import grid_sample
 
-    # In float32 and in this order, as kornia's `warp_affine` has it, whose import takes most of a second: a
-    # face is known by its pixels, so that not one of them may be rounded otherwise.
+    # In float32 and in this order, as kornia's `warp_affine`, which is slow to import: a face is known by its
+    # pixels, so that not one of them may be rounded otherwise.
     matrix = torch.zeros(len(matrices), 3, 3)
     matrix[:, :2] = torch.from_numpy(matrices)
     matrix[:, :2, 2] = torch.from_numpy(matrices[:, :, 2] + (matrices[:, :, :2].sum(-1) * 0.5 - 0.5))
@@ -142,7 +142,8 @@ def _unit(height: int, width: int) -> torch.Tensor:
     """(1, 3, 3), from pixels counted from the middle of the first to [-1, 1]."""
     import torch
 
-    return torch.tensor([[[2 / (width - 1), 0, -1], [0, 2 / (height - 1), -1], [0, 0, 1]]])
+    (x, left), (y, top) = ((2 / (side - 1), -1) if side > 1 else (1, 0) for side in (width, height))
+    return torch.tensor([[[x, 0, left], [0, y, top], [0, 0, 1]]], dtype=torch.float32)
 
 
 def _inverse(matrices: torch.Tensor) -> torch.Tensor:

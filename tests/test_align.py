@@ -85,7 +85,7 @@ def test_a_batch_of_mixed_sizes_equals_one_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("size", [16, 64, 257])
-@pytest.mark.parametrize("shape", [(2, 2, 90, 3), (3, 120, 75, 3)])
+@pytest.mark.parametrize("shape", [(2, 1, 90, 3), (2, 2, 1, 3), (3, 120, 75, 3)])
 def test_every_pixel_is_as_kornia_warps_it(shape: tuple[int, ...], size: int) -> None:
     """Else pictures of sets built before would get other ids."""
     rng = np.random.default_rng(size)
