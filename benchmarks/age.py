@@ -1,10 +1,11 @@
 """How fast faces are aged: python benchmarks/age.py RUN [--pictures N] [--threads N]
 
-Cold: one picture through the command line, imports and finding included. Warm, faces a second: through the
-ager alone, that is read, aged and answered at the model's own size; the same and then the change made to the
-picture's own pixels at 128 px, as `--paste` and the page do it; with nine ages of each face; with other
-glasses, which are another net's work; and through the whole of `nenrin age` (reading, finding, ageing,
-writing). One age each where none are named.
+Cold: one picture through the command line, imports and finding included; on the very first start, when Python
+compiles what it imports, and on a later one. Warm, faces a second: of a folder of pictures, read and aged in
+batches through the ager, at its own size and with the change made to the picture's own pixels at 128 px, for
+a younger and an older age; one picture after another, as the page does it; with nine ages of each face; with
+other glasses, which are another net's work; and through the whole of `nenrin age` (reading, finding, ageing,
+writing). Pictures are whole faces of 180 px, and older ones are asked for where no age is named.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ from nenrin.cli import main as command
 from nenrin.models.samples import to_tensor
 
 SIDE = 128  # pixels
+YOUNG, OLD = 20, 70  # years
 AGES = (5, 15, 25, 35, 45, 55, 65, 75, 85)  # years
 
 
-def cold(words: list[str], threads: int) -> tuple[float, float]:
-    """Seconds and processor seconds of `nenrin age` in a process of its own."""
+def cold(words: list[str], threads: int, compiled: Path) -> tuple[float, float]:
+    """Seconds and processor seconds of `nenrin age` in a process of its own, with byte code in a folder."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPYCACHEPREFIX": str(compiled)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     subprocess.run(
         [sys.executable, "-m", "nenrin", *words], check=True, stdout=subprocess.DEVNULL, env=environment
     )
@@ -63,35 +66,49 @@ def main() -> None:
         folder.mkdir()
         for index in range(options.pictures):
             astronaut.save(folder / f"{index}.jpg")
-        words = ["age", "--to", "60", "--checkpoint", options.run, "-o", f"{name}/out"]
-        if options.cold:
-            seconds, busy = cold([*words, str(folder / "0.jpg")], options.threads)
-            print(f"cold, one picture: {seconds:.1f} s, {busy:.1f} s of processor time")
+        files = sorted(folder.iterdir())
+        words = ["age", "--to", f"{OLD}", "--checkpoint", options.run, "-o", f"{name}/out"]
+        for start in ("the first start", "a later one") if options.cold else ():
+            seconds, busy = cold([*words, str(files[0])], options.threads, Path(name) / "compiled")
+            print(f"cold, one picture, {start}: {seconds:.1f} s, {busy:.1f} s of processor time", flush=True)
 
-        def enlarged() -> None:
-            (strip,) = ager.age(astronaut, [60], face="whole")
-            ager.enlarge(astronaut, strip, 60, SIDE)
+        def batches(years: float, size: int | None) -> None:
+            for one in ager.age_all(files, years, face="whole", size=size):
+                assert one.strips
+
+        for years in (YOUNG, OLD):
+            for size in (None, SIDE):
+                what = f"a folder, to {years}, {size or ager.size} px"
+                report(what, options.pictures, *timed(lambda y=years, s=size: batches(y, s)))  # type: ignore[misc]
+
+        def enlarged(years: float) -> None:
+            (strip,) = ager.age(astronaut, years, face="whole")
+            ager.enlarge(astronaut, strip, years, SIDE)
 
         other = "clear" if ager.estimate(seen(astronaut, ager.size)).glasses[0] == 0 else "none"
         alone: dict[str, Callable[[], object]] = {
-            f"ager alone, {ager.size} px": lambda: ager.age(astronaut, [60], face="whole"),
-            f"and at {SIDE} px of the picture's own pixels": enlarged,
-            f"ager alone, {len(AGES)} ages of each face": lambda: ager.age(astronaut, AGES, face="whole"),
-            f"ager alone, glasses {other}": lambda: ager.age(astronaut, [60], face="whole", glasses=other),
+            f"one by one, to {YOUNG}, {ager.size} px": lambda: ager.age(astronaut, YOUNG, face="whole"),
+            f"one by one, to {OLD}, {ager.size} px": lambda: ager.age(astronaut, OLD, face="whole"),
+            f"one by one, to {OLD}, then {SIDE} px too": lambda: enlarged(OLD),
+            f"one by one, {len(AGES)} ages of each": lambda: ager.age(astronaut, AGES, face="whole"),
+            f"one by one, glasses {other}": lambda: ager.age(astronaut, OLD, face="whole", glasses=other),
         }
         for what, run in alone.items():
-            run()
-            began, busy = time.perf_counter(), time.process_time()
-            for _ in range(options.pictures):
-                run()
-            report(what, options.pictures, time.perf_counter() - began, time.process_time() - busy)
-        for face in ("whole", "find") if options.find else ("whole",):
-            began, busy = time.perf_counter(), time.process_time()
+            report(what, options.pictures, *timed(lambda r=run: [r() for _ in files]))  # type: ignore[misc]
+        whole = ["--face", "whole"]
+        kinds = (whole, [*whole, "--size", f"{SIDE}"], ["--face", "find"])
+        for more in kinds if options.find else kinds[:-1]:
             with contextlib.redirect_stdout(io.StringIO()):
-                code = command([*words, str(folder), "--face", face])
-            assert code == 0
-            seconds, busy = time.perf_counter() - began, time.process_time() - busy
-            report(f"nenrin age --face {face}", options.pictures, seconds, busy)
+                spent = timed(lambda m=more: command([*words, str(folder), *m]))  # type: ignore[misc]
+            report(" ".join(["nenrin age", *more]), options.pictures, *spent)
+
+
+def timed(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds and processor seconds of a second run, when everything is warm."""
+    run()
+    began, busy = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - began, time.process_time() - busy
 
 
 def seen(picture: Image.Image, size: int) -> torch.Tensor:

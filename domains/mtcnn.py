@@ -224,7 +224,7 @@ def _suppress(
     """
     end = 1 if smaller else 0
     kept: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    for picture in np.unique(owner):
+    for picture in sorted(set(owner.tolist())):  # `np.unique` would import masked arrays
         rows = np.flatnonzero(owner == picture)
         rows = rows[np.argsort(-boxes[rows, 4], kind="stable")]
         left, top, right, bottom = boxes[rows, :4].T

@@ -143,7 +143,8 @@ def _by_means(
     difference = means.difference(own, asked, target.domain, target.gender, whole=False)
     difference = difference.times(strength, moves=settings.shapes * share, detail=settings.details * strength)
     places = means.places(images, target.domain)
-    change = difference.warped(places)
+    back = inverse(places)
+    change = difference.warped(places, back)
     here, _, _ = means(own, target.domain, target.gender)
     skin = toning.skin(images)
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
@@ -155,7 +156,7 @@ def _by_means(
         detail=(change.detail * coarse).clamp(_BLUR, _GRAIN),
     )
     known, wanted = source.replace(age=own), target.replace(age=asked)
-    return _grown_old(nets, settings, images, known, wanted, change, places, skin)
+    return _grown_old(nets, settings, images, known, wanted, change, places, back, skin)
 
 
 def _grown_old(
@@ -166,11 +167,12 @@ def _grown_old(
     target: Condition,
     change: Change,
     places: Tensor,
+    back: Tensor,
     skin: Tensor,
 ) -> Change:
     """The change with wrinkles and grey hair, which no mean face shows, for those who grow older."""
     own, asked = source.age, target.age
-    grey, creases, back = None, None, inverse(places)
+    grey, creases = None, None
     if settings.wrinkles and _some(asked > own):
         lines = wrinkled(nets["wrinkles"], images, own, asked, places, back, change.flow, skin)
         main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)

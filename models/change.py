@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nenrin.models import filters
 from nenrin.models.toning import luma
 
 GRID = 32  # structure finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
@@ -134,9 +135,7 @@ def shift(images: Tensor, flow: Tensor, outside: str = "border") -> Tensor:
     Outside, the nearest border pixel is used, or zero with `outside="zeros"`, which masks need.
     """
     size = images.shape[-2:]
-    identity = torch.eye(2, 3, device=images.device).expand(len(images), 2, 3)
-    grid = F.affine_grid(identity, [len(images), 1, *size], align_corners=False)
-    where = grid + scaled(flow, size).permute(0, 2, 3, 1)
+    where = filters.places(size, images.device) + scaled(flow, size).permute(0, 2, 3, 1)
     return F.grid_sample(images.float(), where, padding_mode=outside, align_corners=False)
 
 
@@ -158,4 +157,4 @@ def scaled(field: Tensor, size: Sequence[int]) -> Tensor:
         return field
     if field.shape[-1] > size[-1]:
         return F.interpolate(field, tuple(size), mode="bilinear", antialias=True)
-    return F.interpolate(field, tuple(size), mode="bicubic", align_corners=False)
+    return filters.enlarged(field, size)

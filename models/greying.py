@@ -8,11 +8,11 @@ used, masked to what looks like hair; the change takes the hair's colour out in 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nenrin.models.change import Change, scaled, shift
 from nenrin.models.condition import Condition
+from nenrin.models.filters import box_mean as _mean
 from nenrin.models.registration import oval
 from nenrin.models.toning import inside, luma, middle_of, steps_from
 
@@ -88,7 +88,3 @@ def _alike(images: Tensor, hair: Tensor, strict: Tensor) -> Tensor:
     apart = _total(skin * hair) / _total(hair)
     known = ((apart - _CLOSE) / (_APART - _CLOSE)).clamp(0, 1)
     return known * _mean(((_NEVER - hairy) / (_NEVER - _SURE)).clamp(0, 1) * unlike_skin, 3)
-
-
-def _mean(values: Tensor, window: int) -> Tensor:
-    return F.avg_pool2d(values, window, 1, window // 2, count_include_pad=False)

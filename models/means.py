@@ -56,14 +56,15 @@ class Difference:
         )
         return Difference(moves=self.moves * moved, shade=self.shade * each, detail=self.detail * finer)
 
-    def warped(self, field: Tensor) -> Change:
-        """The change for faces registered by `field` (B, 2, FIELD, FIELD), the output of `RegistrationNet`.
+    def warped(self, field: Tensor, left: Tensor | None = None) -> Change:
+        """The change for faces registered by `field` (B, 2, FIELD, FIELD), the output of `RegistrationNet`;
+        `left` is its `inverse`, where that is known.
 
         Place u of the mean face lies at u + field(u) in the face, and moves to u + field(u) + moves(u).
         """
         back = inverse(field + self.moves)
         # The error of the inversion is not ageing, so it is subtracted.
-        left = inverse(field)
+        left = inverse(field) if left is None else left
         flow = back + shift(field, back) - left - shift(field, left)
         return Change(
             flow=flow,

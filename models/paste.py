@@ -54,10 +54,9 @@ def difference(face: Tensor, change: Change | Tensor) -> NDArray[np.float32]:
     return grey
 
 
-def changed(face: Tensor, change: Change | Tensor) -> NDArray[np.uint8]:
-    """The face (1, 3, R, R) with that change, (R, R, 3)."""
-    pixels: NDArray[np.uint8] = to_pixels(face + _added(face, change))[0]
-    return pixels
+def changed(faces: Tensor, change: Change | Tensor) -> NDArray[np.uint8]:
+    """Faces (B, 3, R, R) with that change, (B, R, R, 3)."""
+    return to_pixels(faces + _added(faces, change))
 
 
 def _added(face: Tensor, change: Change | Tensor) -> Tensor:

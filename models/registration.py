@@ -24,6 +24,7 @@ from nenrin.domains.array import FaceArray
 from nenrin.ground import track
 from nenrin.models.change import roughness, scaled, shift
 from nenrin.models.data import Sampler
+from nenrin.models.filters import places
 from nenrin.models.toning import luma
 
 FIELD = 32  # resolution of a displacement field
@@ -87,8 +88,7 @@ def inverse(field: Tensor) -> Tensor:
     Uses fixed-point iteration (Chen et al. 2008), which assumes a field without folds. Where there are
     folds, as in a few faces made very young, the result is off by up to a pixel.
     """
-    identity = torch.eye(2, 3, device=field.device).expand(len(field), 2, 3)
-    grid = F.affine_grid(identity, [len(field), 1, *field.shape[-2:]], align_corners=False)
+    grid = places(field.shape[-2:], field.device)
     back = -field
     for _ in range(_ITERATIONS):
         where = grid + back.permute(0, 2, 3, 1)

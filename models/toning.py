@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nenrin.models.filters import box_mean, twice_boxed
+
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 # Oval in aligned pictures around the middle of a face, from eyes to mouth, as fractions of the side.
 _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
@@ -105,7 +107,7 @@ def _part(held: Tensor, usual: Tensor) -> Tensor:
 def sharpness(images: Tensor) -> Tensor:
     """Sharpness of the middle of (B, 3, S, S) faces: (B, 1, 1, 1) from 0, a blur, to 1, as most are."""
     light = luma(F.interpolate(images.float(), (_SHARP_AT, _SHARP_AT), mode="area"))
-    fine = (light - F.avg_pool2d(light, 3, 1, 1, count_include_pad=False)).square()
+    fine = (light - box_mean(light, 3)).square()
     middle = middle_of(_SHARP_AT, images.device)
     deviation = ((fine * middle).sum((2, 3), keepdim=True) / middle.sum()).sqrt()
     return ((deviation - _BLURRED) / (_SHARP - _BLURRED)).clamp(0, 1)
@@ -113,11 +115,7 @@ def sharpness(images: Tensor) -> Tensor:
 
 def smoothed(images: Tensor, width: float) -> Tensor:
     """(B, C, S, S) through two box filters of half the `width`, in pixels: nearly a Gaussian, and faster."""
-    wide = max(round(width / 2), 1) | 1
-    for _ in range(2):
-        padded = F.pad(images, (wide // 2,) * 4, mode="replicate")
-        images = F.avg_pool2d(padded, wide, 1)
-    return images
+    return twice_boxed(images, max(round(width / 2), 1) | 1)
 
 
 def luma(images: Tensor) -> Tensor:

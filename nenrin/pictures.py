@@ -12,12 +12,13 @@ from nenrin.ground import atomic_path
 GAP = 4  # pixels between the faces of a strip
 INK = (32, 32, 32)
 PAPER = (255, 255, 255)
+_EFFORT = 2  # of 9: a third of the time that 6 takes, for files larger by a twelfth
 
 
 def write_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG atomically."""
     with atomic_path(path) as part:
-        picture.save(part, format="PNG")
+        picture.save(part, format="PNG", compress_level=_EFFORT)
 
 
 def draw_strip(pictures: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:

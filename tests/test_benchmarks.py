@@ -55,7 +55,7 @@ def test_ageing_is_measured(
 ) -> None:
     run("age", [str(tiny_run), "--pictures", "1", "--threads", "1", "--no-cold", "--no-find"], monkeypatch)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 11
     assert all(re.search(r"\d+ faces/s", line) for line in lines)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +14,8 @@ from nenrin.commands.options import AsJson, Checkpoint, Finder
 from nenrin.commands.outputs import pictures_to_age
 from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, check_age, choose, parse_ages
-from nenrin.ground import NenrinError, UsageError, track, waiting
+from nenrin.commands.writing import Rows, Writing
+from nenrin.ground import NenrinError, UsageError, counted, track, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +82,7 @@ def age(
     files = pictures_to_age(pictures, out, ages, paste=paste)
 
     import nenrin
-    from nenrin.domains.find import NoFaceError, open_picture
+    from nenrin.domains.find import open_picture
     from nenrin.domains.finders import open_finder
 
     # A single one that is bad is told before the seconds that the nets take to load.
@@ -89,42 +91,56 @@ def age(
         ager = nenrin.load(checkpoint, finder=None if face == "whole" else open_finder(finder))
     if domain != "auto":
         choose(domain, ager.domains, "--domain")
-    names, rows, failed = Names(), list[dict[str, Any]](), list[NenrinError]()
+    names, writing, failed = Names(), Writing(), list[NenrinError]()
     try:
-        for file in track(files, "ageing", len(files)):
-            try:
-                picture = first or open_picture(file)
-                strips = ager.age(
-                    picture, ages, glasses=glasses, domain=domain, gender=gender, from_age=from_, face=face
-                )
-                stems = names.take(file.stem, len(strips))
-                written = [ager.enlarged(picture, strip, size) for strip in strips] if size else strips
-                made = _write(out, file, written, stems, glasses)
-                rows += made
-                if paste:
-                    _write_pasted(ager, out / stems[0], picture, strips, made)
-            except NenrinError as error:
-                if isinstance(error, NoFaceError):
-                    error = NenrinError(f"{error}: --face whole")
-                if str(file) not in str(error):
-                    error = NenrinError(f"{file}: {error}")
+        outcomes = ager.age_all(
+            files if first is None else [first],
+            ages,
+            glasses=glasses,
+            domain=domain,
+            gender=gender,
+            from_age=from_,
+            face=face,
+            size=size,
+        )
+        for file, one in zip(files, track(outcomes, "ageing", len(files)), strict=True):
+            if one.error is not None:
+                error = _named(one.error, file)
                 if len(files) == 1:
-                    raise error from None
+                    raise error
                 failed.append(error)
                 print(f"nenrin: {error}", file=sys.stderr)
+                continue
+            assert one.picture is not None
+            stems = names.take(file.stem, len(one.strips))
+            faces = len(one.strips) * (len(ages) + 1)
+            job = writing.add(
+                faces * (size or ager.size) ** 2,
+                functools.partial(_write, out, file, one.strips, stems, glasses),
+            )
+            if paste:
+                _write_pasted(ager, out / stems[0], one.picture, one.strips, job.result())
+        writing.finish()
     finally:
-        # Ctrl-C too: the faces aged so far keep their rows.
-        if rows:
-            write_rows(out / "ages.json", rows)
-    faces = len({(row["input"], row["face"]) for row in rows})
-    tell(as_json, rows, f"{faces} {'face' if faces == 1 else 'faces'} aged, in {out}")
+        # Ctrl-C too: the faces written so far keep their rows.
+        writing.stop()
+        if writing.rows:
+            write_rows(out / "ages.json", writing.rows)
+    count = len({(row["input"], row["face"]) for row in writing.rows})
+    tell(as_json, writing.rows, f"{counted(count, 'face')} aged, in {out}")
     if failed:
         raise NenrinError(f"{len(failed)} of {len(files)} pictures could not be aged (named above)")
 
 
-def _write(
-    out: Path, file: Path, strips: Sequence[Strip], stems: Sequence[str], glasses: str
-) -> list[dict[str, Any]]:
+def _named(error: NenrinError, file: Path) -> NenrinError:
+    """The error that names its file, and a way to age a picture without a face."""
+    from nenrin.domains.find import NoFaceError
+
+    said = f"{error}: --face whole" if isinstance(error, NoFaceError) else str(error)
+    return NenrinError(said if str(file) in said else f"{file}: {said}")
+
+
+def _write(out: Path, file: Path, strips: Sequence[Strip], stems: Sequence[str], glasses: str) -> Rows:
     """Write one picture's faces; the rows of `ages.json`, one for each aged face written."""
     from nenrin.pictures import draw_strip, write_picture
 
@@ -154,9 +170,7 @@ def _write(
     return rows
 
 
-def _write_pasted(
-    ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip], rows: Sequence[dict[str, Any]]
-) -> None:
+def _write_pasted(ager: Ager, stem: Path, picture: Image.Image, strips: Sequence[Strip], rows: Rows) -> None:
     """STEM_to15_pasted.png ...: the whole picture, each of its faces aged in its place; named in `rows`."""
     from nenrin.pictures import write_picture
 
