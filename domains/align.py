@@ -125,41 +125,19 @@ def _crop(picture: Image.Image, matrix: Floats, size: int) -> tuple[NDArray[np.u
 def _warp(pixels: NDArray[np.uint8], matrices: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
     """(B, H, W, 3) uint8 through (B, 2, 3) matrices into (B, size, size, 3), bicubic."""
     import torch
-    from torch.nn.functional import grid_sample
+    from kornia.geometry.transform import warp_affine
 
-    # In float32 and in this order, as kornia's `warp_affine`, which is slow to import: a face is known by its
-    # pixels, so that not one of them may be rounded otherwise.
-    matrix = torch.zeros(len(matrices), 3, 3)
-    matrix[:, :2] = torch.from_numpy(matrices)
-    matrix[:, :2, 2] = torch.from_numpy(matrices[:, :, 2] + (matrices[:, :, :2].sum(-1) * 0.5 - 0.5))
-    matrix[:, 2, 2] = 1
-    height, width = pixels.shape[1:3]
-    back = _inverse(_unit(size, size) @ (matrix @ _inverse(_unit(height, width))))
-    at = torch.linspace(-1, 1, size)
-    y, x = torch.meshgrid(at, at, indexing="ij")
-    where = [
-        row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-        for row in back[:, :2].unbind(1)
-    ]
+    # Kornia counts from pixel centres.
+    shifted = matrices.copy()
+    shifted[:, :, 2] += matrices[:, :, :2].sum(-1) * 0.5 - 0.5
     source: torch.Tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    warped = grid_sample(source, torch.stack(where, -1), "bicubic", "border", align_corners=True)
+    warped = warp_affine(
+        source,
+        torch.from_numpy(shifted).float(),
+        (size, size),
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=True,
+    )
     done: NDArray[np.uint8] = warped.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return done
-
-
-def _unit(height: int, width: int) -> torch.Tensor:
-    """(1, 3, 3), from pixels counted from the middle of the first to [-1, 1]."""
-    import torch
-
-    (x, left), (y, top) = ((2 / (side - 1), -1) if side > 1 else (1, 0) for side in (width, height))
-    return torch.tensor([[[x, 0, left], [0, y, top], [0, 0, 1]]], dtype=torch.float32)
-
-
-def _inverse(matrices: torch.Tensor) -> torch.Tensor:
-    """Of (B, 3, 3), by Cramer's rule."""
-    import torch
-
-    a, b, c = matrices.unbind(2)
-    rows = [torch.linalg.cross(one, other) for one, other in ((b, c), (c, a), (a, b))]
-    inverse: torch.Tensor = torch.stack(rows, 1) / (a * rows[0]).sum(1)[:, None, None]
-    return inverse

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from kornia.geometry.transform import warp_affine
 from PIL import Image
 from skimage.transform import estimate_transform
 
-from nenrin.domains.align import OUTSIDE, TEMPLATE, _warp, align, frame_mask, similarity, transform
+from nenrin.domains.align import OUTSIDE, TEMPLATE, align, frame_mask, similarity, transform
 
 
 def face_picture(size: int) -> np.ndarray:
@@ -82,26 +80,3 @@ def test_a_batch_of_mixed_sizes_equals_one_at_a_time() -> None:
     for picture, five, row in zip(pictures, points, together, strict=True):
         alone, _ = align([picture], five[None], 64)
         np.testing.assert_array_equal(alone[0], row)
-
-
-@pytest.mark.parametrize("size", [16, 64, 257])
-@pytest.mark.parametrize("shape", [(2, 1, 90, 3), (2, 2, 1, 3), (3, 120, 75, 3)])
-def test_every_pixel_is_as_kornia_warps_it(shape: tuple[int, ...], size: int) -> None:
-    """Else pictures of sets built before would get other ids."""
-    rng = np.random.default_rng(size)
-    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
-    angle, scale = rng.uniform(-0.6, 0.6, shape[0]), rng.uniform(0.3, 3, shape[0])
-    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    shift = rng.uniform(-20, 20, (2, shape[0]))
-    matrices = np.stack([np.stack([cosine, -sine, shift[0]], 1), np.stack([sine, cosine, shift[1]], 1)], 1)
-    centred = matrices.copy()
-    centred[:, :, 2] += matrices[:, :, :2].sum(-1) * 0.5 - 0.5
-    known = warp_affine(
-        torch.from_numpy(pixels).permute(0, 3, 1, 2).float(),
-        torch.from_numpy(centred).float(),
-        (size, size),
-        mode="bicubic",
-        padding_mode="border",
-    )
-    warped = known.round().clamp(0, 255).permute(0, 2, 3, 1).numpy()
-    assert (_warp(pixels, matrices, size) == warped).all()
