@@ -20,11 +20,11 @@ from nenrin.models.change import Change, either, placed, scaled
 from nenrin.models.checkpoint import load_nets, read_state
 from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.generator import ChangeGenerator
-from nenrin.models.greying import greyed
+from nenrin.models.greying import FIRST, greyness
+from nenrin.models.hairnet import HairNet
 from nenrin.models.means import MeanFaces
 from nenrin.models.registration import inverse
 from nenrin.models.run import nets_of
-from nenrin.models.toning import luma
 from nenrin.models.wrinkles import wrinkled
 
 _UNASKED = 2.0  # years: scale below which an age difference counts as none and is faded out
@@ -33,8 +33,6 @@ _NEAR = 10.0, 40.0  # years between the ages: strength is reduced up to the firs
 _CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
 _SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
 _DRAWN = 0.5  # factor on wrinkles in domains with fewer ages: drawings show few
-_GREYING = 40.0  # years: hair turns grey at no younger age
-_GREY = 0.25  # of the range of 2: what twins lighten by this much keeps no other change of colour
 _RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
 _BLUR, _GRAIN = -0.3, 0.5  # log of the least and largest factor on details: beyond are blur and specks
 
@@ -172,19 +170,29 @@ def _grown_old(
 ) -> Change:
     """The change with wrinkles and grey hair, which no mean face shows, for those who grow older."""
     own, asked = source.age, target.age
-    grey, creases = None, None
+    creases = None
     if settings.wrinkles and _some(asked > own):
         lines = wrinkled(nets["wrinkles"], images, own, asked, places, back, change.flow, skin)
         main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)
         creases = settings.wrinkles * torch.where(main, 1.0, _DRAWN)[:, None, None, None] * lines
-    greying = (asked > own) & (asked > _GREYING)
-    if settings.hair and "twins" in nets and _some(greying):
-        # An exported ager looks at all of them.
-        rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
-        lighter = greyed(nets["twins"], images[rows], source[rows], target[rows], back[rows])
-        grey = torch.zeros_like(images[:, :1])
-        grey[rows] = settings.hair * lighter * greying[rows][:, None, None, None]
+    grey, _ = _greyed(nets, settings, images, own, asked)
     return dataclasses.replace(change, creases=creases, grey=grey)
+
+
+def _greyed(
+    nets: nn.ModuleDict, settings: Settings, images: Tensor, own: Tensor, asked: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """`Change.grey`, and hair's share (B, 1, S, S) in faces whose hair turns grey; None if nobody's does."""
+    greying = (asked > own) & (asked > FIRST)
+    if not settings.hair or not _some(greying):
+        return None, None
+    # An exported ager looks at all of them.
+    rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
+    share = torch.zeros_like(images[:, :1])
+    net = nets["hair"]
+    assert isinstance(net, HairNet)
+    share[rows] = net.square(images[rows], toning.inside(images[rows]))
+    return settings.hair * greyness(own, asked)[:, None, None, None] * share, share
 
 
 def _some(rows: Tensor) -> bool:
@@ -203,15 +211,13 @@ def _by_twins(
     """The change by the generator that learned from twins, with wrinkles."""
     change: Change = nets["twins"](scaled(images, (_SIDE, _SIDE)), source, target)
     change = change.times((1 - unasked(source, target)) * ~target.age.isnan())
-    # Eyes may shrink twice as far as those of twins; hair twice as grey would be purple.
     flow = change.flow * settings.twins * _inside(change.flow)
     shade = scaled(change.shade, images.shape[-2:])
-    creases, grey = None, None
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
-    if _some(asked > own):
-        # Twins were told no colours of hair, so what they add to red hair may turn others' blue.
-        grey = luma(shade).clamp(min=0) * (asked > own)[:, None, None, None]
-        shade = torch.lerp(shade - grey, shade.new_zeros(()), (grey / _GREY).clamp(max=1))
+    grey, hair = _greyed(nets, settings, images, own, asked)
+    if hair is not None:  # of which twins had fewer colours than anime has
+        shade = shade * (1 - hair)
+    creases = None
     if settings.wrinkles and _some(asked > own):
         assert isinstance(nets["means"], MeanFaces)
         places = nets["means"].registration(images)  # which has seen drawn faces too

@@ -25,12 +25,12 @@ from nenrin.models.base import AgerModel
 from nenrin.models.change import Change
 from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table
-from nenrin.models.hair import Hair, hair, level
+from nenrin.models.hair import Hair, hair
+from nenrin.models.hairnet import shipped
 from nenrin.models.run import nets_of, run_of
 from nenrin.models.samples import to_pixels, to_tensor
 
 SHIPPED = Path(__file__).parent / "weights" / "mixed"  # its README.md is the model card
-_GREY = 80.0  # years: the age at which hair is looked for, as what turns grey is found most surely
 TAKEN = ("find", "whole")  # for a face
 CHUNK = 64  # faces at a time, so that memory stays flat ...
 ENOUGH = 128  # ... if they are written at up to so many pixels; fewer of larger ones
@@ -287,30 +287,20 @@ class Ager:
         for age in ages:
             changes, greys = [self._change_of(strip, age) for strip in strips], []
             for face, change in enumerate(changes):
-                if points[face] is None or not isinstance(change, Change):
+                own = points[face]
+                if own is None or not isinstance(change, Change):
                     continue
                 changes[face], grey = change.split()
                 if grey is None or not grey.any():
                     continue
                 if face not in hairs:
-                    hairs[face] = self._hair(picture, strips, face)
+                    others = [five for five in points[:face] + points[face + 1 :] if five is not None]
+                    hairs[face] = hair(shipped(), picture, own, others)
                 found = hairs[face]
                 if found is not None:
-                    greys.append((found, level(grey)))
+                    greys.append((found, float(grey.amax())))
             differences = map(paste.difference, faces, changes)
             yield paste.add(picture, list(zip(differences, points, strict=True)), greys)
-
-    def _hair(self, picture: Image.Image, strips: Sequence[Strip], face: int) -> Hair | None:
-        """The hair of one of the faces, see `hair`; the same at whatever ages are asked for."""
-        change = self._change_of(strips[face], _GREY)
-        grey = change.split()[1] if isinstance(change, Change) else None
-        own, *others = (
-            strip.found.points
-            for strip in (strips[face], *strips[:face], *strips[face + 1 :])
-            if strip.found is not None
-        )
-        drawn = strips[face].domain not in (None, "photo")
-        return None if grey is None else hair(picture, own, grey, others, drawn=drawn)
 
     def enlarge(self, picture: Image.Image | str | Path, strip: Strip, age: float, size: int) -> Image.Image:
         """One face at an age, aligned at `size` pixels: the change is applied to the picture's own pixels."""

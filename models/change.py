@@ -13,7 +13,8 @@ from nenrin.models import filters
 from nenrin.models.toning import luma
 
 GRID = 32  # structure finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
-_ALL = 0.25  # of the range of 2: hair that turns lighter by this much loses ...
+_BLACK = 0.03  # of the range of 1: so much light is assumed in black hair, which turns grey too
+_ALL = 0.35  # hair that turns grey by this much loses ...
 _COLOUR = 0.85  # ... this fraction of its colour
 
 
@@ -29,7 +30,7 @@ class Change:
     shade: Tensor  # (B, 3, H, W) residual added after the shift
     detail: Tensor  # (B, 1, h, w) log of the factor on details
     creases: Tensor | None = None  # (B, 1, H', W') -log of the factor on the light, which wrinkles take away
-    grey: Tensor | None = None  # (B, 1, H', W') light that hair gains as it turns grey
+    grey: Tensor | None = None  # (B, 1, H', W') how grey hair turns, from 0 on: see `turned_grey`
     first: Change | None = None  # another change to apply before this one
 
     def __getitem__(self, rows: slice | Tensor) -> Change:
@@ -123,10 +124,16 @@ def no_change(images: Tensor, like: Change | None = None) -> Change:
     )
 
 
-def turned_grey(images: Tensor, lighter: Tensor) -> Tensor:
-    """(B, 3, H, W) with (B, 1, H, W) light added and colour taken out in proportion, so strands stay."""
-    colour = images - luma(images)
-    return images + lighter - _COLOUR * (lighter / _ALL).clamp(0, 1) * colour
+def turned_grey(images: Tensor, grey: Tensor) -> Tensor:
+    """(B, 3, H, W), its brightness raised to the power of 1 - `grey` (B, 1, H, W), and its colour faded.
+
+    The power makes dark strands lighter without making light ones white, and keeps them apart.
+    """
+    light = luma(images)
+    scale = 2 * (1 + _BLACK)
+    brighter = scale * (((light + 1) / scale + _BLACK / (1 + _BLACK)).clamp(min=1e-3) ** (1 - grey))
+    faded = 1 - _COLOUR * (grey / _ALL).clamp(0, 1)
+    return brighter - 2 * _BLACK - 1 + faded * (images - light)
 
 
 def shift(images: Tensor, flow: Tensor, outside: str = "border") -> Tensor:

@@ -39,6 +39,7 @@ from nenrin.models.data import Batch
 from nenrin.models.dressing import dressed
 from nenrin.models.generator import ChangeGenerator
 from nenrin.models.guide import Scale, take_over
+from nenrin.models.hairnet import shipped
 from nenrin.models.leading import led, other_labels
 from nenrin.models.means import MeanFaces
 from nenrin.models.reading import (
@@ -79,7 +80,7 @@ class MixedConfig(ModelConfig):
     colours: float = 0.75  # factor on the hue: without it, strong ageing turns skin green
     most: float = 0.5  # soft limit on how much lighter or darker a place becomes, of the range of 2
     wrinkles: float = 0.6  # depth of the wrinkles drawn on whoever mean faces or twins age; 0 for none
-    hair: float = 1.0  # how far hair turns grey where mean faces do the ageing; needs twins
+    hair: float = 1.0  # how far hair turns grey on whoever mean faces or twins age; 0 for not
     twins: float = 0.0  # factor on the flow learned from twins, which age the domains without ages
     net_ages: bool = True  # if not, mean faces and twins do the ageing, and the generator only glasses
 
@@ -126,6 +127,8 @@ class MixedAger(AgerModel):
             self.nets["wrinkles"] = Wrinkles()
             if config.twins:
                 self.nets["ink"] = Wrinkles(ink=True)
+        if config.prototypes and config.hair:
+            self.nets["hair"] = copy.deepcopy(shipped())
         if config.twins:
             self.nets["twins"] = new_twins().requires_grad_(False)
         if config.guide:

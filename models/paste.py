@@ -73,7 +73,7 @@ def add(
     """The picture with each face's residual added under a soft mask, and with hair turned grey.
 
     Each item holds the result of `difference` and the face's points (5, 2) in pixels of the picture, or None
-    if the whole picture is the face. `greys` are where hair is and how much lighter it becomes.
+    if the whole picture is the face. `greys` are where hair is and how grey it turns, see `turned_grey`.
     """
     before = np.asarray(picture.convert("RGB"))
     pixels = before.astype(np.float32)
@@ -100,19 +100,19 @@ def add(
             (int(right - left), int(bottom - top)),
             flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         )
-    for hair, lighter in greys:
-        _turn_grey(pixels, before, hair, lighter)
+    for hair, grey in greys:
+        _turn_grey(pixels, before, hair, grey)
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
-def _turn_grey(pixels: NDArray[np.float32], before: NDArray[np.uint8], hair: Hair, lighter: float) -> None:
+def _turn_grey(pixels: NDArray[np.float32], before: NDArray[np.uint8], hair: Hair, grey: float) -> None:
     """Turn hair grey in the pixels (H, W, 3), once grey levels of `before`, a band at a time."""
     left, top, right, bottom = hair.box
     for start in range(top, bottom, _BAND):
         band = np.s_[start : min(start + _BAND, bottom), left:right]
         share = torch.from_numpy(hair.of(before[band], left, start))[None, None]
         now = torch.from_numpy(pixels[band]).permute(2, 0, 1)[None] / 127.5 - 1
-        added = turned_grey(now, lighter * share) - now
+        added = turned_grey(now, grey * share) - now
         pixels[band] += added[0].permute(1, 2, 0).mul(127.5).numpy()
 
 
