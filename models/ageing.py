@@ -25,6 +25,7 @@ from nenrin.models.hairnet import HairNet
 from nenrin.models.means import MeanFaces
 from nenrin.models.registration import inverse
 from nenrin.models.run import nets_of
+from nenrin.models.toning import luma
 from nenrin.models.wrinkles import wrinkled
 
 _UNASKED = 2.0  # years: scale below which an age difference counts as none and is faded out
@@ -33,6 +34,7 @@ _NEAR = 10.0, 40.0  # years between the ages: strength is reduced up to the firs
 _CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
 _SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
 _DRAWN = 0.5  # factor on wrinkles in domains with fewer ages: drawings show few
+_LIGHTER = 0.1  # of the range of 2: what twins lighten so far as they grow old is left out
 _RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
 _BLUR, _GRAIN = -0.3, 0.5  # log of the least and largest factor on details: beyond are blur and specks
 
@@ -215,8 +217,10 @@ def _by_twins(
     shade = scaled(change.shade, images.shape[-2:])
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
     grey, hair = _greyed(nets, settings, images, own, asked)
-    if hair is not None:  # of which twins had fewer colours than anime has
-        shade = shade * (1 - hair)
+    if hair is not None:
+        # Twins turn grey too, but theirs is hair of fewer colours, and what they lighten is not always hair.
+        older = (asked > own).float()[:, None, None, None]
+        shade = shade * (1 - hair) * (1 - older * (luma(shade) / _LIGHTER).clamp(0, 1))
     creases = None
     if settings.wrinkles and _some(asked > own):
         assert isinstance(nets["means"], MeanFaces)

@@ -13,7 +13,7 @@ from nenrin.models import filters
 from nenrin.models.toning import luma
 
 GRID = 32  # structure finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
-_BLACK = 0.03  # of the range of 1: so much light is assumed in black hair, which turns grey too
+_BLACK = 0.04  # of the range of 1: so much light is assumed in black hair, which turns grey too
 _ALL = 0.35  # hair that turns grey by this much loses ...
 _COLOUR = 0.85  # ... this fraction of its colour
 

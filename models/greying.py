@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 FIRST, LAST = 42.0, 85.0  # years: hair begins to turn grey, and is as grey as it becomes
-_GREYEST = 0.6  # `Change.grey` of hair that was not grey at all
+_GREYEST = 0.55  # `Change.grey` of hair that was not grey at all
 
 
 def greyness(own: Tensor, asked: Tensor) -> Tensor:

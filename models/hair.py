@@ -33,9 +33,9 @@ _FADE = 8  # pixels of it: grey fades within so many from another's head and fro
 
 def _grid() -> tuple[Floats, Floats]:
     """The view's pixel centres, x and y, in sides of the aligned square."""
-    at = (np.arange(SIDE, dtype=np.float32) + 0.5) / _UNIT
+    at = (np.arange(SIDE) + 0.5) / _UNIT
     x, y = np.meshgrid(at - LEFT, at - TOP)
-    return x, y
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 _X, _Y = _grid()

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nenrin.models.change import scaled
 from nenrin.models.checkpoint import load_nets
 
 SQUARE = 40  # pixels of the aligned square, as the net sees it
@@ -22,7 +23,7 @@ _WEIGHTS = Path(__file__).parent / "weights" / "hair"
 _WIDTHS = (16, 32, 48)
 _FINE = 8  # channels at full resolution
 _SEEN = 6  # channels of the input: colours, where the picture has pixels, x and y
-_PERHAPS, _SURELY = 0.3, 0.7  # probability of hair: counts as none, and as all
+_PERHAPS, _SURELY = 0.4, 0.8  # probability of hair: counts as none, and as all
 
 
 class HairNet(nn.Module):
@@ -64,7 +65,7 @@ class HairNet(nn.Module):
 
         `inside` (B, 1, S, S) is 1 where the picture has pixels.
         """
-        small, seen = (F.interpolate(each, (SQUARE, SQUARE), mode="area") for each in (images, inside))
+        small, seen = (scaled(each, (SQUARE, SQUARE)) for each in (images, inside))
         share = _share(self(small * seen, seen, places(SQUARE, images.device)))
         return F.interpolate(share, images.shape[-2:], mode="bilinear", align_corners=False) * inside
 

@@ -6,12 +6,11 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nenrin.models import toning
-from nenrin.models.change import Change, either, no_change, placed, turned_grey
-from nenrin.models.condition import Condition
-from nenrin.models.greying import greyed
+from nenrin.models.change import either, no_change, placed
+from nenrin.models.greying import greyness
 from nenrin.models.registration import FIELD, inverse
 from nenrin.models.wrinkles import SIDE, Wrinkles, wrinkled
 
@@ -139,47 +138,12 @@ def test_creases_of_some_faces_leave_the_others_alone() -> None:
     assert either(rows, no_change(faces), no_change(faces)).creases is None
 
 
-class Lightener(nn.Module):
-    """Stands for the generator that twins taught: whatever is not bright becomes lighter, and bluer."""
-
-    def forward(self, images: Tensor, source: Condition, target: Condition) -> Change:
-        change = no_change(images)
-        change.shade += 0.4 * (target.age > source.age)[:, None, None, None] * (toning.luma(images) < 0.5)
-        change.shade[:, 2] += 0.3
-        return change
-
-
-def head() -> Tensor:
-    """A face with brown hair, and a flat wall behind it, (1, 3, FACE, FACE)."""
-    at_ = (torch.arange(FACE) + 0.5) / FACE - 0.5
-    radius = (at_[None, :].square() + (at_[:, None] + 0.02).square()).sqrt()
-    random = torch.Generator().manual_seed(0)
-    strands = 0.08 * torch.randn(1, FACE, FACE, generator=random)
-    skin, hair, wall = (
-        torch.tensor(colour)[:, None, None]
-        for colour in ((0.4, 0.2, 0.1), (-0.6, -0.8, -0.9), (0.6, 0.7, 0.9))
-    )
-    return torch.where(radius < 0.28, skin, torch.where(radius < 0.46, hair + strands, wall))[None]
-
-
-def grey(image: Tensor, own: float, asked: float) -> Tensor:
-    """The picture with its hair as it is then."""
-    source, target = (Condition.of(1, domains=("photo",), age=age) for age in (own, asked))
-    return turned_grey(image, greyed(Lightener(), image, source, target, nowhere()))
-
-
-def test_hair_turns_grey_and_neither_skin_nor_wall() -> None:
-    image = head()
-    aged = grey(image, 25.0, 75.0)
-    top, nose, wall = ((slice(None), slice(None), *place) for place in ((7, 32), (34, 32), (2, 2)))
-    before, after = image[top].flatten(), aged[top].flatten()
-    assert after.mean() > before.mean() + 0.15
-    assert after.max() - after.min() < 0.5 * (before.max() - before.min())  # most of its colour
-    torch.testing.assert_close(aged[nose], image[nose], atol=0.02, rtol=0)
-    torch.testing.assert_close(aged[wall], image[wall], atol=0.02, rtol=0)
-
-
-def test_nothing_beyond_the_edge_of_a_picture_turns_grey() -> None:
-    image = head()
-    image[..., :12] = 0.0  # where the aligned picture ends
-    torch.testing.assert_close(grey(image, 25.0, 75.0)[..., :12], image[..., :12], atol=1e-3, rtol=0)
+def test_hair_turns_grey_with_the_years_and_not_back() -> None:
+    ages = torch.tensor([20.0, 35.0, 50.0, 65.0, 80.0, 100.0])
+    grey = greyness(torch.full_like(ages, 20.0), ages)
+    assert grey[:2].tolist() == [0, 0] and (grey.diff() >= 0).all() and 0.4 < grey[-1] < 0.8
+    assert not greyness(ages[1:], ages[:-1]).any()
+    # Twenty years and twenty more are forty.
+    steps = [1 - greyness(torch.tensor([a]), torch.tensor([b])) for a, b in ((45.0, 60.0), (60.0, 75.0))]
+    whole = 1 - greyness(torch.tensor([45.0]), torch.tensor([75.0]))
+    torch.testing.assert_close(steps[0] * steps[1], whole)

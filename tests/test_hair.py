@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
 from nenrin.domains.align import TEMPLATE
 from nenrin.domains.find import Found
@@ -15,14 +16,15 @@ from nenrin.models.ager import Ager, Strip
 from nenrin.models.caae import CAAE, CAAEConfig
 from nenrin.models.change import Change, no_change, turned_grey
 from nenrin.models.condition import Condition
-from nenrin.models.hair import hair, level
+from nenrin.models.hair import hair
+from nenrin.models.hairnet import HairNet, shipped
 from nenrin.models.toning import luma
 
 SQUARE, LEFT, TOP = 160, 150, 130  # pixels of the picture: the aligned square's side and corner
 POINTS = (TEMPLATE * SQUARE + (LEFT, TOP)).astype(np.float32)
 SIZE = 460, 420  # of the picture
 BROWN, SKIN, WALL = (96, 62, 34), (214, 168, 140), (120, 150, 185)
-LIGHTER = 0.4  # of the range of 2
+GREY = 0.5
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -48,11 +50,12 @@ def portrait(wall: tuple[int, int, int] = WALL, lefts: tuple[int, ...] = (LEFT,)
     return pixels.round().clip(0, 255).astype(np.uint8)
 
 
-def found_in_the_square(lighter: float = LIGHTER) -> torch.Tensor:
-    """What `greying` finds: the hair that the square shows, (1, 1, 64, 64)."""
-    seen = places()[0][TOP : TOP + SQUARE, LEFT : LEFT + SQUARE].astype(np.float32)
-    small = Image.fromarray(seen).resize((64, 64), Image.Resampling.BOX)
-    return torch.from_numpy(np.asarray(small).copy())[None, None] * lighter
+class Brown(HairNet):
+    """Stands for the net where its accuracy is not the question: what is brown is hair."""
+
+    def forward(self, images: torch.Tensor, inside: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        brown = torch.tensor(BROWN)[None, :, None, None] / 127.5 - 1
+        return 20 * (0.3 - (images - brown).abs().amax(1, keepdim=True))
 
 
 class Greying(CAAE):
@@ -60,7 +63,7 @@ class Greying(CAAE):
 
     def change(self, images: torch.Tensor, source: Condition, target: Condition) -> Change:
         change = no_change(images)
-        change.grey = found_in_the_square(LIGHTER * target.age.item() / 80)
+        change.grey = torch.full((1, 1, 32, 32), GREY * target.age.item() / 80)
         return change
 
 
@@ -78,6 +81,11 @@ def strip(points: NDArray[np.float32] = POINTS) -> Strip:
     )
 
 
+@pytest.fixture(autouse=True)
+def brown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agers, "shipped", Brown)
+
+
 def pasted(pixels: Picture, *ages: float) -> list[Picture]:
     ager = Ager(Greying(CAAEConfig(size=32, width=0.125)), name="greying")
     return [np.asarray(made) for made in ager.pasted(Image.fromarray(pixels), [strip()], ages)]
@@ -85,7 +93,7 @@ def pasted(pixels: Picture, *ages: float) -> list[Picture]:
 
 def shares(pixels: Picture, others: tuple[NDArray[np.float32], ...] = ()) -> NDArray[np.float32]:
     """Hair's share of every pixel of the picture."""
-    told = hair(Image.fromarray(pixels), POINTS, found_in_the_square(), others)
+    told = hair(Brown(), Image.fromarray(pixels), POINTS, others)
     assert told is not None
     left, top, right, bottom = told.box
     whole = np.zeros(pixels.shape[:2], np.float32)
@@ -100,33 +108,38 @@ def colour(pixels: Picture) -> float:
 def test_grey_is_the_same_at_every_resolution() -> None:
     change = no_change(torch.zeros(1, 3, 32, 32))
     change.grey = torch.zeros(1, 1, 32, 32)
-    change.grey[..., :16] = LIGHTER
+    change.grey[..., :16] = GREY
     brown = torch.tensor(BROWN)[None, :, None, None] / 127.5 - 1
     small, large = (change.apply(brown.expand(1, 3, size, size)) for size in (32, 128))
     torch.testing.assert_close(small[..., 9, 4], large[..., 36, 18], atol=1e-4, rtol=0)
-    assert (luma(small[..., 9:10, 4:5]) - luma(brown)).item() == pytest.approx(LIGHTER, abs=0.01)
     torch.testing.assert_close(small[..., 24], brown[..., 0].expand(1, 3, 32), atol=1e-2, rtol=0)
     half = change.times(0.5).apply(brown.expand(1, 3, 32, 32))
-    assert (luma(half[..., 9:10, 4:5]) - luma(brown)).item() == pytest.approx(LIGHTER / 2, abs=0.01)
+    lights = [luma(each[..., 9:10, 4:5]).item() for each in (brown.expand(1, 3, 32, 32), half, small)]
+    assert lights[0] + 0.1 < lights[1] < lights[2] - 0.1
 
 
 def test_grey_hair_keeps_its_strands_and_loses_its_colour() -> None:
-    strands = torch.tensor([[0.3, 0.1, -0.2], [-0.4, -0.6, -0.8]]).T[None, :, None]  # (1, 3, 1, 2)
-    grey = turned_grey(strands, torch.full((1, 1, 1, 2), LIGHTER))
-    torch.testing.assert_close(luma(grey).diff(), luma(strands).diff())
+    strands = torch.tensor([[-0.4, -0.6, -0.8], [-0.6, -0.8, -0.95]]).T[None, :, None]  # (1, 3, 1, 2)
+    grey = turned_grey(strands, torch.full((1, 1, 1, 2), GREY))
+    assert (luma(grey).diff().abs() > luma(strands).diff().abs()).all()
     assert (grey.amax(1) - grey.amin(1) < 0.2 * (strands.amax(1) - strands.amin(1))).all()
+    for light in (-1.0, 0.9, 1.0):  # black hair turns grey too, and white stays white
+        one = torch.full((1, 3, 1, 1), light)
+        assert 0 <= (turned_grey(one, torch.full((1, 1, 1, 1), GREY)) - one).amin() < 0.5
+        torch.testing.assert_close(turned_grey(one, torch.zeros(1, 1, 1, 1)), one)
+    assert luma(turned_grey(torch.full((1, 3, 1, 1), -1.0), torch.full((1, 1, 1, 1), GREY))) > -0.8
 
 
 def test_what_one_change_leaves_out_the_next_brings() -> None:
     faces = torch.zeros(1, 3, 32, 32)
     first, change = no_change(faces), no_change(faces)
-    first.grey = torch.full((1, 1, 32, 32), LIGHTER)
+    first.grey = torch.full((1, 1, 32, 32), GREY)
     change.first = first
     change.shade += 0.1
     bare, grey = change.split()
     assert grey is first.grey
     torch.testing.assert_close(bare.apply(faces), faces + 0.1)
-    torch.testing.assert_close(turned_grey(bare.apply(faces), first.grey), change.apply(faces))
+    torch.testing.assert_close(turned_grey(faces, first.grey) + 0.1, change.apply(faces))
 
 
 def test_hair_beyond_the_square_turns_grey_and_the_wall_does_not() -> None:
@@ -137,7 +150,7 @@ def test_hair_beyond_the_square_turns_grey_and_the_wall_does_not() -> None:
     above[TOP:] = False
     assert above.sum() > 2000
     lighter = (after[above].astype(int) - before[above]).mean()
-    assert lighter == pytest.approx(LIGHTER * 127.5, abs=5)
+    assert 30 < lighter < 110
     assert colour(after[above]) < 0.25 * colour(before[above])
     beside = there.copy()
     beside[:TOP] = False
@@ -150,59 +163,11 @@ def test_hair_beyond_the_square_turns_grey_and_the_wall_does_not() -> None:
     assert (after[:, :60] == before[:, :60]).all() and (after[:20] == before[:20]).all()
 
 
-def test_hair_that_merges_with_the_wall_keeps_its_colour() -> None:
-    before = portrait(wall=BROWN)
-    assert hair(Image.fromarray(before), POINTS, found_in_the_square()) is None
-    assert (pasted(before, 80)[0] == before).all()
-
-
-def test_drawn_hair_may_touch_a_ground_of_its_colour() -> None:
-    pixels = portrait()
-    pixels[150:210, :160] = pixels[TOP + 20, LEFT + 40]
-    picture, seen = Image.fromarray(pixels), found_in_the_square()
-    assert hair(picture, POINTS, seen) is None and hair(picture, POINTS, seen, drawn=True) is not None
-    assert hair(Image.fromarray(portrait(wall=BROWN)), POINTS, seen, drawn=True) is None
-
-
-def test_grey_that_is_not_over_the_brow_is_no_hair() -> None:
-    """As where a wall beside a bald head was taken for it."""
-    bald = portrait()
-    crown = places()[0]
-    crown[TOP + 40 :] = False
-    bald[crown] = SKIN
-    seen = found_in_the_square()
-    seen[..., :16, :] = 0
-    assert hair(Image.fromarray(bald), POINTS, seen) is None
-
-
-def test_a_post_beside_the_head_is_no_hair() -> None:
-    pixels, found = portrait(), torch.zeros(1, 1, 64, 64)
-    wide, slim = (places(half=half)[0] for half in (0.52, 0.36))
-    pixels[wide & ~slim] = WALL
-    post = np.s_[:, LEFT - 2 : LEFT + 12]
-    pixels[post] = BROWN
-    seen = slim.copy()
-    seen[post] = True
-    small = Image.fromarray(seen[TOP : TOP + SQUARE, LEFT : LEFT + SQUARE].astype(np.float32)).resize(
-        (64, 64)
-    )
-    found[0, 0] = torch.from_numpy(np.asarray(small).copy()) * LIGHTER
-    told = hair(Image.fromarray(pixels), POINTS, found)
-    assert told is not None
-    share = told.of(pixels, 0, 0)
-    assert share[TOP - 10 : TOP + 10, LEFT + 70 : LEFT + 90].mean() > 0.9
-    assert share[TOP + 60 :, LEFT - 2 : LEFT + 12].max() < 0.05
-
-
-def test_a_picture_full_of_grey_tells_no_hair() -> None:
-    tight = Image.fromarray(portrait()).crop((LEFT + 60, TOP + 60, LEFT + 100, TOP + 100))
-    points = POINTS - (LEFT + 60, TOP + 60)
-    assert hair(tight, points.astype(np.float32), torch.full((1, 1, 64, 64), LIGHTER)) is None
-
-
 def test_nothing_found_is_no_hair() -> None:
-    assert hair(Image.fromarray(portrait()), POINTS, torch.zeros(1, 1, 64, 64)) is None
-    assert level(torch.zeros(1, 1, 64, 64)) == 0
+    bald = portrait()
+    bald[places()[0]] = WALL
+    assert hair(Brown(), Image.fromarray(bald), POINTS) is None
+    assert (pasted(bald, 80)[0] == bald).all()
 
 
 def test_hair_of_a_head_that_touches_another_is_told_apart() -> None:
@@ -218,9 +183,9 @@ def test_hair_of_a_head_that_touches_another_is_told_apart() -> None:
 def test_every_age_finds_the_same_hair_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def spy(*words: object, drawn: bool) -> object:
+    def spy(*words: object) -> object:
         calls.append(words)
-        return hair(*words, drawn=drawn)  # type: ignore[arg-type]
+        return hair(*words)  # type: ignore[arg-type]
 
     before = portrait()
     (alone,) = pasted(before, 50)
@@ -235,7 +200,7 @@ def test_every_age_finds_the_same_hair_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_part_of_a_picture_has_the_hair_of_the_whole() -> None:
     pixels = portrait()
-    told, whole = hair(Image.fromarray(pixels), POINTS, found_in_the_square()), shares(pixels)
+    told, whole = hair(Brown(), Image.fromarray(pixels), POINTS), shares(pixels)
     assert told is not None
     part = told.of(pixels[90:200, 120:300], 120, 90)
     np.testing.assert_allclose(part, whole[90:200, 120:300], atol=0.02)
@@ -246,8 +211,30 @@ def test_turned_and_large_pictures_have_the_same_hair() -> None:
     turned = Image.fromarray(portrait()).resize((SIZE[0] * 3, SIZE[1] * 3)).rotate(90, expand=True)
     x, y = (POINTS * 3).T
     points = np.stack([y, SIZE[0] * 3 - x], -1)
-    told = hair(turned, points.astype(np.float32), found_in_the_square())
+    told = hair(Brown(), turned, points.astype(np.float32))
     assert told is not None
     share = told.of(np.asarray(turned), 0, 0)
     back = np.asarray(Image.fromarray(share).rotate(-90, expand=True).resize(SIZE, Image.Resampling.BOX))
     assert np.abs(back - upright).mean() < 0.02
+
+
+ASTRONAUT = np.float32([[204.7, 101.8], [247.5, 104.1], [225.5, 129.0], [202.7, 140.0], [245.4, 142.1]])
+
+
+def test_the_shipped_net_finds_the_hair_of_an_astronaut() -> None:
+    picture = data.astronaut()
+    told = hair(shipped(), Image.fromarray(picture), ASTRONAUT)
+    assert told is not None
+    share = told.of(picture, 0, 0)
+    fringe, crown, beside = share[68:80, 200:240], share[25:50, 190:260], share[80:120, 160:172]
+    assert min(fringe.mean(), crown.mean(), beside.mean()) > 0.8
+    face, suit, wall = share[100:170, 200:255], share[260:400, 100:350], share[10:100, 20:120]
+    assert max(face.mean(), suit.mean(), wall.mean()) < 0.05
+
+
+def test_the_shipped_net_is_not_trained_further() -> None:
+    net = shipped()
+    assert not list(net.parameters()) and not net.state_dict()
+    square = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert net.square(square, torch.ones(2, 1, 64, 64)).shape == (2, 1, 64, 64)
+    assert not net.square(square, torch.zeros(2, 1, 64, 64)).any()  # no pixels, no hair

@@ -70,8 +70,8 @@ def test_faces_learn_to_lie_over_each_other(tmp_path: Path) -> None:
         workers=0,
     )  # fmt: skip
     faces = pack([photo], size=64, splits=["train"])
-    net = RegistrationNet()
     torch.manual_seed(0)
+    net = RegistrationNet()
     said = train_registration(net, faces, 1600)
     rows = np.arange(len(faces))
     images, _ = load(faces, rows, np.zeros(len(rows), bool))
