@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nenrin.models import toning
 from nenrin.models.change import scaled
 from nenrin.models.checkpoint import load_nets
 
@@ -24,6 +25,8 @@ _WIDTHS = (16, 32, 48)
 _FINE = 8  # channels at full resolution
 _SEEN = 6  # channels of the input: colours, where the picture has pixels, x and y
 _PERHAPS, _SURELY = 0.4, 0.8  # probability of hair: counts as none, and as all
+_FACE = 0.17, 0.2  # of the square's side: half axes of the part of a face that shows its skin
+_SKIN, _NO_SKIN = 0.4, 0.7  # steps from the skin's colour: up to here nothing is hair, from here all may be
 
 
 class HairNet(nn.Module):
@@ -66,12 +69,22 @@ class HairNet(nn.Module):
         `inside` (B, 1, S, S) is 1 where the picture has pixels.
         """
         small, seen = (scaled(each, (SQUARE, SQUARE)) for each in (images, inside))
-        share = _share(self(small * seen, seen, places(SQUARE, images.device)))
+        share = self._share(small * seen, seen, places(SQUARE, images.device))
         return F.interpolate(share, images.shape[-2:], mode="bilinear", align_corners=False) * inside
 
     def view(self, images: Tensor, inside: Tensor) -> Tensor:
         """The same for views (B, 3, VIEW, VIEW)."""
-        return _share(self(images * inside, inside, places(VIEW, images.device))) * inside
+        return self._share(images * inside, inside, places(VIEW, images.device)) * inside
+
+    def _share(self, images: Tensor, inside: Tensor, places: Tensor) -> Tensor:
+        """Hair's share of each pixel: what is unlikely counts as none, and so does a bald head."""
+        probability = self(images, inside, places).sigmoid()
+        share = ((probability - _PERHAPS) / (_SURELY - _PERHAPS)).clamp(0, 1)
+        middle = (
+            (places / places.new_tensor(_FACE)[None, :, None, None]).square().sum(1, keepdim=True) < 1
+        ) * inside
+        unlike = (toning.unlike(images, middle) - _SKIN) / (_NO_SKIN - _SKIN)
+        return share * unlike.clamp(0, 1)
 
 
 def places(side: int, device: torch.device) -> Tensor:
@@ -93,11 +106,6 @@ def shipped() -> HairNet:
             delattr(module, name)
             module.register_buffer(name, weight.detach(), persistent=False)
     return net.eval()
-
-
-def _share(logits: Tensor) -> Tensor:
-    """Hair's share of each pixel from the net's answer: what is unlikely counts as none."""
-    return ((logits.sigmoid() - _PERHAPS) / (_SURELY - _PERHAPS)).clamp(0, 1)
 
 
 def _block(channels: int, out: int, stride: int = 1) -> nn.Sequential:

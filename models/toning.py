@@ -32,12 +32,17 @@ def skin(images: Tensor) -> Tensor:
     """
     whole, size = images.shape[-2:], _SEEN
     images = F.interpolate(images.float(), (size, size), mode="area")
-    coarse = smoothed(images, _COARSE * size / 64)
-    light = luma(coarse)
-    colour = torch.cat([light / _LIGHT, (coarse - light) / _HUE], dim=1)
-    steps = steps_from(colour, middle_of(size, images.device).expand_as(light))
+    steps = unlike(smoothed(images, _COARSE * size / 64), middle_of(size, images.device))
     skin = ((_NEVER - steps) / (_NEVER - _SURE)).clamp(0, 1) * inside(images)
     return F.interpolate(smoothed(skin, _SOFT * size / 64), whole, mode="bilinear", align_corners=False)
+
+
+def unlike(images: Tensor, where: Tensor) -> Tensor:
+    """Distance in colour of each pixel of (B, 3, S, S) from what (B or 1, 1, S, S) weights, in steps:
+    (B, 1, S, S)."""
+    light = luma(images)
+    colour = torch.cat([light / _LIGHT, (images - light) / _HUE], dim=1)
+    return steps_from(colour, where.expand_as(light))
 
 
 def steps_from(colour: Tensor, weight: Tensor) -> Tensor:
