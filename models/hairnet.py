@@ -79,12 +79,11 @@ class HairNet(nn.Module):
     def _share(self, images: Tensor, inside: Tensor, places: Tensor) -> Tensor:
         """Hair's share of each pixel: what is unlikely counts as none, and so does a bald head."""
         probability = self(images, inside, places).sigmoid()
-        share = ((probability - _PERHAPS) / (_SURELY - _PERHAPS)).clamp(0, 1)
-        middle = (
-            (places / places.new_tensor(_FACE)[None, :, None, None]).square().sum(1, keepdim=True) < 1
-        ) * inside
+        axes = places.new_tensor(_FACE)[None, :, None, None]
+        middle = ((places / axes).square().sum(1, keepdim=True) < 1) * inside
         unlike = (toning.unlike(images, middle) - _SKIN) / (_NO_SKIN - _SKIN)
-        return share * unlike.clamp(0, 1)
+        share: Tensor = ((probability - _PERHAPS) / (_SURELY - _PERHAPS)).clamp(0, 1) * unlike.clamp(0, 1)
+        return share
 
 
 def places(side: int, device: torch.device) -> Tensor:

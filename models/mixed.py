@@ -72,7 +72,7 @@ class MixedConfig(ModelConfig):
     skips: bool = True  # between the resolutions; without them all must pass through the coarsest
     strength: float = 1.0  # factor on the generator's change
     prototypes: float = 0.0  # factor on the colour difference of mean faces, which is applied first
-    shapes: float = 2.2  # factor on their difference in shape
+    shapes: float = 1.8  # factor on their difference in shape
     details: float = 0.5  # factor on their difference in details, relative to that on colours
     elsewhere: float = 0.83  # factor on all this in domains with fewer ages: drawings lose identity sooner
     children: float = 0.59  # factor on colours and details up to 5 years, rising to 1 at 25
@@ -160,7 +160,7 @@ class MixedAger(AgerModel):
         if not config.twins:
             raise UsageError("pupil= says whom twins have taught: say too how far to follow, as in twins=1.2")
         if not config.prototypes:
-            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=6.2")
+            raise UsageError("twins age what mean faces cannot: set prototypes as well, as in prototypes=6.0")
         if config.pupil:
             take_twins(Path(config.pupil), self.nets["twins"])
         elif config.start and read_state(nets_of(Path(config.start)))["config"].get("twins"):
