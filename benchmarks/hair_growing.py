@@ -65,7 +65,7 @@ def view(picture: Image.Image, points: Floats) -> tuple[Bytes, Bools]:
 def grown(pixels: Bytes, inside: Bools, light: Floats, leak: float) -> Bools | None:
     """(SIDE, SIDE) what is hair in a view, from the `seeds` (S, S) of its square; None if there are too few
     or if it leaked."""
-    found, own = _laid(light), inside & _LIMIT
+    found, own = laid(light), inside & _LIMIT
     marks = np.full(found.shape, cv2.GC_PR_BGD, np.uint8)
     marks[_WITHIN & (found > _PERHAPS)] = cv2.GC_PR_FGD
     marks[_eroded(_WITHIN & (found > _HAIR)) & _CLOSE & own] = cv2.GC_FGD
@@ -90,7 +90,7 @@ def grown_again(pixels: Bytes, inside: Bools, chance: Floats) -> Bools | None:
     return None if hair is None or _leaked(pixels, inside, hair, LEAK_AGAIN) else hair
 
 
-def _laid(light: Floats) -> Floats:
+def laid(light: Floats) -> Floats:
     """(SIDE, SIDE) seeds (S, S) of the square in the view, 1 at their level: their mean, weighted by them."""
     scale = _UNIT / len(light)
     matrix = np.asarray([[scale, 0, LEFT * _UNIT], [0, scale, TOP * _UNIT]])

@@ -1,17 +1,20 @@
 """Makes the masks of hair that `train_hair.py` learns from, out of the pictures of face sets.
 
     python -m benchmarks.hair_labels data/sets/photo data/sets/drawn data/sets/manga \
-        --originals ../shared/data -o runs/hair/labels.npz [--net runs/hair/first.safetensors]
+        --originals ../shared/data -o runs/hair/labels.npz [--net runs/hair/first.safetensors] [--more-drawn]
 
 Nobody drew them. Seeds are what twins taught (`hair_seeds.py`), and in photographs, with the net of a first
 round, also what it is sure of. Either is grown by GrabCut in the wide view and rejected if it leaks
-(`hair_growing.py`); a cartoonised picture takes its photograph's mask. ORIGINALS holds photo/{celeba,fgnet}
-and drawn/{cartoonset,anime,cartoonised-fgnet}. Takes some 6 minutes, on one thread.
+(`hair_growing.py`); a cartoonised picture takes its photograph's mask. --more-drawn adds the illustrations of
+the finder's own training, and squares of anime faces in which the seeds are the mask. ORIGINALS holds
+photo/{celeba,fgnet} and drawn/{cartoonset,anime,cartoonised-fgnet,illustrations}.
+Takes some 7 minutes on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +24,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.hair_batches import KINDS
-from benchmarks.hair_growing import LEAK, LEAK_DRAWN, Bools, Bytes, Floats, grown, grown_again, view
+from benchmarks.hair_batches import KINDS, MIDDLE
+from benchmarks.hair_growing import LEAK, LEAK_DRAWN, Bools, Bytes, Floats, grown, grown_again, laid, view
 from benchmarks.hair_seeds import seeds
 from benchmarks.train_hair import load
 from nenrin.domains.align import align
 from nenrin.domains.face import SPLITS
 from nenrin.domains.faceset import FaceSet
+from nenrin.domains.finders import open_finder
 from nenrin.ground import atomic_path, track
 from nenrin.models.ager import Ager
 from nenrin.models.hair import SIDE
@@ -44,6 +48,8 @@ SOURCES = {
 }
 CARTOONISED = {"fgnet": "drawn/cartoonised-fgnet"}  # source -> folder of the same pictures as drawings
 MOST_DRAWN = 3600  # faces
+MOST_SQUARES = 2600  # faces, shuffled otherwise
+MAYBE, SURELY = 0.25, 0.75  # of the level of seeds: counts as no hair in a square, and as all
 AGREED = 0.6  # intersection over union of two masks from which both are believed
 BATCH = 32
 
@@ -70,13 +76,13 @@ class Labels:
         }
 
 
-def rows_of(sets: Sequence[FaceSet], kind: str, split: str) -> list[Row]:
+def rows_of(sets: Sequence[FaceSet], kind: str, split: str, seed: int = 0) -> list[Row]:
     """A split's faces of all sources of a kind, shuffled."""
     known = {key[1:] for key in SOURCES if key[0] == kind}
     columns = ("domain", "source", "source_id", "points", "split")
     rows = [row for one in sets for row in one.stored(columns).to_pylist()]
     rows = [row for row in rows if row["split"] == split and (row["domain"], row["source"]) in known]
-    np.random.default_rng(0).shuffle(rows)
+    np.random.default_rng(seed).shuffle(rows)
     return rows
 
 
@@ -102,6 +108,31 @@ def label(sets: Sequence[FaceSet], originals: Path, ager: Ager, net: HairNet | N
                     name = f"{drawn.parent.name}/{drawn.name}"
                     labels.add("cartoonised", name, view(_opened(drawn), points)[0], inside, hair)
     return labels
+
+
+def label_more_drawn(
+    labels: Labels, sets: Sequence[FaceSet], originals: Path, ager: Ager, split: str
+) -> None:
+    """Add whole illustrations, and the squares of anime faces."""
+    finder, folder = open_finder(), originals / "drawn/illustrations"
+    with Path(__file__).with_name("illustrations.csv").open(encoding="utf-8") as lines:
+        names = [line["file"] for line in csv.DictReader(lines) if line["part"] == "train"]
+    for name in names:
+        picture = _opened(folder / name)
+        for face in finder.find([picture])[0][:1]:
+            pixels, inside = view(picture, face.points)
+            aligned, _ = align([picture], face.points[None], ager.size)
+            light = seeds(ager, to_tensor(aligned), "manga")[0, 0].numpy()
+            found = grown(pixels, inside, light, LEAK_DRAWN)
+            labels.add("illustration", name, pixels, inside, None if found is None else _small(found))
+    rows = [row for row in rows_of(sets, "drawn", split, seed=1) if row["source"] == "anime"][:MOST_SQUARES]
+    square = np.zeros((SIDE, SIDE), bool)
+    square[tuple(slice(2 * part.start + 2, 2 * part.stop - 2) for part in MIDDLE)] = True
+    for row, picture, light in _seeded(ager, rows, originals / SOURCES["drawn", "manga", "anime"], "manga"):
+        pixels, inside = view(picture, np.array(row["points"], np.float32))
+        hair = ((laid(light) - MAYBE) / (SURELY - MAYBE)).clip(0, 1) * square
+        mask = _half((hair * 255).astype(np.uint8))
+        labels.add("square", f"anime/{row['source_id']}", pixels, inside & square, mask)
 
 
 def _seeded(
@@ -161,6 +192,7 @@ def main() -> None:
     parser.add_argument("sets", type=Path, nargs="+")
     parser.add_argument("--originals", type=Path, required=True)
     parser.add_argument("--net", type=Path, help="the net of the first round")
+    parser.add_argument("--more-drawn", action="store_true", help="illustrations and squares too")
     parser.add_argument("--split", choices=SPLITS, default="train")
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
@@ -168,7 +200,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     net = None if options.net is None else load(options.net)
     sets = [FaceSet.open(path) for path in options.sets]
-    arrays = label(sets, options.originals, Ager.load(), net, options.split).arrays()
+    ager = Ager.load()
+    labels = label(sets, options.originals, ager, net, options.split)
+    if options.more_drawn:
+        label_more_drawn(labels, sets, options.originals, ager, options.split)
+    arrays = labels.arrays()
     with atomic_path(options.out) as part, part.open("wb") as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]  # NumPy's stubs take every name for an option
     for number, kind in enumerate(KINDS):

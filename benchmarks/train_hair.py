@@ -1,14 +1,16 @@
-"""Trains the net that finds hair on the masks of `hair_labels.py`, in two rounds.
+"""Trains the net that finds hair on the masks of `hair_labels.py`, in three rounds.
 
     python -m benchmarks.train_hair runs/hair/labels.npz -o runs/hair/first.safetensors \
-        --steps 1200 --shares 1 0 0 --hats 0.07 --bald 0.05
-    python -m benchmarks.hair_labels ... -o runs/hair/more.npz --net runs/hair/first.safetensors
+        --steps 1200 --rate 3e-3 --shares 1 0 0 0 0 --hats 0.07 --bald 0.05
+    python -m benchmarks.hair_labels ... -o runs/hair/more.npz --net runs/hair/first.safetensors --more-drawn
+    python -m benchmarks.train_hair runs/hair/more.npz -o runs/hair/second.safetensors \
+        --start runs/hair/first.safetensors --steps 2500 --rate 3e-3 --shares 0.6 0.3 0.1 0 0
     python -m benchmarks.train_hair runs/hair/more.npz -o runs/hair/nets.safetensors \
-        --start runs/hair/first.safetensors
+        --start runs/hair/second.safetensors
 
 The result is then copied to models/weights/hair/. --show also draws what the net finds in the views of
 another file of labels, such as one that `hair_labels.py --split val` made; --steps 0 trains no further. Takes
-some 6 minutes and 8, on one thread.
+some 20 minutes in all, on one thread.
 """
 
 from __future__ import annotations
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="go on from this net's file, instead of random weights")
     parser.add_argument("--steps", type=int, default=usual.steps)
+    parser.add_argument("--rate", type=float, default=usual.rate)
     parser.add_argument("--shares", type=float, nargs=len(KINDS), default=usual.shares, metavar="SHARE")
     parser.add_argument("--hats", type=float, default=usual.hats)
     parser.add_argument("--bald", type=float, default=usual.bald)
@@ -114,6 +117,7 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = Recipe(
         steps=options.steps,
+        rate=options.rate,
         shares=tuple(options.shares),
         hats=options.hats,
         bald=options.bald,
