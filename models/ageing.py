@@ -20,7 +20,7 @@ from nenrin.models.change import Change, either, placed, scaled
 from nenrin.models.checkpoint import load_nets, read_state
 from nenrin.models.condition import MAX_AGE, UNKNOWN, Condition
 from nenrin.models.generator import ChangeGenerator
-from nenrin.models.greying import FIRST, greyness
+from nenrin.models.greying import FIRST, greyness, share_of
 from nenrin.models.hairnet import HairNet
 from nenrin.models.means import MeanFaces
 from nenrin.models.registration import inverse
@@ -177,24 +177,23 @@ def _grown_old(
         lines = wrinkled(nets["wrinkles"], images, own, asked, places, back, change.flow, skin)
         main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)
         creases = settings.wrinkles * torch.where(main, 1.0, _DRAWN)[:, None, None, None] * lines
-    grey, _ = _greyed(nets, settings, images, own, asked)
-    return dataclasses.replace(change, creases=creases, grey=grey)
+    return dataclasses.replace(change, creases=creases, grey=_greyed(nets, settings, images, own, asked))
 
 
 def _greyed(
     nets: nn.ModuleDict, settings: Settings, images: Tensor, own: Tensor, asked: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """`Change.grey`, and hair's share (B, 1, S, S) in faces whose hair turns grey; None if nobody's does."""
+) -> Tensor | None:
+    """`Change.grey` of faces whose hair turns grey; None if nobody's does."""
     greying = (asked > own) & (asked > FIRST)
     if not settings.hair or not _some(greying):
-        return None, None
+        return None
     # An exported ager looks at all of them.
     rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
     share = torch.zeros_like(images[:, :1])
     net = nets["hair"]
     assert isinstance(net, HairNet)
     share[rows] = net.square(images[rows], toning.inside(images[rows]))
-    return settings.hair * greyness(own, asked)[:, None, None, None] * share, share
+    return settings.hair * greyness(own, asked)[:, None, None, None] * share
 
 
 def _some(rows: Tensor) -> bool:
@@ -216,12 +215,12 @@ def _by_twins(
     flow = change.flow * settings.twins * _inside(change.flow)
     shade = scaled(change.shade, images.shape[-2:])
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
-    grey, hair = _greyed(nets, settings, images, own, asked)
-    if hair is not None:
-        # Twins turn grey too, but theirs is hair of fewer colours, and what they lighten is not always hair.
-        older = (asked > own).float()[:, None, None, None]
-        shade = shade * (1 - hair) * (1 - older * (luma(shade) / _LIGHTER).clamp(0, 1))
-    creases = None
+    creases, grey = None, None
+    if settings.hair and _some(asked > own):
+        # Of what twins add to hair, only where they do: anime has hair of more colours.
+        lighter = luma(shade).clamp(min=0) * (asked > own)[:, None, None, None]
+        grey = settings.hair * greyness(own, asked, drawn=True)[:, None, None, None] * share_of(lighter)
+        shade = shade * (1 - (lighter / _LIGHTER).clamp(max=1))
     if settings.wrinkles and _some(asked > own):
         assert isinstance(nets["means"], MeanFaces)
         places = nets["means"].registration(images)  # which has seen drawn faces too

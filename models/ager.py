@@ -295,7 +295,9 @@ class Ager:
                     continue
                 if face not in hairs:
                     others = [five for five in points[:face] + points[face + 1 :] if five is not None]
-                    hairs[face] = hair(shipped(), picture, own, others)
+                    drawn = strips[face].domain not in (None, "photo")
+                    seen = (grey[0, 0] / grey.amax()).numpy() if drawn else None
+                    hairs[face] = hair(shipped(), picture, own, others, seen=seen)
                 found = hairs[face]
                 if found is not None:
                     greys.append((found, float(grey.amax())))

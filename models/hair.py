@@ -60,10 +60,18 @@ class Hair:
         return ((share - _TRACE) / (1 - 2 * _TRACE)).clip(0, 1)
 
 
-def hair(net: HairNet, picture: Image.Image, points: Floats, others: Sequence[Floats] = ()) -> Hair | None:
+def hair(
+    net: HairNet,
+    picture: Image.Image,
+    points: Floats,
+    others: Sequence[Floats] = (),
+    *,
+    seen: Floats | None = None,
+) -> Hair | None:
     """The hair of the face with those points (5, 2) in an RGB picture; None if there is none.
 
-    `others` are the points of other faces, whose hair it is not.
+    `others` are the points of other faces, whose hair it is not. `seen` (S, S) is hair's share in the aligned
+    square, if more is known of it than the net knows.
     """
     matrix = similarity(points[None], 1)[0].astype(np.float64)
     matrix[:, 2] += LEFT, TOP
@@ -71,6 +79,8 @@ def hair(net: HairNet, picture: Image.Image, points: Floats, others: Sequence[Fl
     pixels, inside = cut(picture, matrix.astype(np.float32), SIDE)
     nearest = _nearest(matrix, others)
     found = _found(net, pixels, inside) * nearest
+    if seen is not None:
+        found = np.maximum(found, _laid(seen) * nearest)
     if found.sum() < _LEAST:
         return None
     share = _edged(pixels, inside, found, nearest)
@@ -93,6 +103,14 @@ def _found(net: HairNet, pixels: NDArray[np.uint8], inside: Bools) -> Floats:
         0, 0
     ].numpy()
     return np.asarray(cv2.resize(share, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _laid(seen: Floats) -> Floats:
+    """(SIDE, SIDE) a map of the square (S, S) in the view."""
+    scale = _UNIT / len(seen)
+    matrix = np.asarray([[scale, 0, LEFT * _UNIT], [0, scale, TOP * _UNIT]])
+    matrix[:, 2] += 0.5 * scale - 0.5  # OpenCV counts from pixel centres
+    return np.asarray(cv2.warpAffine(seen, matrix, (SIDE, SIDE)), np.float32)
 
 
 def _nearest(matrix: NDArray[np.float64], others: Sequence[Floats]) -> Bools:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nenrin.models import toning
 from nenrin.models.change import either, no_change, placed
-from nenrin.models.greying import greyness
+from nenrin.models.greying import greyness, share_of
 from nenrin.models.registration import FIELD, inverse
 from nenrin.models.wrinkles import SIDE, Wrinkles, wrinkled
 
@@ -138,11 +138,21 @@ def test_creases_of_some_faces_leave_the_others_alone() -> None:
     assert either(rows, no_change(faces), no_change(faces)).creases is None
 
 
+def test_what_twins_lighten_most_is_hair() -> None:
+    lighter = torch.zeros(3, 1, 8, 8)
+    lighter[0, :, :4], lighter[0, :, 4:] = 0.4, 0.02  # hair, and a little of all else
+    lighter[1] = 0.01  # no hair
+    share = share_of(lighter)
+    assert (share[0, :, :4] == 1).all() and not share[0, :, 4:].any()
+    assert not share[1:].any()
+
+
 def test_hair_turns_grey_with_the_years_and_not_back() -> None:
     ages = torch.tensor([20.0, 35.0, 50.0, 65.0, 80.0, 100.0])
     grey = greyness(torch.full_like(ages, 20.0), ages)
     assert grey[:2].tolist() == [0, 0] and (grey.diff() >= 0).all() and 0.4 < grey[-1] < 0.8
     assert not greyness(ages[1:], ages[:-1]).any()
+    assert (greyness(ages[:1], ages, drawn=True) >= grey).all()
     # Twenty years and twenty more are forty.
     steps = [1 - greyness(torch.tensor([a]), torch.tensor([b])) for a, b in ((45.0, 60.0), (60.0, 75.0))]
     whole = 1 - greyness(torch.tensor([45.0]), torch.tensor([75.0]))

@@ -183,8 +183,9 @@ def test_hair_of_a_head_that_touches_another_is_told_apart() -> None:
 def test_every_age_finds_the_same_hair_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def spy(*words: object) -> object:
+    def spy(*words: object, seen: object) -> object:
         calls.append(words)
+        assert seen is None  # in a photograph the net knows best
         return hair(*words)  # type: ignore[arg-type]
 
     before = portrait()
