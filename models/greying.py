@@ -10,7 +10,6 @@ from torch import Tensor
 
 FIRST, LAST = 42.0, 85.0  # years: hair begins to turn grey, and is as grey as it becomes
 _GREYEST = 0.55  # `Change.grey` of hair that was not grey at all
-
 _DRAWN = 1.3  # factor on that in drawings
 # Of how much lighter twins make hair: a place counts as none, and as all. And the least, of the range of 2.
 _PERHAPS, _SURELY, _LEAST = 0.25, 0.75, 0.1
