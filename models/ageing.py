@@ -187,13 +187,18 @@ def _greyed(
     greying = (asked > own) & (asked > FIRST)
     if not settings.hair or not _some(greying):
         return None
+    share = _hair(nets["hair"], images, greying)
+    return settings.hair * greyness(own, asked)[:, None, None, None] * share
+
+
+def _hair(net: nn.Module, images: Tensor, greying: Tensor, *, drawn: bool = False) -> Tensor:
+    """Hair's share (B, 1, S, S) where `greying` (B,) is set, 0 in the others; see `HairNet.square`."""
+    assert isinstance(net, HairNet)
     # An exported ager looks at all of them.
     rows: slice | Tensor = slice(None) if torch.compiler.is_compiling() else greying
     share = torch.zeros_like(images[:, :1])
-    net = nets["hair"]
-    assert isinstance(net, HairNet)
-    share[rows] = net.square(images[rows], toning.inside(images[rows]))
-    return settings.hair * greyness(own, asked)[:, None, None, None] * share
+    share[rows] = net.square(images[rows], toning.inside(images[rows]), drawn=drawn)
+    return share
 
 
 def _some(rows: Tensor) -> bool:
@@ -217,9 +222,12 @@ def _by_twins(
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
     creases, grey = None, None
     if settings.hair and _some(asked > own):
-        # Of what twins add to hair, only where they do: anime has hair of more colours.
+        # Of what twins add to hair, only where they do: anime has hair of more colours. They overlook locks
+        # beside the face, which the net finds, and it takes eyes for hair, which they do not.
         lighter = luma(shade).clamp(min=0) * (asked > own)[:, None, None, None]
-        grey = settings.hair * greyness(own, asked, drawn=True)[:, None, None, None] * share_of(lighter)
+        greying = (asked > own) & (asked > FIRST)
+        share = torch.maximum(share_of(lighter), _hair(nets["hair"], images, greying, drawn=True))
+        grey = settings.hair * greyness(own, asked, drawn=True)[:, None, None, None] * share
         shade = shade * (1 - (lighter / _LIGHTER).clamp(max=1))
     if settings.wrinkles and _some(asked > own):
         assert isinstance(nets["means"], MeanFaces)

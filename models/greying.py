@@ -1,7 +1,7 @@
 """Grey hair, which mean faces cannot show: their difference is kept to the skin.
 
-In photographs a net says where hair is (`models/hairnet.py`). In drawings the generator that learned from
-twins does, by what it makes lighter.
+A net says where hair is (`models/hairnet.py`). In drawings so does the generator that learned from twins, by
+what it makes lighter.
 """
 
 from __future__ import annotations

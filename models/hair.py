@@ -71,14 +71,14 @@ def hair(
     """The hair of the face with those points (5, 2) in an RGB picture; None if there is none.
 
     `others` are the points of other faces, whose hair it is not. `seen` (S, S) is hair's share in the aligned
-    square, if more is known of it than the net knows.
+    square of a drawing, of which more is known than the net knows.
     """
     matrix = similarity(points[None], 1)[0].astype(np.float64)
     matrix[:, 2] += LEFT, TOP
     matrix *= _UNIT
     pixels, inside = cut(picture, matrix.astype(np.float32), SIDE)
     nearest = _nearest(matrix, others)
-    found = _found(net, pixels, inside) * nearest
+    found = _found(net, pixels, inside, drawn=seen is not None) * nearest
     if seen is not None:
         found = np.maximum(found, _laid(seen) * nearest)
     if found.sum() < _LEAST:
@@ -94,14 +94,13 @@ def hair(
 
 
 @torch.no_grad()
-def _found(net: HairNet, pixels: NDArray[np.uint8], inside: Bools) -> Floats:
+def _found(net: HairNet, pixels: NDArray[np.uint8], inside: Bools, *, drawn: bool) -> Floats:
     """(SIDE, SIDE) what the net takes for hair in the view."""
     size = (VIEW, VIEW)
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     seen = cv2.resize(inside.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    share = net.view(to_tensor(np.asarray(small, np.uint8)[None]), torch.from_numpy(seen)[None, None])[
-        0, 0
-    ].numpy()
+    images, known = to_tensor(np.asarray(small, np.uint8)[None]), torch.from_numpy(seen)[None, None]
+    share = net.view(images, known, drawn=drawn)[0, 0].numpy()
     return np.asarray(cv2.resize(share, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

@@ -26,6 +26,8 @@ _FINE = 8  # channels at full resolution
 _SEEN = 6  # channels of the input: colours, where the picture has pixels, x and y
 _PERHAPS, _SURELY = 0.4, 0.8  # probability of hair: counts as none, and as all
 _FACE = 0.17, 0.2  # of the square's side: half axes of the part of a face that shows its skin
+# The face of a drawing, as the middle and half the width of a circle: the net takes large eyes for hair.
+_DRAWN, _DRAWN_RADIUS, _DRAWN_EDGE = (0.0, 0.05), 0.36, 0.25
 _SKIN, _NO_SKIN = 0.4, 0.7  # steps from the skin's colour: up to here nothing is hair, from here all may be
 
 
@@ -63,27 +65,27 @@ class HairNet(nn.Module):
         logits: Tensor = self.out(features)
         return logits
 
-    def square(self, images: Tensor, inside: Tensor) -> Tensor:
+    def square(self, images: Tensor, inside: Tensor, *, drawn: bool = False) -> Tensor:
         """Hair's share (B, 1, S, S) of aligned faces (B, 3, S, S) in [-1, 1].
 
-        `inside` (B, 1, S, S) is 1 where the picture has pixels.
+        `inside` (B, 1, S, S) is 1 where the picture has pixels. In the middle of `drawn` faces there is none.
         """
         small, seen = (scaled(each, (SQUARE, SQUARE)) for each in (images, inside))
-        share = self._share(small * seen, seen, places(SQUARE, images.device))
+        share = self._share(small * seen, seen, places(SQUARE, images.device), drawn)
         return F.interpolate(share, images.shape[-2:], mode="bilinear", align_corners=False) * inside
 
-    def view(self, images: Tensor, inside: Tensor) -> Tensor:
+    def view(self, images: Tensor, inside: Tensor, *, drawn: bool = False) -> Tensor:
         """The same for views (B, 3, VIEW, VIEW)."""
-        return self._share(images * inside, inside, places(VIEW, images.device)) * inside
+        return self._share(images * inside, inside, places(VIEW, images.device), drawn) * inside
 
-    def _share(self, images: Tensor, inside: Tensor, places: Tensor) -> Tensor:
+    def _share(self, images: Tensor, inside: Tensor, places: Tensor, drawn: bool) -> Tensor:
         """Hair's share of each pixel: what is unlikely counts as none, and so does a bald head."""
         probability = self(images, inside, places).sigmoid()
         axes = places.new_tensor(_FACE)[None, :, None, None]
         middle = ((places / axes).square().sum(1, keepdim=True) < 1) * inside
         unlike = (toning.unlike(images, middle) - _SKIN) / (_NO_SKIN - _SKIN)
         share: Tensor = ((probability - _PERHAPS) / (_SURELY - _PERHAPS)).clamp(0, 1) * unlike.clamp(0, 1)
-        return share
+        return share * _beside_face(places) if drawn else share
 
 
 def places(side: int, device: torch.device) -> Tensor:
@@ -93,6 +95,13 @@ def places(side: int, device: torch.device) -> Tensor:
     at = (torch.arange(side, device=device) + 0.5) / SQUARE
     x, y = at[None, :].expand(side, side) - start[0], at[:, None].expand(side, side) - start[1]
     return torch.stack([x, y])[None]
+
+
+def _beside_face(places: Tensor) -> Tensor:
+    """(1, 1, side, side) 0 in the face of a drawing, 1 around it."""
+    middle = places.new_tensor(_DRAWN)[None, :, None, None]
+    distance = (places - middle).square().sum(1, keepdim=True).sqrt() / _DRAWN_RADIUS
+    return 1 - ((1 - distance) / _DRAWN_EDGE).clamp(0, 1)
 
 
 @functools.lru_cache(1)

@@ -239,3 +239,17 @@ def test_the_shipped_net_is_not_trained_further() -> None:
     square = torch.rand(2, 3, 64, 64) * 2 - 1
     assert net.square(square, torch.ones(2, 1, 64, 64)).shape == (2, 1, 64, 64)
     assert not net.square(square, torch.zeros(2, 1, 64, 64)).any()  # no pixels, no hair
+
+
+def test_what_looks_like_hair_in_a_drawn_face_is_none() -> None:
+    eyes, lock = (0.36, 0.42), (0.06, 0.42)  # of the square: as brown as the hair beside the face
+    square = torch.tensor(SKIN)[None, :, None, None].expand(1, 3, 64, 64) / 127.5 - 1
+    square = square.clone()
+    for x, y in (eyes, lock):
+        at = slice(round(64 * y) - 4, round(64 * y) + 4), slice(round(64 * x) - 4, round(64 * x) + 4)
+        square[..., *at] = torch.tensor(BROWN)[None, :, None, None] / 127.5 - 1
+    net, inside = Brown(), torch.ones(1, 1, 64, 64)
+    for drawn, expected in ((False, 1.0), (True, 0.0)):
+        share = net.square(square, inside, drawn=drawn)[0, 0]
+        found = [float(share[round(64 * y), round(64 * x)]) for x, y in (eyes, lock)]
+        assert found == pytest.approx([expected, 1.0], abs=0.05)
