@@ -14,7 +14,8 @@ from nenrin.models.hairnet import LEFT, SQUARE, TOP, VIEW, places
 
 # Of labels, in the order of their numbers in a file; of squares nothing is known beyond the aligned square.
 KINDS = ("photo", "drawn", "cartoonised", "illustration", "square")
-RECOLOURED, REPLACED, GREYED = 0.6, 0.5, 0.08  # of pictures: hair, grounds, all of the picture
+RECOLOURED, REPLACED, GREYED = 0.6, 0.6, 0.08  # of pictures: hair, grounds, all of the picture
+ALIKE = 0.4  # of plain grounds: as bright as the hair before them, which only the shape of a head tells apart
 ALONE = 0.4  # of batches: the square is seen, and nothing around it
 LUMPS = 6  # along a side of smooth noise
 _LEFT, _TOP = round(LEFT * SQUARE), round(TOP * SQUARE)  # pixels
@@ -83,11 +84,14 @@ class Batches:
         return torch.lerp(images, recoloured.clamp(-1, 1), hair * chosen)
 
     def _elsewhere(self, images: Tensor, hair: Tensor) -> Tensor:
-        """Another ground behind the head: a flat colour, or another view, shifted sideways."""
+        """Another ground behind the head: a flat colour, the hair's own for some, or another view, shifted
+        sideways."""
         chosen = self._chance(REPLACED)
         rows = torch.randint(len(self.grounds), (len(images),), generator=self.random)
         other = unit(self.grounds[rows])
-        flat = (self._rand(3) - 0.5) * 1.9 + self._lumps() * 0.25 * self._rand()
+        flat = (self._rand(3) - 0.5) * 1.9
+        like = _mean(images, hair) + (self._rand(3) - 0.5) * 0.2
+        flat = torch.where(self._rand() < ALIKE, like, flat) + self._lumps() * 0.25 * self._rand()
         plain = self._rand() < 0.5
         shift = int(torch.randint(VIEW, (1,), generator=self.random))
         ground = torch.where(plain, flat.clamp(-1, 1), other.roll(shift, -1))

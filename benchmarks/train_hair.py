@@ -1,16 +1,18 @@
-"""Trains the net that finds hair on the masks of `hair_labels.py`, in three rounds.
+"""Trains the net that finds hair on the masks of `hair_labels.py`, in rounds.
 
     python -m benchmarks.train_hair runs/hair/labels.npz -o runs/hair/first.safetensors \
         --steps 1200 --rate 3e-3 --shares 1 0 0 0 0 --hats 0.07 --bald 0.05
     python -m benchmarks.hair_labels ... -o runs/hair/more.npz --net runs/hair/first.safetensors --more-drawn
     python -m benchmarks.train_hair runs/hair/more.npz -o runs/hair/second.safetensors \
         --start runs/hair/first.safetensors --steps 2500 --rate 3e-3 --shares 0.6 0.3 0.1 0 0
-    python -m benchmarks.train_hair runs/hair/more.npz -o runs/hair/nets.safetensors \
+    python -m benchmarks.train_hair runs/hair/more.npz -o runs/hair/third.safetensors \
         --start runs/hair/second.safetensors
+    python -m benchmarks.train_hair runs/hair/more.npz -o runs/hair/nets.safetensors \
+        --start runs/hair/third.safetensors --steps 4000 --hats 0.12
 
 The result is then copied to models/weights/hair/. --show also draws what the net finds in the views of
 another file of labels, such as one that `hair_labels.py --split val` made; --steps 0 trains no further. Takes
-some 20 minutes in all, on one thread.
+some 30 minutes in all, on one thread.
 """
 
 from __future__ import annotations

@@ -40,6 +40,7 @@ def _grid() -> tuple[Floats, Floats]:
 
 _X, _Y = _grid()
 _MIDDLE = 0.5, 0.42  # of a head
+_MOUTH = 0.7  # from the top of the aligned square
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -81,6 +82,7 @@ def hair(
     found = _found(net, pixels, inside, drawn=seen is not None) * nearest
     if seen is not None:
         found = np.maximum(found, _laid(seen) * nearest)
+    found = _grown(found)
     if found.sum() < _LEAST:
         return None
     share = _edged(pixels, inside, found, nearest)
@@ -102,6 +104,14 @@ def _found(net: HairNet, pixels: NDArray[np.uint8], inside: Bools, *, drawn: boo
     images, known = to_tensor(np.asarray(small, np.uint8)[None]), torch.from_numpy(seen)[None, None]
     share = net.view(images, known, drawn=drawn)[0, 0].numpy()
     return np.asarray(cv2.resize(share, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _grown(found: Floats) -> Floats:
+    """What is found without patches that no hair leads to, as on clothes: hair begins above the mouth."""
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats((found > 0).astype(np.uint8))
+    begins = (boxes[:, cv2.CC_STAT_TOP] + 0.5) / _UNIT - TOP < _MOUTH
+    grown: Floats = found * begins[labels]
+    return grown
 
 
 def _laid(seen: Floats) -> Floats:

@@ -182,7 +182,7 @@ def test_photographs_and_what_was_drawn_of_them_are_labelled(
 
 
 def test_a_net_learns_from_a_few_labels(tmp_path: Path) -> None:
-    recipe = Recipe(steps=30, batch=4)
+    recipe = Recipe(steps=60, batch=4)
     file = labels(tmp_path / "labels.npz")
     batches = Batches(file, recipe)
     assert len(batches) == 8 and len(batches.grounds) == 9
