@@ -19,7 +19,7 @@ class _Unseeing:
 
     domains: tuple[str, ...] = ()
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         """Everything unknown."""
         return Condition.of(len(images), domains=self.domains)
 

@@ -34,8 +34,9 @@ class Subject(Protocol):
         """(N, 3, size, size) in [-1, 1] to the same, at the target's age."""
         ...
 
-    def estimate(self, images: Tensor) -> Condition:
-        """The ager's own estimates of the faces' labels, used where labels are unknown."""
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
+        """The ager's own estimates of the faces' labels, used where labels are unknown. `domain` (N,) is -1
+        where it is unknown."""
         ...
 
 
@@ -152,7 +153,7 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
         known = _condition(batch.take(rows), subject.domains)
         age = torch.from_numpy(asked.age[rows])
         with torch.no_grad():
-            source = _filled(known, subject.estimate(images))
+            source = _filled(known, subject.estimate(images, known.domain))
             target = known.replace(
                 age=torch.where(age.isnan(), source.age.to(age), age),
                 domain=source.domain,

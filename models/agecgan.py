@@ -111,7 +111,7 @@ class AgeCGAN(AgerModel):
         return made
 
     @torch.no_grad()
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         features = self.nets["embedder"](images)
         share = self.nets["reader"](features).float().softmax(1)
         unknown = Condition.of(len(images), domains=self.config.domains).to(images.device)

@@ -101,10 +101,12 @@ class Ager:
         chunks = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
         return torch.cat([self.model.transform(images[c], source[c], target[c]) for c in chunks])
 
-    def estimate(self, images: Tensor) -> Condition:
-        """The model's own estimates of the labels of (N, 3, size, size) faces."""
-        chunks = [images[start : start + CHUNK] for start in range(0, max(len(images), 1), CHUNK)]
-        return Condition.joined([self.model.estimate(chunk) for chunk in chunks])
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
+        """The model's own estimates of the labels of (N, 3, size, size) faces; see `AgerModel.estimate`."""
+        if domain is None:
+            domain = torch.full((len(images),), UNKNOWN)
+        chunks = [slice(start, start + CHUNK) for start in range(0, max(len(images), 1), CHUNK)]
+        return Condition.joined([self.model.estimate(images[c], domain[c]) for c in chunks])
 
     def age(
         self,
@@ -210,7 +212,7 @@ class Ager:
         shown = images if wish.size is None else torch.cat([face.aligned(wish.size) for face in faces])
         began = time.perf_counter()
         given = wish.given[torch.zeros(count, dtype=torch.long)]
-        source = merge(self.estimate(images), given)
+        source = merge(self.estimate(images, given.domain), given)
         asked = given.replace(domain=source.domain)
         # All ages of all faces in one batch: for a few small faces a net's time is mostly overhead.
         rows = torch.arange(count).repeat(len(to))

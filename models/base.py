@@ -65,8 +65,11 @@ class AgerModel(nn.Module, ABC):
         """Age faces: (B, 3, size, size) in [-1, 1] to the same shape and range."""
 
     @abstractmethod
-    def estimate(self, images: Tensor) -> Condition:
-        """The model's own estimates of the labels of (B, 3, size, size) faces; unknown if it has none."""
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
+        """The model's own estimates of the labels of (B, 3, size, size) faces; unknown if it has none.
+
+        `domain` (B,), where it is known, may tell how to read the age; the domain read is returned as it is.
+        """
 
     def change(self, images: Tensor, source: Condition, target: Condition) -> Change | None:
         """What `transform` does to faces, as a change that can be applied at any resolution.

@@ -130,7 +130,7 @@ class CAAE(AgerModel):
         made: Tensor = self.nets["generator"](z, age_label(target), gender_label(target))
         return made
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return Condition.of(len(images), domains=self.config.domains).to(images.device)
 
 

@@ -68,5 +68,5 @@ class CAAEChange(CAAE):
         there = super().transform(images, source, target.filled(source))
         return (images + self.config.strength * (there - here)).clamp(-1, 1)
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return read(self.nets["reader"], images)

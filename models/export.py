@@ -36,7 +36,7 @@ class Exported(nn.Module):
     ) -> Tensor:
         """A face (1, 3, S, S) in [-1, 1] and its labels (1,) to the same."""
         given = Condition(age=from_age, domain=domain, glasses=glasses, gender=gender)
-        source = merge(self.model.estimate(face), given)
+        source = merge(self.model.estimate(face, domain), given)
         return self.model.transform(face, source, given.replace(age=to_age, domain=source.domain))
 
 

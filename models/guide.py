@@ -128,7 +128,7 @@ class Guide(AgerModel):
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
         return images
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return read(self.nets["reader"], images)
 
 

@@ -28,8 +28,8 @@ class Originals:
     def __init__(self, ager: Ager, faces: Sequence[Face]) -> None:
         self.pixels = np.stack([decode(face, ager.size) for face in faces])  # (N, S, S, 3) uint8
         self.images = to_tensor(self.pixels)
-        self.read = ager.estimate(self.images)
         told = _labels(faces, ager.domains)
+        self.read = ager.estimate(self.images, told.domain)
         self.told = told.glasses  # (N,), as labelled, without estimates
         self.labels = told.filled(self.read)
         self.shown = np.stack([_shown(face, ager.size) for face in faces])  # (N, S, S) bool

@@ -57,6 +57,7 @@ from nenrin.models.reading import (
 from nenrin.models.run import nets_of, open_nets
 from nenrin.models.wrinkles import Wrinkles
 
+_CHARACTER = 16.0  # years: most drawn characters are in their teens
 _GUIDED_FROM = 0.1  # fraction of the training after which the guide has its full weight
 
 
@@ -201,8 +202,15 @@ class MixedAger(AgerModel):
         config = dataclasses.replace(self.config, start="", reader="", means="", pupil="", guide=())
         return config, nn.ModuleDict(kept)
 
-    def estimate(self, images: Tensor) -> Condition:
-        return read(self.nets["reader"], images)
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
+        seen = read(self.nets["reader"], images)
+        if "twins" not in self.nets:
+            return seen
+        # Of the domains that twins age nobody knows ages: what the reader says there is noise.
+        home = seen.domain if domain is None else torch.where(domain == UNKNOWN, seen.domain, domain)
+        means = self.nets["means"]
+        assert isinstance(means, MeanFaces)
+        return seen.replace(age=torch.where(means.taught[home] > 0, seen.age, _CHARACTER))
 
     @torch.no_grad()
     def change(self, images: Tensor, source: Condition, target: Condition) -> Change:
@@ -244,7 +252,7 @@ class MixedAger(AgerModel):
             return batch.images
         known = batch.condition
         if known.age.isnan().any():
-            known = known.filled(self.estimate(batch.images))
+            known = known.filled(self.estimate(batch.images, known.domain))
         first = self._ageing(batch.images, known, target)
         return batch.images if first is None else first.apply(batch.images).clamp(-1, 1)
 

@@ -183,7 +183,7 @@ def _aged(ager: Ager, faces: Originals, each: int, rng: np.random.Generator) -> 
         strength = torch.from_numpy(rng.uniform(0, STRONGEST, count).astype(np.float32))
         aged = (images + strength[:, None, None, None] * change).clamp(-1, 1)
         # A made face is labelled as old as it looks, which is not always what was requested.
-        years = (source.age + ager.estimate(aged).age - faces.read.age).clamp(min=0)
+        years = (source.age + ager.estimate(aged, source.domain).age - faces.read.age).clamp(min=0)
         bare = source.glasses.numpy() == NONE
         kinds = np.where(bare & (rng.random(count) < WORN), rng.choice([1, 2], size=count, p=KINDS), 0)
         made = wear(to_pixels(aged), kinds, manga=faces.manga, seed=int(rng.integers(2**31)))

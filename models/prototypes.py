@@ -100,7 +100,7 @@ class Prototypes(FittedModel):
             means.difference(own, asked, domain, gender).times(strength).warped(means.places(images, domain))
         )
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         read: Condition = self.nets["reader"](images)
         return read
 

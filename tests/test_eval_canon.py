@@ -71,7 +71,7 @@ class Oracle:
         self._start, self._goal = to_tensor(start.pixels), to_tensor(goal.pixels)
         self.told: list[tuple[float, int]] = []
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return Condition.of(len(images), domains=self.domains)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:

@@ -51,7 +51,7 @@ class Brightness:
     def judge(self, images: Tensor) -> Tensor:
         return (images.mean((1, 2, 3)) + 1) * 50
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return Condition.of(len(images), domains=self.domains)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
@@ -394,7 +394,7 @@ def test_an_ager_is_told_what_is_known_and_estimates_the_rest(faces: Batch) -> N
     class Listener(Brightness):
         domains = ("manga",)
 
-        def estimate(self, images: Tensor) -> Condition:
+        def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
             return Condition.of(len(images), domains=self.domains, age=33.0, domain="manga", glasses="dark")
 
         def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:

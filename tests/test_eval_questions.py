@@ -64,7 +64,7 @@ class Grey:
     def __init__(self, level: Callable[[Condition], Tensor], name: str = "grey") -> None:
         self._level, self.name = level, name
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return Condition.of(len(images), domains=self.domains, age=40.0)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
@@ -180,7 +180,7 @@ class Blur:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return Condition.of(len(images), domains=self.domains)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:
@@ -289,7 +289,7 @@ class Rote:
     def __init__(self, seen: np.ndarray) -> None:
         self._seen = {picture.tobytes() for picture in seen}
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return Condition.of(len(images), domains=self.domains)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:

@@ -58,7 +58,7 @@ class MeanChange:
         self._mean = mean
         self.domains = mean.domains
 
-    def estimate(self, images: Tensor) -> Condition:
+    def estimate(self, images: Tensor, domain: Tensor | None = None) -> Condition:
         return self._mean.estimate(images)
 
     def transform(self, images: Tensor, source: Condition, target: Condition) -> Tensor:

@@ -50,3 +50,16 @@ def test_glasses_are_a_switch(ager: Ager, astronaut: Image.Image) -> None:
         face = to_tensor(np.asarray(strip.outputs[30])[None])
         read[glasses] = GLASSES[int(ager.estimate(face).glasses)]
     assert read == {glasses: glasses for glasses in GLASSES}
+
+
+def test_nobody_knows_how_old_drawn_characters_are(ager: Ager, astronaut: Image.Image) -> None:
+    (as_photo,), (as_drawn,), (told,) = (
+        ager.age(astronaut, [17], domain=domain, from_age=years)
+        for domain, years in (("photo", None), ("manga", None), ("manga", 7))
+    )
+    assert as_photo.from_age is not None and as_photo.from_age > 20
+    assert (as_drawn.from_age, told.from_age) == (16, 7)
+    # So a child's age must be said: only then does it grow up.
+    face = np.asarray(told.input, float)
+    grown, same = (np.abs(np.asarray(one.outputs[17], float) - face).mean() for one in (told, as_drawn))
+    assert grown > 5 * same

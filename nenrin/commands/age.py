@@ -56,7 +56,7 @@ def age(
             help="female or male, if not to be guessed.", autocompletion=complete.words("female", "male")
         ),
     ] = None,
-    from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years.")] = None,
+    from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years, if not to be guessed.")] = None,
     size: Annotated[
         int | None,
         typer.Option(help="Pixels of the faces written; else as the ager sees them."),
@@ -68,7 +68,7 @@ def age(
 
     Writes STEM_input.png, STEM_to15.png ..., STEM_strip.png (STEM_f2_... for a second face) and ages.json.
 
-    Example: nenrin age conan.png --to 7,17,40 --glasses none --size 256 -o out
+    Example: nenrin age conan.png --from 7 --to 17,40 --glasses none --size 256 -o out
     """
     ages = parse_ages(to)
     choose(glasses, KINDS, "--glasses")
