@@ -7,10 +7,11 @@ import functools
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
 
+import anyio
 import gradio as gr
 from PIL import Image
 
@@ -22,7 +23,7 @@ from nenrin.web.studio import Opened, Studio, Wish, encode
 from nenrin.web.visits import Visit, Visits
 
 YOUNGEST, OLDEST = 1, 90  # years, on the slider
-TURN = "ager"  # Gradio's name of the queue in which visitors wait for the ager
+WAITING = 64  # events that may wait for the ager; who comes after them is asked to come again
 Outputs = dict[Any, Any]
 
 
@@ -31,16 +32,19 @@ class AgeTab:
 
     def __init__(self, studio: Studio, visits: Visits) -> None:
         self._studio, self._visits = studio, visits
+        self._turn = anyio.CapacityLimiter(1)  # one event at a time, in the order in which they came
         self._examples = draw_examples()
         self._small = {name: markup.data_uri(_small(picture)) for name, picture in self._examples.items()}
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
-        drop = (files("nenrin.web") / "drop.js").read_text(encoding="utf-8")
+        scripts = [
+            (files("nenrin.web") / name).read_text(encoding="utf-8") for name in ("drop.js", "years.js")
+        ]
         with gr.Row(elem_classes="nn-work"):
             with gr.Column(scale=2, min_width=280):
-                self.zone = gr.HTML(js_on_load=drop + markup.PICK, elem_id="nn-zone")
+                self.zone = gr.HTML(js_on_load="".join(scripts) + markup.PICK, elem_id="nn-zone")
                 self.trouble = gr.HTML(elem_id="nn-trouble", js_on_load=None)
                 self.stage = gr.HTML(js_on_load=markup.PICK, elem_id="nn-stage")
             with gr.Column(scale=3, min_width=280, visible=False) as self.side:
@@ -63,7 +67,7 @@ class AgeTab:
                     elem_id="nn-gender",
                 )
         with gr.Column(visible=False) as self.below:
-            self.strip = gr.HTML(js_on_load=markup.PICK, elem_id="nn-strip")
+            self.strip = gr.HTML(js_on_load=None, elem_id="nn-strip")
             self.keep = gr.HTML(js_on_load=None, elem_id="nn-keep")
             self.paste = gr.Button("Paste back into the picture", size="md", elem_id="nn-paste")
             self.pasted = gr.HTML(js_on_load=None, elem_id="nn-pasted")
@@ -75,8 +79,9 @@ class AgeTab:
         }  # fmt: skip
         once: dict[str, Any] = {
             "api_visibility": "private",
-            "concurrency_id": TURN,
-            "concurrency_limit": 1,
+            # Gradio's queue answers through a stream that ends when all is answered. What the page asks for
+            # before it has heard of that end is answered into no stream: the page waits, and sends no more.
+            "queue": False,
             "show_progress": "minimal",
             # Gradio's own check fails with a traceback where the box of the age is empty or says too much.
             "preprocess": False,
@@ -92,18 +97,15 @@ class AgeTab:
         choices = {"glasses": self.glasses, "domain": self.domain, "gender": self.gender}
         for name, choice in choices.items():
             choice.input(self._guarded(functools.partial(self._redo, name)), choice, everything, **each)
-        moved = {self.trouble, self.compare, self.keep, self.pasted, self.years}
+        moved = {self.trouble, self.compare, self.keep, self.pasted}
         latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
         self.years.input(self._guarded(self._slide), self.years, moved, **latest)
-        self.years.release(self._guarded(self._leave), None, {self.trouble, self.years}, **each)
-        self.strip.select(self._guarded(self._choose_age), None, moved, **{**each, "show_progress": "hidden"})
         self.paste.click(self._guarded(self._paste), None, {self.trouble, self.pasted}, **once)
 
-    def _guarded(self, work: Callable[..., Outputs]) -> Callable[..., Outputs]:
-        """An event's function: finds the visit, and turns what fails into a sentence."""
+    def _guarded(self, work: Callable[..., Outputs]) -> Callable[..., Awaitable[Outputs]]:
+        """An event's function: waits for its turn, finds the visit, and turns what fails into a sentence."""
 
-        @functools.wraps(work)
-        def run(request: gr.Request, event: gr.EventData, *values: Any) -> Outputs:
+        def take(request: gr.Request, event: gr.EventData, *values: Any) -> Outputs:
             try:
                 visit = self._visits.of(str(request.session_hash))
                 said = getattr(event, "_data", None)
@@ -120,6 +122,12 @@ class AgeTab:
                 return {
                     self.trouble: markup.trouble("this did not work; the reason is in the server's terminal")
                 }
+
+        @functools.wraps(work)
+        async def run(request: gr.Request, event: gr.EventData, *values: Any) -> Outputs:
+            if self._turn.statistics().tasks_waiting >= WAITING:
+                return {self.trouble: markup.trouble("too many are waiting: try again in a while")}
+            return await anyio.to_thread.run_sync(take, request, event, *values, limiter=self._turn)
 
         # Gradio tells by the annotations what it shall pass beside the inputs.
         run.__annotations__ = {"request": gr.Request, "event": gr.EventData}
@@ -178,14 +186,6 @@ class AgeTab:
 
     def _slide(self, visit: Visit, picked: str, years: float | None) -> Outputs:
         return {} if years is None else self._show(visit, years)
-
-    def _leave(self, visit: Visit, picked: str) -> Outputs:
-        """The slider or its box is let go: an empty box, which would say 1, says the shown age again."""
-        return {self.trouble: gr.skip()} if picked else {self.trouble: gr.skip(), self.years: visit.years}
-
-    def _choose_age(self, visit: Visit, picked: str) -> Outputs:
-        years = float(picked) if picked.isdigit() else visit.years
-        return {**self._show(visit, years), self.years: years}
 
     def _paste(self, visit: Visit, picked: str) -> Outputs:
         began = time.perf_counter()

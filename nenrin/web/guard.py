@@ -16,7 +16,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Gradio serves much more: files of its cache, addresses fetched for the visitor, an API. None of it is used.
 _ANSWERED = re.compile(
     r"/|/(config|theme\.css|favicon\.ico)|/(assets|static|svelte)/[\w./-]+"
-    r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|startup-events|cancel|app_id)"
+    r"|/gradio_api/(run/predict|heartbeat/\w+|startup-events|app_id)"
     r"|/(drop|keep|runs|reports)/.+"
 )
 _LARGEST = 64_000  # bytes of what a page tells Gradio; pictures come another way, with limits of their own

@@ -27,7 +27,7 @@ class RunsTab:
         self.report = gr.Dropdown([], label="Report", visible=False, elem_id="nn-report")
         self.report_view = gr.HTML(elem_id="nn-report-view", js_on_load=None)
         self.key = gr.State("")
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal", "queue": False}
         self.run.input(self._show_run, [self.run, self.key], self.run_view, **private)
         self.report.input(self._show_report, [self.report, self.key], self.report_view, **private)
 

@@ -34,7 +34,6 @@ from nenrin.web.visits import Visits
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 UPLOAD_SECONDS = 60.0  # within which an upload must have come
-WAITING = 64  # events that may wait; who comes after them is asked to come again
 SWEEP = 60.0  # seconds between two looks for idle visits
 _REPORT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 
@@ -124,7 +123,7 @@ class WebServer:
         )
 
     def _page(self) -> gr.Blocks:
-        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": True}
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
         with gr.Blocks(title="nenrin", analytics_enabled=False) as page:
             gr.HTML(
                 '<h1 class="nn-title">nenrin <span>ages faces, from photograph to manga</span></h1>',
@@ -145,7 +144,6 @@ class WebServer:
 
             page.load(begin, None, [ages.zone, review, *runs.components], **private)
             page.unload(ages.end)
-        page.queue(max_size=WAITING, api_open=False)
         return page
 
     def _has_key(self, given: str) -> bool:
