@@ -303,6 +303,29 @@ def test_the_gender_is_read_and_can_be_corrected(site: Site, head: Image.Image) 
     page.close()
 
 
+def test_the_age_in_the_picture_can_be_said(site: Site, head: Image.Image) -> None:
+    page = site.visit()
+    _drop(page, _encoded(head))
+    said, box = page.locator("#nn-strip .nn-said"), page.locator("#nn-from input")
+    last = page.locator(".nn-strip img").nth(8)
+    playwright.expect(said).to_contain_text("years old")
+    guessed, before = said.inner_text().split(". ")[0], last.get_attribute("src")
+    box.press_sequentially("66")
+    playwright.expect(said).to_contain_text("about 66 years old")
+    playwright.expect(box).to_have_value("66")
+    assert last.get_attribute("src") != before
+    box.fill("666")
+    playwright.expect(page.locator(".nn-trouble:visible")).to_contain_text("years from 0 to 120, not 666")
+    box.fill("")
+    playwright.expect(said).to_contain_text(guessed)
+    box.fill("66")
+    playwright.expect(said).to_contain_text("about 66 years old")
+    _drop(page, _encoded(head.rotate(5)))  # another face
+    playwright.expect(box).to_have_value("")
+    playwright.expect(said).not_to_contain_text("about 66 years old")
+    page.close()
+
+
 def test_a_bad_picture_gets_a_sentence_and_an_odd_one_its_strip(
     site: Site, head: Image.Image, tmp_path: Path
 ) -> None:

@@ -56,7 +56,9 @@ def age(
             help="female or male, if not to be guessed.", autocompletion=complete.words("female", "male")
         ),
     ] = None,
-    from_: Annotated[float | None, typer.Option("--from", help="The age it shows, in years, if not to be guessed.")] = None,
+    from_: Annotated[
+        float | None, typer.Option("--from", help="The age it shows, in years, if not to be guessed.")
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(help="Pixels of the faces written; else as the ager sees them."),

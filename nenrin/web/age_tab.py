@@ -55,6 +55,12 @@ class AgeTab:
                 self.glasses = gr.Radio(
                     ["keep", "none", "clear", "dark"], value="keep", label="Glasses", elem_id="nn-glasses"
                 )
+                self.from_age = gr.Number(
+                    None,
+                    label="Age in the picture (empty: guessed; say it of drawn faces)",
+                    elem_id="nn-from",
+                    placeholder="guessed",
+                )
                 self.domain = gr.Radio(
                     list(self._studio.ager.domains),
                     label="Drawn as (read off the picture; change it if wrong)",
@@ -73,10 +79,11 @@ class AgeTab:
             self.pasted = gr.HTML(js_on_load=None, elem_id="nn-pasted")
 
     def _connect(self) -> None:
-        everything = {
+        aged = {
             self.trouble, self.stage, self.side, self.compare, self.domain, self.gender, self.below,
             self.strip, self.keep, self.pasted,
         }  # fmt: skip
+        everything = {*aged, self.from_age}
         once: dict[str, Any] = {
             "api_visibility": "private",
             # Gradio's queue answers through a stream that ends when all is answered. What the page asks for
@@ -96,10 +103,14 @@ class AgeTab:
         # Each sends its own value alone: the others may be those of the face before.
         choices = {"glasses": self.glasses, "domain": self.domain, "gender": self.gender}
         for name, choice in choices.items():
-            choice.input(self._guarded(functools.partial(self._redo, name)), choice, everything, **each)
+            choice.input(self._guarded(functools.partial(self._redo, name)), choice, aged, **each)
+        typed: dict[str, Any] = {**once, "trigger_mode": "always_last"}
+        told = self._guarded(functools.partial(self._redo, "from_age"))
+        self.from_age.input(told, self.from_age, aged, **typed)
         moved = {self.trouble, self.compare, self.keep, self.pasted}
-        latest: dict[str, Any] = {**once, "show_progress": "hidden", "trigger_mode": "always_last"}
-        self.years.input(self._guarded(self._slide), self.years, moved, **latest)
+        self.years.input(
+            self._guarded(self._slide), self.years, moved, **{**typed, "show_progress": "hidden"}
+        )
         self.paste.click(self._guarded(self._paste), None, {self.trouble, self.pasted}, **once)
 
     def _guarded(self, work: Callable[..., Outputs]) -> Callable[..., Awaitable[Outputs]]:
@@ -156,7 +167,7 @@ class AgeTab:
                     "no face was found; if the picture is one upright face, take the whole picture"
                 ),
             }
-        return self._age(visit, Wish(face=opened.main, glasses=glasses), years, began)
+        return self._begin(visit, Wish(face=opened.main, glasses=glasses), years, began)
 
     def _example(self, visit: Visit, picked: str, years: float | None, glasses: str) -> Outputs:
         if picked not in self._examples:
@@ -165,7 +176,7 @@ class AgeTab:
         opened = self._open(visit, encode(self._examples[picked], "PNG"))
         # Twins are drawn as one face that fills the picture; not every finder sees them.
         face = opened.main if picked == "astronaut" else None
-        return self._age(visit, Wish(face=face, glasses=glasses), years, began)
+        return self._begin(visit, Wish(face=face, glasses=glasses), years, began)
 
     def _pick(self, visit: Visit, picked: str, years: float | None, glasses: str) -> Outputs:
         opened = visit.opened
@@ -174,11 +185,11 @@ class AgeTab:
         ):
             return {}
         face = None if picked == "whole" else int(picked)
-        return self._age(
+        return self._begin(
             visit, Wish(face=face, glasses=glasses), years, time.perf_counter(), "after the choice"
         )
 
-    def _redo(self, name: str, visit: Visit, picked: str, value: str) -> Outputs:
+    def _redo(self, name: str, visit: Visit, picked: str, value: str | float | None) -> Outputs:
         _, aged = visit.face()
         changed: dict[str, Any] = {name: value}
         wish = dataclasses.replace(aged.wish, **changed)
@@ -196,6 +207,11 @@ class AgeTab:
         opened = self._studio.open(data)  # where this fails, what was there before stays
         visit.opened, visit.aged = opened, None
         return opened
+
+    def _begin(self, visit: Visit, wish: Wish, years: float | None, began: float, *since: str) -> Outputs:
+        """Another face, of which nothing was said yet. Only here is the box of its age written into, as an
+        answer that comes while somebody types would replace what is typed."""
+        return {**self._age(visit, wish, years, began, *since), self.from_age: None}
 
     def _age(
         self,

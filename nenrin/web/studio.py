@@ -56,6 +56,7 @@ class Wish:
     glasses: str = "keep"
     domain: str = "auto"
     gender: str = "auto"
+    from_age: float | None = None  # years: how old it is in the picture; None reads that off it
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -178,7 +179,13 @@ class Studio:
         face = "whole" if wish.face is None else "find"
         gender = None if wish.gender == "auto" else wish.gender
         return one.age(
-            opened.picture, [], glasses=wish.glasses, domain=wish.domain, gender=gender, face=face
+            opened.picture,
+            [],
+            glasses=wish.glasses,
+            domain=wish.domain,
+            gender=gender,
+            from_age=wish.from_age,
+            face=face,
         )[0]
 
     @contextlib.contextmanager
