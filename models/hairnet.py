@@ -27,7 +27,7 @@ _SEEN = 6  # channels of the input: colours, where the picture has pixels, x and
 _PERHAPS, _SURELY = 0.4, 0.8  # probability of hair: counts as none, and as all
 _FACE = 0.17, 0.2  # of the square's side: half axes of the part of a face that shows its skin
 # The face of a drawing, as the middle and half the width of a circle: the net takes large eyes for hair.
-_DRAWN, _DRAWN_RADIUS, _DRAWN_EDGE = (0.0, 0.05), 0.36, 0.25
+_DRAWN, _DRAWN_RADIUS, _DRAWN_EDGE = (0.0, 0.05), 0.43, 0.15
 _SKIN, _NO_SKIN = 0.4, 0.7  # steps from the skin's colour: up to here nothing is hair, from here all may be
 
 
