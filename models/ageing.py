@@ -148,7 +148,10 @@ def _by_means(
     here, _, _ = means(own, target.domain, target.gender)
     skin = toning.skin(images)
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
-    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours), images)
+    # The red cheeks of old mean faces, which are light, would glow on dark skin.
+    older = asked > own
+    dark = torch.where(older[:, None, None, None], toning.darkness(images, here).square(), 1.0)
+    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours * dark), images, older)
     most = max(settings.most, 1e-6)
     change = Change(
         flow=change.flow * coarse,

@@ -17,7 +17,9 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
 _LIGHT, _HUE = 0.5, 0.2  # a difference of this, of the range of 2, is one step from the face's own colour ...
 _SURE, _NEVER = 1.2, 2.2  # ... and the skin mask is 1 up to the first number of steps, 0 from the second
-_TINT, _DARK = 0.4, 0.3  # how far shadows are tinted, and the least brightness of skin assumed, of 2
+# How far shadows of who grows older and light of who grows younger are tinted, and the least brightness of
+# skin assumed, of 2.
+_SHADED, _LIT, _DARK = 0.6, 0.2, 0.3
 _GREY = 0.04  # of the range of 2: how far a lossy format takes plain grey from 0
 _SHARP_AT = 64  # pixels along a side at which sharpness is measured
 _BLURRED, _SHARP = 0.03, 0.06  # standard deviation of the finest details there: of a blur, of most faces
@@ -73,8 +75,9 @@ def inside(images: Tensor) -> Tensor:
     return 1 - F.max_pool2d(outside, 3, 1, 1)
 
 
-def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
-    """The change (B, 3, S, S) with its colour times `share`, scaled down to the face's colour and contrast.
+def toned(shade: Tensor, images: Tensor, mean: Tensor, share: Tensor) -> Tensor:
+    """The change (B, 3, S, S) with its hue times `share` (B or 1, 1, 1, 1), scaled down to the face's colour
+    and contrast.
 
     `mean` (B, 3, S, S) are the mean faces that the change starts from. A picture with half their colour gets
     half the colour, a grey one none; less contrast, as in dark pictures, means less light and shadow.
@@ -84,15 +87,26 @@ def toned(shade: Tensor, images: Tensor, mean: Tensor, share: float) -> Tensor:
     return light * _part(contrast, usual) + (shade - light) * share * _part(colour, usual_colour)
 
 
-def tinted(shade: Tensor, images: Tensor) -> Tensor:
-    """The change (B, 3, S, S), its shadows with some of the skin's own colour and as dark as before.
+def darkness(images: Tensor, mean: Tensor) -> Tensor:
+    """Brightness of the middle of faces (B, 3, S, S) as a fraction of that of mean faces, at most 1:
+    (B, 1, 1, 1)."""
+    middle = middle_of(images.shape[-1], images.device)
+    own, usual = (((luma(one) + 1) * middle).sum((2, 3), keepdim=True) for one in (images, mean))
+    return (own / usual.clamp(min=1e-3)).clamp(max=1)
 
-    Skin is more colourful in the shade, and grey shadows look like dirt.
+
+def tinted(shade: Tensor, images: Tensor, older: Tensor) -> Tensor:
+    """The change (B, 3, S, S), as light and dark as before, in the skin's own colour.
+
+    In the shadows of who grows `older` (B,) skin keeps most of its colour, as in any shade: what takes equal
+    amounts of red, green and blue leaves dark skin glowing red. Who grows younger gets light and shadows that
+    are a little more colourful.
     """
     middle = middle_of(images.shape[-1], images.device)
     own = (images * middle).sum((2, 3), keepdim=True) / middle.sum()
     light = luma(own)
-    return shade - luma(shade) * _TINT * (own - light) / (light + 1).clamp(min=_DARK)
+    tint = torch.where(older, _SHADED, -_LIT)[:, None, None, None]
+    return shade + luma(shade) * tint * (own - light) / (light + 1).clamp(min=_DARK)
 
 
 def _held(images: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:

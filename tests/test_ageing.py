@@ -53,27 +53,39 @@ def test_a_face_gets_no_more_colour_and_contrast_than_it_has() -> None:
     mean[..., 16:20, 12:20] -= 0.5  # a shadow, so that there is some contrast
     shade = torch.zeros_like(mean)
     shade[:, 0], shade[:, 2] = 0.3, -0.1
-    torch.testing.assert_close(toning.toned(shade, mean, mean, 1.0), shade)
+    torch.testing.assert_close(toning.toned(shade, mean, mean, torch.ones(())), shade)
     light = toning.luma(mean)
-    grey = toning.toned(shade, light.expand_as(mean), mean, 1.0)
+    grey = toning.toned(shade, light.expand_as(mean), mean, torch.ones(()))
     torch.testing.assert_close(grey, toning.luma(shade).expand_as(shade))
 
-    pale = toning.toned(shade, light + (mean - light) / 2, mean, 1.0)
+    pale = toning.toned(shade, light + (mean - light) / 2, mean, torch.ones(()))
     torch.testing.assert_close(toning.luma(pale), toning.luma(shade))
     colour, less = (one[0, 0, 0, 0] - one[0, 2, 0, 0] for one in (shade, pale))
     torch.testing.assert_close(less, colour / 2)
-    dark = toning.toned(shade, mean / 2 - 0.5, mean, 1.0)
+    dark = toning.toned(shade, mean / 2 - 0.5, mean, torch.ones(()))
     torch.testing.assert_close(dark, shade / 2)
 
 
-def test_shadows_are_tinted_with_the_skin() -> None:
-    shadow = torch.full((1, 3, SIZE, SIZE), -0.2)
-    skin = portrait(0.4, 0.0, -0.2)
-    tinted = toning.tinted(shadow, skin)
-    torch.testing.assert_close(toning.luma(tinted), toning.luma(shadow))
-    red, green, blue = tinted[0, :, 0, 0].tolist()
-    assert red > green > blue, "a shadow on red skin is not grey"
-    torch.testing.assert_close(toning.tinted(shadow, toning.luma(skin).expand_as(skin)), shadow)
+def test_shadows_of_the_old_keep_the_colour_of_the_skin() -> None:
+    shadow, skin = torch.full((1, 3, SIZE, SIZE), -0.2), portrait(0.0, -0.4, -0.6)  # dark and red
+    left = {}
+    for older in (True, False):
+        tinted = toning.tinted(shadow, skin, torch.tensor([older]))
+        torch.testing.assert_close(toning.luma(tinted), toning.luma(shadow))
+        red, _, blue = (skin + tinted + 1)[0, :, 16, 16].tolist()
+        left[older] = red / blue
+    own = float((skin[0, 0, 16, 16] + 1) / (skin[0, 2, 16, 16] + 1))
+    equally = float((skin[0, 0, 16, 16] + 0.8) / (skin[0, 2, 16, 16] + 0.8))  # as much off each colour
+    assert own < left[True] < equally, "skin in the shade is a little redder, but does not glow"
+    assert left[False] > equally
+    grey = toning.luma(skin).expand_as(skin)
+    torch.testing.assert_close(toning.tinted(shadow, grey, torch.tensor([True])), shadow)
+
+
+def test_the_red_of_old_cheeks_is_less_on_dark_skin() -> None:
+    mean = portrait(0.4, 0.0, -0.2)
+    light, dark = (toning.darkness(face, mean).item() for face in (mean * 0.5 + 0.5, mean * 0.5 - 0.5))
+    assert (light, dark) == (1.0, pytest.approx(0.5, abs=0.01))
 
 
 def test_either_takes_the_finer_fields() -> None:
