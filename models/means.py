@@ -30,6 +30,11 @@ _EDGE = 0.08  # softness of the change's edge, as a fraction of the face's width
 _FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
 _FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
 _LIPS, _LIPS_RADIUS, _LIPS_EDGE = (0.5, 0.69), (0.19, 0.14), 0.6  # where moustaches grow
+_BROW, _BROW_EDGE = (
+    0.22,
+    0.08,
+)  # of the height: all above is forehead, where children's fringes hang, and edge
+_FRINGE = 0.3  # factor on how much darker that becomes as faces grow younger
 _WHITENED = 0.4  # factor on how much lighter that becomes as men grow older
 _MALE = GENDERS.index("male")
 # Shading as broad as a cheek differs with the lights and colours of two ages' pictures more than with age.
@@ -93,7 +98,11 @@ class MeanFaces(nn.Module):
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, 0 where few
         face, calm = _face(size)
         lips = oval(size, _LIPS, _LIPS_RADIUS, _LIPS_EDGE)
-        self.face, self.calm, self.lips = (nn.Buffer(m.clone(), persistent=False) for m in (face, calm, lips))
+        below = (torch.arange(size) + 0.5) / size - _BROW
+        brow = (1 - below / _BROW_EDGE).clamp(0, 1)[:, None]
+        self.face, self.calm, self.lips, self.brow = (
+            nn.Buffer(mask.clone(), persistent=False) for mask in (face, calm, lips, brow)
+        )
 
     def fill(
         self, pictures: Tensor, details: Tensor, shapes: Tensor, main: int, share: Tensor, taught: Tensor
@@ -153,10 +162,12 @@ class MeanFaces(nn.Module):
             shown = shown * self.face
             shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * self.calm
             broad = _broad(shade, shown)
-            older = (asked > own)[:, None, None, None]
+            older, younger = ((asked - own).sign()[:, None, None, None] == way for way in (1, -1))
             shade = shade - (1 - _BROAD_SHARE) * torch.where(older, broad, broad - luma(broad))
+            # A child's fringe is a dark band on a forehead that has none.
+            shade = shade - (1 - _FRINGE) * younger * self.brow * luma(shade).clamp(max=0)
             # Old men's moustaches are white, and a mean face has a little of everybody's.
-            men = ((asked > own) & (gender == _MALE)).float()[:, None, None, None]
+            men = older & (gender == _MALE)[:, None, None, None]
             shade = shade - (1 - _WHITENED) * men * self.lips * luma(shade).clamp(min=0)
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)

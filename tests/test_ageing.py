@@ -273,3 +273,15 @@ def test_broad_shading_of_old_mean_faces_is_left_out() -> None:
         younger = means.difference(words[1], words[0], *words[2:], whole=False).shade
         share = (older.abs().sum() / younger.abs().sum()).item()
         assert share > 0.8 if shading is fold else share < 0.5
+
+
+def test_a_childs_fringe_darkens_no_forehead() -> None:
+    means = MeanFaces(1, 64)
+    rows = torch.arange(64)[:, None].expand(64, 64)
+    dark = ((rows == 10) | (rows == 35)).half()  # a fringe, and a line across the face
+    means.pictures[:, :, :3] = -0.3 * dark  # up to 10 years
+    words = torch.tensor([40.0]), torch.tensor([5.0]), torch.tensor([0]), torch.tensor([-1])
+    younger = means.difference(*words, whole=False).shade[0, 0, :, 32]
+    older = means.difference(words[1], words[0], *words[2:], whole=False).shade[0, 0, :, 32]
+    assert younger[35] < -0.15 and -0.1 < younger[10] < 0
+    assert older[10] > 0.1, "who grows up may lose a fringe"
