@@ -150,8 +150,8 @@ def _by_means(
     coarse = F.interpolate(skin, change.flow.shape[-2:], mode="area")
     # The red cheeks of old mean faces, which are light, would glow on dark skin.
     older = asked > own
-    dark = torch.where(older[:, None, None, None], toning.darkness(images, here).square(), 1.0)
-    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours * dark), images, older)
+    less = torch.where(older[:, None, None, None], toning.relative_brightness(images, here).square(), 1.0)
+    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours * less), images, older)
     most = max(settings.most, 1e-6)
     change = Change(
         flow=change.flow * coarse,
@@ -223,16 +223,17 @@ def _by_twins(
     flow = change.flow * settings.twins * _inside(change.flow)
     shade = scaled(change.shade, images.shape[-2:])
     own, asked = source.age.nan_to_num(0.0), target.age.nan_to_num(0.0)
+    older = asked > own
     creases, grey = None, None
-    if settings.hair and _some(asked > own):
+    if settings.hair and _some(older):
         # Of what twins add to hair, only where they do: anime has hair of more colours. They overlook locks
         # beside the face, which the net finds, and it takes eyes for hair, which they do not.
-        lighter = luma(shade).clamp(min=0) * (asked > own)[:, None, None, None]
-        greying = (asked > own) & (asked > FIRST)
-        share = torch.maximum(share_of(lighter), _hair(nets["hair"], images, greying, drawn=True))
+        lighter = luma(shade).clamp(min=0) * older[:, None, None, None]
+        found = _hair(nets["hair"], images, older & (asked > FIRST), drawn=True)
+        share = torch.maximum(share_of(lighter), found)
         grey = settings.hair * greyness(own, asked, drawn=True)[:, None, None, None] * share
         shade = shade * (1 - (lighter / _LIGHTER).clamp(max=1))
-    if settings.wrinkles and _some(asked > own):
+    if settings.wrinkles and _some(older):
         assert isinstance(nets["means"], MeanFaces)
         places = nets["means"].registration(images)  # which has seen drawn faces too
         skin = toning.skin(images)

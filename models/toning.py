@@ -87,7 +87,7 @@ def toned(shade: Tensor, images: Tensor, mean: Tensor, share: Tensor) -> Tensor:
     return light * _part(contrast, usual) + (shade - light) * share * _part(colour, usual_colour)
 
 
-def darkness(images: Tensor, mean: Tensor) -> Tensor:
+def relative_brightness(images: Tensor, mean: Tensor) -> Tensor:
     """Brightness of the middle of faces (B, 3, S, S) as a fraction of that of mean faces, at most 1:
     (B, 1, 1, 1)."""
     middle = middle_of(images.shape[-1], images.device)

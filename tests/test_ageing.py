@@ -84,7 +84,9 @@ def test_shadows_of_the_old_keep_the_colour_of_the_skin() -> None:
 
 def test_the_red_of_old_cheeks_is_less_on_dark_skin() -> None:
     mean = portrait(0.4, 0.0, -0.2)
-    light, dark = (toning.darkness(face, mean).item() for face in (mean * 0.5 + 0.5, mean * 0.5 - 0.5))
+    light, dark = (
+        toning.relative_brightness(face, mean).item() for face in (mean * 0.5 + 0.5, mean * 0.5 - 0.5)
+    )
     assert (light, dark) == (1.0, pytest.approx(0.5, abs=0.01))
 
 
