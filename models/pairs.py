@@ -101,7 +101,7 @@ def make_pairs(
     if cut and not glasses:
         raise UsageError("--cut cuts out glasses: add --glasses")
     read = ager.estimate(torch.zeros(1, 3, ager.size, ager.size))
-    if read.age.isnan().any() or (read.glasses == UNKNOWN).any() or (read.gender == UNKNOWN).any():
+    if read.age.isnan().any() or (read.glasses == UNKNOWN).any():
         raise UsageError(f"{ager.name} does not read faces: pairs need a guide, caae-change or mixed")
     out = Path(out)
     chosen = [_chosen(faces, limit, seed) for faces in sets]

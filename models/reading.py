@@ -9,7 +9,7 @@ from torch.optim import AdamW, Optimizer
 from nenrin.domains.face import GLASSES
 from nenrin.models import augment
 from nenrin.models.base import Backward
-from nenrin.models.condition import Condition
+from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.data import Batch
 from nenrin.models.reader import CENTRE, SIZE, Reader, reading, reading_loss, worst_noise
 
@@ -17,6 +17,7 @@ READER_EVERY = 2  # steps of the ager for each of the reader's, which learns fas
 _WIDTH = 24  # channels at half resolution
 RATE = 2e-3  # initial learning rate
 _NOISE = 0.2  # largest standard deviation of the noise in its training views
+_SURE = 0.75  # least probability of a gender that is believed: of less likely ones two fifths are wrong
 _FALL = 0.05  # final learning rate, as a fraction of the initial one
 
 
@@ -66,12 +67,18 @@ def other_views(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def read(reader: nn.Module, images: Tensor) -> Condition:
-    """The most likely labels of (B, 3, S, S) faces; the age is averaged with that of the mirror image."""
+    """The most likely labels of (B, 3, S, S) faces; age and gender are averaged with the mirror image.
 
+    A gender that the reader is not sure of is unknown.
+    """
     looks = torch.cat([images, images.flip(3)])  # in one pass: a small net is mostly overhead
     seen = reading(reader(augment.crop(looks, CENTRE, SIZE)))
-    straight, mirrored = seen.years().chunk(2)
-    return seen.condition()[: len(images)].replace(age=(straight + mirrored) / 2)
+    years, chances = (
+        each.view(2, len(images), -1).mean(0) for each in (seen.years(), seen.gender.softmax(1))
+    )
+    chance, gender = chances.max(1)
+    labels = seen.condition()[: len(images)]
+    return labels.replace(age=years[:, 0], gender=torch.where(chance < _SURE, UNKNOWN, gender))
 
 
 @torch.no_grad()

@@ -10,18 +10,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nenrin.domains.face import GENDERS
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.twins import draw, sample_people, sample_views
 from nenrin.ground import UsageError
+from nenrin.models import augment
 from nenrin.models.ager import Ager
-from nenrin.models.condition import Condition
+from nenrin.models.condition import UNKNOWN, Condition
 from nenrin.models.config import build, from_table, resolve
 from nenrin.models.data import Batch, Faces
 from nenrin.models.export import compact
 from nenrin.models.guide import Guide, Scale
 from nenrin.models.leading import led
 from nenrin.models.mixed import MixedAger
-from nenrin.models.reader import Reader, reading, reading_loss, worst_noise
+from nenrin.models.reader import CENTRE, SIZE, Reader, answers, reading, reading_loss, worst_noise
+from nenrin.models.reading import read
 from nenrin.models.run import Run
 from nenrin.models.samples import to_tensor
 from nenrin.models.train import resume, train
@@ -32,6 +35,24 @@ SMALL = ["size=32", "batch=4", "threads=1", "precision=32-true", "pictures=16"]
 def labels(ages: torch.Tensor, domain: int = 0) -> Condition:
     index = torch.full((len(ages),), domain)
     return Condition(age=ages, domain=index, glasses=torch.zeros_like(index), gender=index * 0 - 1)
+
+
+class Says(torch.nn.Module):
+    """A reader with an opinion on gender alone: pictures that are lighter on the left show men."""
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        logits = views.new_zeros(len(views), answers(1))
+        logits[:, -1] = 20 * (views[..., : SIZE // 2] - views[..., SIZE // 2 :]).mean((1, 2, 3))
+        return logits
+
+
+def test_a_gender_that_the_mirror_image_contradicts_is_unknown() -> None:
+    lit = torch.linspace(1, -1, 64).expand(1, 3, 64, 64)
+    assert reading(Says()(augment.crop(lit, CENTRE, SIZE))).condition().gender.item() == GENDERS.index("male")
+    assert read(Says(), lit).gender.item() == UNKNOWN
+    sure = Says()
+    sure.register_forward_hook(lambda _, __, logits: logits.abs())
+    assert read(sure, lit).gender.item() == GENDERS.index("male")
 
 
 def test_scale_learns_what_a_reader_says_and_lends_it_to_other_domains() -> None:
