@@ -33,6 +33,7 @@ _TAUGHT = ("age",)  # labels that the generator taught by twins is told
 _NEAR = 10.0, 40.0  # years between the ages: strength is reduced up to the first, full from the second
 _CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
 _SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
+_OLDER = 0.7  # factor on the limit of light and shade for who grows older: beyond are smears
 _DRAWN = 0.5  # factor on wrinkles in domains with fewer ages: drawings show few
 _LIGHTER = 0.1  # of the range of 2: what twins lighten so far as they grow old is left out
 _RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
@@ -151,8 +152,8 @@ def _by_means(
     # The red cheeks of old mean faces, which are light, would glow on dark skin.
     older = asked > own
     less = torch.where(older[:, None, None, None], toning.relative_brightness(images, here).square(), 1.0)
-    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours * less), images, older)
-    most = max(settings.most, 1e-6)
+    shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours * less), images)
+    most = max(settings.most, 1e-6) * torch.where(older[:, None, None, None], _OLDER, 1.0)
     change = Change(
         flow=change.flow * coarse,
         shade=most * torch.tanh(shade / most) * skin,

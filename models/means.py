@@ -29,19 +29,16 @@ _EDGE = 0.08  # softness of the change's edge, as a fraction of the face's width
 # Ovals in the mean face, as fractions of the side: chin to forehead, each eye with its brow, the mouth.
 _FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
 _FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
-_LIPS, _LIPS_RADIUS, _LIPS_EDGE = (0.5, 0.69), (0.19, 0.14), 0.6  # where moustaches grow
-_BROW, _BROW_EDGE = (
-    0.22,
-    0.08,
-)  # of the height: all above is forehead, where children's fringes hang, and edge
-_FRINGE = 0.3  # factor on how much darker that becomes as faces grow younger
-_WHITENED = 0.4  # factor on how much lighter that becomes as men grow older
-_MALE = GENDERS.index("male")
+# Beards and lipstick, of which a mean face has a little of everybody's; last, the share of shading kept.
+_MOUTH, _MOUTH_RADIUS, _MOUTH_EDGE, _MOUTH_SHARE = (0.5, 0.74), (0.22, 0.20), 0.6, 0.6
 # Shading as broad as a cheek differs with the lights and colours of two ages' pictures more than with age.
-_BROAD = 0.6  # of the width: how far the filter reaches that finds it
-_BROAD_SHARE = 0.2  # the fraction that is kept; of its brightness all, if faces grow younger
+# Folds lie in other places in each old face, so that their mean has smudges. How far the filters reach that
+# find these, of the width, and the fraction that is kept.
+_BROAD, _SMUDGE, _BROAD_SHARE = 0.6, 0.2, 0.2
+_DEPTH = 1.4  # factor on the light and shade of folds as faces grow older: each is deeper than their mean
+_DARKER = 0.35  # share of darker skin kept as faces grow younger: children have fringes, and other lights
 _SEEN = 0.2  # least fraction of the filter that lies on the face
-_LIVELY = 0.7  # fraction of the shade there: eyes and lips differ most between people of any age
+_LIVELY = 0.7  # share of shading kept on eyes and lips, which differ most between people of any age
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -96,12 +93,11 @@ class MeanFaces(nn.Module):
         self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # index used for an unknown domain
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, 0 where few
-        face, calm = _face(size)
-        lips = oval(size, _LIPS, _LIPS_RADIUS, _LIPS_EDGE)
-        below = (torch.arange(size) + 0.5) / size - _BROW
-        brow = (1 - below / _BROW_EDGE).clamp(0, 1)[:, None]
-        self.face, self.calm, self.lips, self.brow = (
-            nn.Buffer(mask.clone(), persistent=False) for mask in (face, calm, lips, brow)
+        features = torch.stack([oval(size, *one, 0.5) for one in _FEATURES]).sum(0).clamp(max=1)
+        face = oval(size, _FACE, _FACE_RADIUS, _FACE_EDGE)
+        mouth = oval(size, _MOUTH, _MOUTH_RADIUS, _MOUTH_EDGE)
+        self.face, self.features, self.mouth = (
+            nn.Buffer(mask.clone(), persistent=False) for mask in (face, features, mouth)
         )
 
     def fill(
@@ -160,15 +156,7 @@ class MeanFaces(nn.Module):
         shade = there - here
         if not whole:
             shown = shown * self.face
-            shade = (shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)) * self.calm
-            broad = _broad(shade, shown)
-            older, younger = ((asked - own).sign()[:, None, None, None] == way for way in (1, -1))
-            shade = shade - (1 - _BROAD_SHARE) * torch.where(older, broad, broad - luma(broad))
-            # A child's fringe is a dark band on a forehead that has none.
-            shade = shade - (1 - _FRINGE) * younger * self.brow * luma(shade).clamp(max=0)
-            # Old men's moustaches are white, and a mean face has a little of everybody's.
-            men = older & (gender == _MALE)[:, None, None, None]
-            shade = shade - (1 - _WHITENED) * men * self.lips * luma(shade).clamp(min=0)
+            shade = self._of_age(shade, shown, (asked - own).sign()[:, None, None, None])
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)
         return Difference(
@@ -177,24 +165,37 @@ class MeanFaces(nn.Module):
             detail=(fine_there - fine_here) * coarse * taught,
         )
 
+    def _of_age(self, shade: Tensor, shown: Tensor, way: Tensor) -> Tensor:
+        """What of a shade (B, 3, S, S) on the face that `shown` (1, 1, S, S) masks is due to age.
+
+        `way` (B, 1, 1, 1) is 1 as faces grow older and -1 as they grow younger.
+        """
+        older, younger = way > 0, way < 0
+        shade = shade - (shade * shown).sum((2, 3), keepdim=True) / shown.sum().clamp(min=1)
+        shade = shade * (1 - (1 - _LIVELY) * self.features)
+        broad, smudge = (_broad(shade, shown, width) for width in (_BROAD, _SMUDGE))
+        # Round cheeks are a child's own, so that only their hue is broad.
+        shade = shade - (1 - _BROAD_SHARE) * torch.where(older, smudge, broad - luma(broad))
+        light = luma(shade)
+        darker = younger * (1 - self.features) * light.clamp(max=0)
+        wanted = light * torch.where(older, _DEPTH, 1.0) - (1 - _DARKER) * darker
+        return shade - light + wanted * (1 - (1 - _MOUTH_SHARE) * self.mouth)
+
     def _taught(self, domain: Tensor) -> Tensor:
         return self.taught[torch.where(domain == UNKNOWN, self.main, domain)][:, None, None, None]
 
 
-def _broad(shade: Tensor, shown: Tensor) -> Tensor:
-    """The part of a shade (B, 3, S, S) that varies slowly over the face, which `shown` (1, 1, S, S) masks."""
+def _broad(shade: Tensor, shown: Tensor, width: float) -> Tensor:
+    """The part of a shade (B, 3, S, S) that varies slowly over the face, which `shown` (1, 1, S, S) masks.
+
+    `width`, of the face's, is how far the filter reaches.
+    """
     size = shade.shape[-1]
     total, weight = (
-        smoothed(F.interpolate(each, (FIELD, FIELD), mode="area"), _BROAD * FIELD)
+        smoothed(F.interpolate(each, (FIELD, FIELD), mode="area"), width * FIELD)
         for each in (shade * shown, shown)
     )
     return scaled(total / weight.clamp(min=_SEEN), (size, size))
-
-
-def _face(size: int) -> tuple[Tensor, Tensor]:
-    """Two masks (1, 1, S, S): 1 on the face from chin to forehead; and 1 except on eyes and mouth."""
-    features = sum((oval(size, *feature, 0.5) for feature in _FEATURES), torch.zeros(1, 1, size, size))
-    return oval(size, _FACE, _FACE_RADIUS, _FACE_EDGE), 1 - (1 - _LIVELY) * features.clamp(max=1)
 
 
 def _faded(share: Tensor) -> Tensor:

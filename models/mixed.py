@@ -76,11 +76,11 @@ class MixedConfig(ModelConfig):
     shapes: float = 1.8  # factor on their difference in shape
     details: float = 0.5  # factor on their difference in details, relative to that on colours
     elsewhere: float = 0.83  # factor on all this in domains with fewer ages: drawings lose identity sooner
-    children: float = 0.59  # factor on colours and details up to 5 years, rising to 1 at 25
+    children: float = 0.75  # factor on colours and details up to 5 years, rising to 1 at 25
     near: float = 0.7  # factor on all this for age differences up to 10 years, rising to 1 at 40
     colours: float = 0.75  # factor on the hue: without it, strong ageing turns skin green
     most: float = 0.5  # soft limit on how much lighter or darker a place becomes, of the range of 2
-    wrinkles: float = 0.6  # depth of the wrinkles drawn on whoever mean faces or twins age; 0 for none
+    wrinkles: float = 0.9  # depth of the wrinkles drawn on whoever mean faces or twins age; 0 for none
     hair: float = 1.0  # how far hair turns grey on whoever mean faces or twins age; 0 for not
     twins: float = 0.0  # factor on the flow learned from twins, which age the domains without ages
     net_ages: bool = True  # if not, mean faces and twins do the ageing, and the generator only glasses

@@ -17,9 +17,8 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _MIDDLE, _HALF = (0.5, 0.56), (0.17, 0.2)
 _LIGHT, _HUE = 0.5, 0.2  # a difference of this, of the range of 2, is one step from the face's own colour ...
 _SURE, _NEVER = 1.2, 2.2  # ... and the skin mask is 1 up to the first number of steps, 0 from the second
-# How far shadows of who grows older and light of who grows younger are tinted, and the least brightness of
-# skin assumed, of 2.
-_SHADED, _LIT, _DARK = 0.6, 0.2, 0.3
+_TINT = 0.6  # how far light and shadows take the colour of the skin
+_DARK = 0.3  # its least brightness assumed, of 2
 _GREY = 0.04  # of the range of 2: how far a lossy format takes plain grey from 0
 _SHARP_AT = 64  # pixels along a side at which sharpness is measured
 _BLURRED, _SHARP = 0.03, 0.06  # standard deviation of the finest details there: of a blur, of most faces
@@ -95,18 +94,16 @@ def relative_brightness(images: Tensor, mean: Tensor) -> Tensor:
     return (own / usual.clamp(min=1e-3)).clamp(max=1)
 
 
-def tinted(shade: Tensor, images: Tensor, older: Tensor) -> Tensor:
+def tinted(shade: Tensor, images: Tensor) -> Tensor:
     """The change (B, 3, S, S), as light and dark as before, in the skin's own colour.
 
-    In the shadows of who grows `older` (B,) skin keeps most of its colour, as in any shade: what takes equal
-    amounts of red, green and blue leaves dark skin glowing red. Who grows younger gets light and shadows that
-    are a little more colourful.
+    Skin keeps most of its colour in light and shade. What takes equal amounts of red, green and blue leaves
+    dark skin glowing red, and what adds them leaves it blue.
     """
     middle = middle_of(images.shape[-1], images.device)
     own = (images * middle).sum((2, 3), keepdim=True) / middle.sum()
     light = luma(own)
-    tint = torch.where(older, _SHADED, -_LIT)[:, None, None, None]
-    return shade + luma(shade) * tint * (own - light) / (light + 1).clamp(min=_DARK)
+    return shade + _TINT * luma(shade) * (own - light) / (light + 1).clamp(min=_DARK)
 
 
 def _held(images: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:

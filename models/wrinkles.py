@@ -77,15 +77,15 @@ _SKIN = (
     ),
     # forehead
     _Wrinkle(
-        ages=(42, 80), depth=0.26, width=0.0056, lit=(0, 1), whole=True,
+        ages=(42, 80), depth=0.21, width=0.0056, lit=(0, 1), whole=True,
         strokes=(((0.335, 0.282), (0.490, 0.256), (0.668, 0.284)),),
     ),
     _Wrinkle(
-        ages=(38, 78), depth=0.30, width=0.0060, lit=(0, 1), whole=True,
+        ages=(38, 78), depth=0.24, width=0.0060, lit=(0, 1), whole=True,
         strokes=(((0.350, 0.310), (0.500, 0.284), (0.655, 0.308)),),
     ),
     _Wrinkle(
-        ages=(52, 88), depth=0.20, width=0.0056, lit=(0, 1), whole=True,
+        ages=(52, 88), depth=0.16, width=0.0056, lit=(0, 1), whole=True,
         strokes=(((0.365, 0.252), (0.500, 0.230), (0.640, 0.255)),),
     ),
     # between the brows
@@ -125,7 +125,7 @@ _SKIN = (
 # A drawing shows only the deepest, as a line with little shadow.
 _INK = (
     _Wrinkle(
-        ages=(35, 75), depth=1.1, width=0.0056, lit=(0.8, -0.6),
+        ages=(35, 75), depth=0.75, width=0.0056, lit=(0.8, -0.6),
         strokes=(((0.423, 0.588), (0.382, 0.628), (0.362, 0.695)),),
     ),
 )  # fmt: skip
