@@ -33,10 +33,11 @@ _TAUGHT = ("age",)  # labels that the generator taught by twins is told
 _NEAR = 10.0, 40.0  # years between the ages: strength is reduced up to the first, full from the second
 _CHILD = 5.0, 25.0  # years, the younger of both ages: likewise
 _SIDE, _WIDTH = 64, 32  # that generator's input pixels and width, whatever those of the ager around it
-_OLDER = 0.7  # factor on the limit of light and shade for who grows older: beyond are smears
+_OLDER = 0.65  # factor on the limit of light and shade for who grows older: beyond are smears
 _DRAWN = 0.5  # factor on wrinkles in domains with fewer ages: drawings show few
 _LIGHTER = 0.1  # of the range of 2: what twins lighten so far as they grow old is left out
 _RIM = 0.15  # of the width: flow fades to 0 near the edge, as there is nothing to fetch outside
+_SMOOTHEST = 1.2  # -log of the least factor on weak details, which are left alone in drawings
 _BLUR, _GRAIN = -0.3, 0.5  # log of the least and largest factor on details: beyond are blur and specks
 
 
@@ -138,7 +139,8 @@ def _by_means(
     assert isinstance(means, MeanFaces)
     own = torch.where(source.age.isnan(), target.age, source.age)
     asked = torch.where(target.age.isnan(), own, target.age)
-    share = torch.where(home == means.main, 1.0, settings.elsewhere)
+    main = home == means.main
+    share = torch.where(main, 1.0, settings.elsewhere)
     share = share * _rising((asked - own).abs(), settings.near, *_NEAR)
     strength = settings.prototypes * share * _rising(torch.minimum(own, asked), settings.children, *_CHILD)
     difference = means.difference(own, asked, target.domain, target.gender, whole=False)
@@ -153,11 +155,14 @@ def _by_means(
     older = asked > own
     less = torch.where(older[:, None, None, None], toning.relative_brightness(images, here).square(), 1.0)
     shade = toning.tinted(toning.toned(change.shade, images, here, settings.colours * less), images)
+    assert change.smooth is not None
+    smooth = (change.smooth * coarse * main[:, None, None, None]).clamp(max=_SMOOTHEST)
     most = max(settings.most, 1e-6) * torch.where(older[:, None, None, None], _OLDER, 1.0)
     change = Change(
         flow=change.flow * coarse,
         shade=most * torch.tanh(shade / most) * skin,
         detail=(change.detail * coarse).clamp(_BLUR, _GRAIN),
+        smooth=smooth if _some(asked < own) else None,
     )
     known, wanted = source.replace(age=own), target.replace(age=asked)
     return _grown_old(nets, settings, images, known, wanted, change, places, back, skin)

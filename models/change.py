@@ -13,6 +13,7 @@ from nenrin.models import filters
 from nenrin.models.toning import luma
 
 GRID = 32  # structure finer than 1 / GRID of the width is detail: wrinkles, strands, the grain of the skin
+_WEAK = 0.15  # of the range of 2: details of this strength are weak, much stronger ones are edges
 _BLACK = 0.04  # of the range of 1: so much light is assumed in black hair, which turns grey too
 _ALL = 0.35  # hair that turns grey by this much loses ...
 _COLOUR = 0.85  # ... this fraction of its colour
@@ -29,6 +30,7 @@ class Change:
     flow: Tensor  # (B, 2, h, w) offset to fetch a pixel from, x then y, in the grid's units (2 = the width)
     shade: Tensor  # (B, 3, H, W) residual added after the shift
     detail: Tensor  # (B, 1, h, w) log of the factor on details
+    smooth: Tensor | None = None  # (B, 1, h, w) -log of the factor on weak details: wrinkles, not edges
     creases: Tensor | None = None  # (B, 1, H', W') -log of the factor on the light, which wrinkles take away
     grey: Tensor | None = None  # (B, 1, H', W') how grey hair turns, from 0 on: see `turned_grey`
     first: Change | None = None  # another change to apply before this one
@@ -39,6 +41,7 @@ class Change:
             flow=self.flow[rows],
             shade=self.shade[rows],
             detail=self.detail[rows],
+            smooth=None if self.smooth is None else self.smooth[rows],
             creases=None if self.creases is None else self.creases[rows],
             grey=None if self.grey is None else self.grey[rows],
             first=None if self.first is None else self.first[rows],
@@ -51,7 +54,10 @@ class Change:
         size = images.shape[-2:]
         shifted = shift(images, self.flow)
         coarse = coarsened(shifted)
-        aged = coarse + (shifted - coarse) * scaled(self.detail, size).exp() + scaled(self.shade, size)
+        fine = shifted - coarse
+        if self.smooth is not None:
+            fine = smoothed(fine, scaled(self.smooth, size))
+        aged = coarse + fine * scaled(self.detail, size).exp() + scaled(self.shade, size)
         if self.creases is not None:
             aged = (aged + 1) * scaled(-self.creases, size).exp() - 1
         return aged if self.grey is None else turned_grey(aged, scaled(self.grey, size))
@@ -69,6 +75,7 @@ class Change:
             flow=self.flow * each,
             shade=self.shade * each,
             detail=self.detail * each,
+            smooth=None if self.smooth is None else self.smooth * each,
             creases=None if self.creases is None else self.creases * each,
             grey=None if self.grey is None else self.grey * each,
             first=None if self.first is None else self.first.times(strength),
@@ -92,6 +99,7 @@ def either(rows: Tensor, one: Change, other: Change) -> Change:
         flow=chosen(one.flow, other.flow),
         shade=chosen(one.shade, other.shade),
         detail=chosen(one.detail, other.detail),
+        smooth=perhaps(one.smooth, other.smooth),
         creases=perhaps(one.creases, other.creases),
         grey=perhaps(one.grey, other.grey),
     )
@@ -109,7 +117,7 @@ def placed(change: Change, rows: Tensor, images: Tensor) -> Change:
 
     whole = no_change(images, change)
     whole.flow[rows], whole.shade[rows], whole.detail[rows] = change.flow, change.shade, change.detail
-    whole.creases, whole.grey = laid(change.creases), laid(change.grey)
+    whole.smooth, whole.creases, whole.grey = map(laid, (change.smooth, change.creases, change.grey))
     return whole
 
 
@@ -122,6 +130,15 @@ def no_change(images: Tensor, like: Change | None = None) -> Change:
         shade=images.new_zeros(images.shape),
         detail=images.new_zeros(count, 1, *field),
     )
+
+
+def smoothed(fine: Tensor, smooth: Tensor) -> Tensor:
+    """Details (B, 3, H, W) with weak ones, such as wrinkles and stubble, times exp(-`smooth`), (B, 1, H, W).
+
+    Strong ones stay sharp: the edges of eyes, hair and glasses.
+    """
+    weak = torch.exp(-(luma(fine.abs()) / _WEAK).square())
+    return fine * (1 - (1 - (-smooth).exp()) * weak)
 
 
 def turned_grey(images: Tensor, grey: Tensor) -> Tensor:

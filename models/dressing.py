@@ -106,6 +106,7 @@ def _sparing(age: Change, off: Change, rows: Tensor, told: Tensor) -> Change:
         flow=age.flow,
         shade=age.shade * (1 - cover) - again * off.shade,
         detail=age.detail * (1 - coarse),
+        smooth=None if age.smooth is None else age.smooth * (1 - coarse),
         creases=None if age.creases is None else age.creases * (1 - scaled(rims, age.creases.shape[-2:])),
         grey=None if age.grey is None else age.grey * (1 - cover),
     )
@@ -128,6 +129,7 @@ def _unframed(age: Change, faces: Tensor, rows: Tensor, look: Look) -> Change:
         flow=age.flow,
         shade=held(age.shade),
         detail=held(age.detail),
+        smooth=age.smooth,
         creases=None if age.creases is None else held(age.creases),
         grey=None if age.grey is None else held(age.grey),
     )

@@ -37,6 +37,9 @@ _MOUTH, _MOUTH_RADIUS, _MOUTH_EDGE, _MOUTH_SHARE = (0.5, 0.74), (0.22, 0.20), 0.
 _BROAD, _SMUDGE, _BROAD_SHARE = 0.6, 0.2, 0.2
 _DEPTH = 1.4  # factor on the light and shade of folds as faces grow older: each is deeper than their mean
 _DARKER = 0.35  # share of darker skin kept as faces grow younger: children have fringes, and other lights
+# Means show little of what time engraves in skin. -log of the factor on its weak details, to be scaled by the
+# strength of ageing, and the years that faces grow younger by until it is reached.
+_SMOOTHER, _LINED = 0.5, 50.0
 _SEEN = 0.2  # least fraction of the filter that lies on the face
 _LIVELY = 0.7  # share of shading kept on eyes and lips, which differ most between people of any age
 
@@ -48,6 +51,7 @@ class Difference:
     moves: Tensor  # (B, 2, FIELD, FIELD) displacement of each place, x then y, in the grid's units
     shade: Tensor  # (B, 3, S, S) what is added to the colours
     detail: Tensor  # (B, 1, FIELD, FIELD) log of the factor by which details grow
+    smooth: Tensor  # (B, 1, FIELD, FIELD) -log of the factor on weak details
 
     def times(
         self, strength: Tensor, *, moves: Tensor | None = None, detail: Tensor | None = None
@@ -56,7 +60,12 @@ class Difference:
         each, moved, finer = (
             (strength if one is None else one)[:, None, None, None] for one in (strength, moves, detail)
         )
-        return Difference(moves=self.moves * moved, shade=self.shade * each, detail=self.detail * finer)
+        return Difference(
+            moves=self.moves * moved,
+            shade=self.shade * each,
+            detail=self.detail * finer,
+            smooth=self.smooth * finer,
+        )
 
     def warped(self, field: Tensor, left: Tensor | None = None) -> Change:
         """The change for faces registered by `field` (B, 2, FIELD, FIELD), the output of `RegistrationNet`;
@@ -72,6 +81,7 @@ class Difference:
             flow=flow,
             shade=shift(self.shade, back),
             detail=shift(self.detail, back),
+            smooth=shift(self.smooth, back),
         )
 
 
@@ -154,15 +164,19 @@ class MeanFaces(nn.Module):
         )
         shown: Tensor = self.shown
         shade = there - here
+        smooth = torch.zeros_like(fine_here)
         if not whole:
             shown = shown * self.face
             shade = self._of_age(shade, shown, (asked - own).sign()[:, None, None, None])
+            younger = (own - asked).nan_to_num(0.0)[:, None, None, None]
+            smooth = _SMOOTHER * (younger / _LINED).clamp(0, 1) * (1 - scaled(self.features, (FIELD, FIELD)))
         coarse = scaled(shown, (FIELD, FIELD))
         taught = self._taught(domain)
         return Difference(
             moves=(shape_there - shape_here) * coarse,
             shade=shade * shown * taught,
             detail=(fine_there - fine_here) * coarse * taught,
+            smooth=smooth * coarse * taught,
         )
 
     def _of_age(self, shade: Tensor, shown: Tensor, way: Tensor) -> Tensor:

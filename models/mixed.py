@@ -76,7 +76,7 @@ class MixedConfig(ModelConfig):
     shapes: float = 1.8  # factor on their difference in shape
     details: float = 0.5  # factor on their difference in details, relative to that on colours
     elsewhere: float = 0.83  # factor on all this in domains with fewer ages: drawings lose identity sooner
-    children: float = 0.75  # factor on colours and details up to 5 years, rising to 1 at 25
+    children: float = 0.74  # factor on colours and details up to 5 years, rising to 1 at 25
     near: float = 0.7  # factor on all this for age differences up to 10 years, rising to 1 at 40
     colours: float = 0.75  # factor on the hue: without it, strong ageing turns skin green
     most: float = 0.5  # soft limit on how much lighter or darker a place becomes, of the range of 2

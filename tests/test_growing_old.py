@@ -1,4 +1,4 @@
-"""What no mean face shows of growing old: wrinkles, and hair that turns grey."""
+"""What no mean face shows: wrinkles and hair that turns grey, and the smooth skin of who grows younger."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from nenrin.models import toning
 from nenrin.models.change import either, no_change, placed
 from nenrin.models.greying import greyness, share_of
+from nenrin.models.means import MeanFaces
 from nenrin.models.registration import FIELD, inverse
 from nenrin.models.wrinkles import SIDE, Wrinkles, wrinkled
 
@@ -136,6 +137,32 @@ def test_creases_of_some_faces_leave_the_others_alone() -> None:
         assert (aged[[0, 2]] < 0.2).all()
         torch.testing.assert_close(aged[1], faces[1], atol=1e-5, rtol=0)
     assert either(rows, no_change(faces), no_change(faces)).creases is None
+
+
+def test_skin_gets_smoother_and_edges_stay_sharp() -> None:
+    faces = torch.zeros(2, 3, FACE, FACE)
+    faces[..., 20], faces[..., 44] = -0.1, -0.9  # a wrinkle, and the rim of glasses
+    change = no_change(faces)
+    change.smooth = torch.full((2, 1, 32, 32), 1.2)
+
+    def contrast(made: Tensor) -> list[tuple[float, float]]:
+        return [(-float(face[20] - face[16]), -float(face[44] - face[40])) for face in made[:, 0, 32]]
+
+    (wrinkle, rim), *_ = contrast(change.apply(faces))
+    assert wrinkle < 0.07 and rim > 0.85
+    half, none = contrast(change.times(torch.tensor([0.5, 0.0])).apply(faces))
+    assert wrinkle < half[0] < none[0] == pytest.approx(0.1, abs=0.005)
+    first = torch.tensor([True, False])
+    for some in (placed(change[first], first, faces), either(first, change, no_change(faces))):
+        assert contrast(some.apply(faces)) == [pytest.approx((wrinkle, rim), abs=1e-5), pytest.approx(none)]
+
+
+def test_only_who_grows_younger_gets_smoother_and_not_about_the_eyes() -> None:
+    means, domain, nobody = MeanFaces(1, 64), torch.tensor([0, 0, 0]), torch.full((3,), -1)
+    smooth = means.difference(years(70, 40, 40), years(10, 30, 70), domain, nobody, whole=False).smooth
+    cheek, eye = smooth[:, 0, 18, 9], smooth[:, 0, 13, 12]
+    assert cheek[0] > 3 * cheek[1] > 0 == cheek[2]
+    assert eye[0] < 0.5 * cheek[0]
 
 
 def test_what_twins_lighten_most_is_hair() -> None:
