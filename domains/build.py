@@ -40,6 +40,7 @@ class BuildReport:
     """What a build made of its pictures."""
 
     faces: FaceSet
+    layouts: list[str]  # importer of each folder
     kept: int
     dropped: Counter[str]  # faces set aside, by reason
     unreadable: Counter[str]  # pictures without pixels, by reason; each is named in rejects.csv
@@ -104,7 +105,7 @@ def build(
             )
             done = _assemble(folder, out, name or out.name, plan)
     clear(out)
-    return _report(done)
+    return _report(done, [importer.name for importer, _ in plan.sources])
 
 
 def _assemble(folder: Path, out: Path, name: str, plan: Plan) -> FaceSet:
@@ -159,7 +160,7 @@ def _write_rejects(path: Path, rows: Sequence[Unreadable]) -> None:
         raise NenrinError(f"cannot write to {path.parent}: {error.strerror or error}") from None
 
 
-def _report(faces: FaceSet) -> BuildReport:
+def _report(faces: FaceSet, layouts: list[str]) -> BuildReport:
     table = faces.table(["verdict", "reason"])
     dropped: Counter[str] = Counter()
     for verdict, reason in zip(table["verdict"].to_pylist(), table["reason"].to_pylist(), strict=True):
@@ -168,4 +169,4 @@ def _report(faces: FaceSet) -> BuildReport:
     with (faces.path / _REJECTS).open(encoding="utf-8", newline="") as stream:
         unreadable = Counter(row["reason"].split(":")[0] for row in csv.DictReader(stream))
     kept = len(table) - dropped.total()
-    return BuildReport(faces=faces, kept=kept, dropped=dropped, unreadable=unreadable)
+    return BuildReport(faces=faces, layouts=layouts, kept=kept, dropped=dropped, unreadable=unreadable)

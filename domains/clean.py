@@ -25,6 +25,7 @@ from nenrin.domains.checks.features import SIZE
 from nenrin.domains.checks.scores import Scores
 from nenrin.domains.checks.twice import find_twice
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
+from nenrin.domains.decisions import FIXABLE
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.resume import clear, workplace
 from nenrin.domains.rewrite import rewrite
@@ -146,6 +147,24 @@ def _embedded(faces: FaceArray, embed: Embed) -> NDArray[np.float32]:
     return np.concatenate([embed(faces.pixels[start : start + _BATCH]) for start in starts])
 
 
+def _of_checks(
+    decided: Sequence[pa.Table], scores: Sequence[Scores], rows: Sequence[NDArray[np.int64]]
+) -> NDArray[np.floating]:
+    """The scores of the examined faces, (N, number of checks); infinite for a label that a face has not.
+
+    Such a score may be stored from a label that has been taken back since.
+    """
+    parts = []
+    for table, known, part in zip(decided, scores, rows, strict=True):
+        values = np.stack([known.get(check.name)[part] for check in CHECKS], 1)
+        for number, check in enumerate(CHECKS):
+            label = check.name.removeprefix("wrong_")
+            if label in FIXABLE:
+                values[table[label].is_null().to_numpy()[part], number] = np.inf
+        parts.append(values)
+    return np.concatenate(parts)
+
+
 def _decide(
     sets: Sequence[FaceSet],
     tables: Sequence[pa.Table],
@@ -156,6 +175,7 @@ def _decide(
     rows = [_examined(table, known) for table, known in zip(tables, scores, strict=True)]
     owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     place = np.concatenate(rows)
+    decided = [faces.table(FIXABLE) for faces in sets]  # a person's labels, on which the statistics rest
 
     def row_of(face: int) -> dict[str, Any]:
         table, row = tables[owner[face]], int(place[face])
@@ -163,13 +183,10 @@ def _decide(
         twin = values.get(TWIN)
         labels: dict[str, Any] = table.slice(row, 1).to_pylist()[0]
         other = None if twin is None else table["source_id"][int(twin)].as_py()
+        labels.update(decided[owner[face]].slice(row, 1).to_pylist()[0])
         return {**labels, "scores": values, "twin": other}
 
-    columns = [
-        np.concatenate([known.get(check.name)[part] for known, part in zip(scores, rows, strict=True)])
-        for check in CHECKS
-    ]
-    verdicts, reasons = decide(np.stack(columns, 1), thresholds, row_of)
+    verdicts, reasons = decide(_of_checks(decided, scores, rows), thresholds, row_of)
     start = 0
     for faces, table, known, part in zip(sets, tables, scores, rows, strict=True):
         verdict, reason = table["verdict"].to_pylist(), table["reason"].to_pylist()

@@ -100,7 +100,10 @@ def _nearly(word: str, known: str) -> bool:
 
 
 def settle(plan: Plan, limit: int | None) -> None:
-    """Go through the sources once for the count, the vocabulary, and a fingerprint of all inputs."""
+    """Go through the sources once for the count, the vocabulary, and a fingerprint of all inputs.
+
+    Raises `UsageError` where there is nothing, or nobody says what a picture shows.
+    """
     if limit is not None:
         hashed = (
             (hashlib.sha256(f"{raw.source}/{raw.source_id}".encode()).digest(), raw.source, raw.source_id)
@@ -132,6 +135,9 @@ def settle(plan: Plan, limit: int | None) -> None:
         digest.update(
             repr((_origin(plan, importer), known, stat and (stat.st_size, stat.st_mtime_ns))).encode()
         )
+    if not plan.count:
+        folders = ", ".join(str(folder) for _, folder in plan.sources)
+        raise UsageError(f"nothing to build from: no picture or face is listed in {folders}")
     plan.domains = (*(word for word in DOMAINS if word in words), *sorted(words - set(DOMAINS)))
     plan.fingerprint = digest.hexdigest()[:32]
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from nenrin.domains.align import OUTSIDE, frame_mask
 from nenrin.domains.array import decode
+from nenrin.domains.decisions import Decisions
 from nenrin.domains.face import Face, face_id
 from nenrin.domains.faceset import FORMAT_VERSION, FaceSet, SetWriter
 from nenrin.domains.pipeline import encode
@@ -44,6 +45,7 @@ class Sheet:
     size: int
     spec: StylizerSpec
     domain: str
+    decisions: Decisions
 
     def __len__(self) -> int:
         return self.count
@@ -52,7 +54,8 @@ class Sheet:
         """Draw the faces and write them."""
         if self.spec not in _stylizers:
             _stylizers[self.spec] = Stylizer(self.spec)
-        faces = [load_row(row) for row in pq.ParquetFile(self.shard).read_row_group(self.group).to_pylist()]
+        stored = pq.ParquetFile(self.shard).read_row_group(self.group).to_pylist()
+        faces = [self.decisions.apply(load_row(row)) for row in stored]
         rows = []
         for start in range(0, len(faces), _BATCH):
             some = faces[start : start + _BATCH]
@@ -79,7 +82,8 @@ def stylize(
     cache: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FaceSet:
-    """Draw every face of the set `photos`; labels, identity, split, points and frame are carried over.
+    """Draw every face of the set `photos`; labels, identity, split, points and frame are carried over, with
+    what a person decided in a review.
 
     `weights` is the path of a TensorFlow Lite or ONNX image-to-image net, an address (with its `sha256`) or a
     name of `weights.KNOWN`. The other arguments say what its file does not (defaults in brackets): `channels`
@@ -141,6 +145,8 @@ def _spec(
 def _fingerprint(faces: FaceSet, spec: StylizerSpec, domain: str) -> str:
     """A hash of all that determines the result: the faces by content, their labels, the net, its options."""
     options = [FORMAT_VERSION, faces.meta.size, domain, spec.sha256, spec.name, spec.licence]
+    if len(faces.decisions):
+        options.append("as decided")  # releases that ignored decisions made another set of the same rows
     digest = hashlib.sha256(json.dumps([*options, dataclasses.asdict(spec.contract)]).encode())
     labels = faces.table()
     stream = io.BytesIO()
@@ -163,6 +169,7 @@ def _sheets(faces: FaceSet, folder: Path, spec: StylizerSpec, domain: str) -> It
                 size=faces.meta.size,
                 spec=spec,
                 domain=domain,
+                decisions=faces.decisions,
             )
             number += 1
 

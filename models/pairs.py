@@ -34,7 +34,7 @@ from nenrin.models.wearers import NONE, Cutouts, cut_out, reads_bare, worn
 STRONGEST = 1.2  # the ager's change is applied with a random strength up to this
 WORN, KINDS = 0.5, (0.7, 0.3)  # fraction of bare faces that get glasses; fractions of clear and dark ones
 _BATCH = 64  # faces at a time
-_VERSION = 4
+_VERSION = 5
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -155,7 +155,7 @@ def _chosen(faces: FaceSet, limit: int, seed: int) -> list[int]:
 
 
 def _rows(faces: FaceSet, rows: Sequence[int]) -> list[Face]:
-    """These rows of a set, in order; only the row groups that hold them are read."""
+    """These rows of a set as decided by a person, in order; only the row groups that hold them are read."""
     found: list[Face] = []
     wanted, first = np.array(rows), 0
     for shard in faces.shards:
@@ -164,7 +164,8 @@ def _rows(faces: FaceSet, rows: Sequence[int]) -> list[Face]:
             count = file.metadata.row_group(group).num_rows
             inside = wanted[(wanted >= first) & (wanted < first + count)] - first
             if len(inside):
-                found += [load_row(row) for row in file.read_row_group(group).take(inside).to_pylist()]
+                some = file.read_row_group(group).take(inside).to_pylist()
+                found += [faces.decisions.apply(load_row(row)) for row in some]
             first += count
     return found
 

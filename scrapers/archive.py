@@ -107,18 +107,37 @@ class Archive:
         row = self._connection.execute("SELECT value FROM asked WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def add(self, page: Page) -> None:
-        """Record a page of a listing and the cursor to continue at, atomically."""
+    def add(self, page: Page) -> list[int]:
+        """Record a page of a listing and the cursor to continue at, atomically.
+
+        Returns the known items to try now because the source says something else of them than before.
+        Unchanged ones keep their state, so that a page that repeats an item does not revive a failure. Those
+        that are done stay as their pictures were fetched.
+        """
+        changed = []
         with self._together():
             for item in page.items:
                 state = "wanted" if item.fault is None else "failed"
                 text = json.dumps(item.known(), ensure_ascii=False)
-                self._connection.execute(
-                    "INSERT OR IGNORE INTO items (source, source_id, url, item, state, reason)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    (item.source, item.source_id, item.url, text, state, item.fault),
-                )
+                values = (item.url, text, state, item.fault, item.source, item.source_id)
+                known = self._connection.execute(
+                    "SELECT number, item, state FROM items WHERE source = ? AND source_id = ?", values[4:]
+                ).fetchone()
+                if known is None:
+                    self._connection.execute(
+                        "INSERT INTO items (url, item, state, reason, source, source_id)"
+                        " VALUES (?, ?, ?, ?, ?, ?)",
+                        values,
+                    )
+                elif known[2] != "done" and known[1] != text:
+                    self._connection.execute(
+                        "UPDATE items SET url = ?, item = ?, state = ?, reason = ? WHERE number = ?",
+                        (*values[:4], known[0]),
+                    )
+                    if state == "wanted":
+                        changed.append(int(known[0]))
             self.set(cursor=page.cursor, listed=page.cursor is None)
+        return changed
 
     def set(self, **values: Any) -> None:
         """Record the listing's progress."""

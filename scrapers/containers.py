@@ -59,9 +59,11 @@ class Zip:
                     if size > _SIZE:
                         raise Unusable(f"is too large: above {_SIZE / 2**20:.0f} MB unpacked")
                     sink.write(block)
+        except NotImplementedError as error:  # a RuntimeError too, so it comes before that
+            raise Unusable(f"is packed in a way that is not read: {error}; unpack it first") from None
         except RuntimeError:
             raise Unusable("is encrypted") from None
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, KeyError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
             raise Unusable(f"is damaged: {error}") from None
 
 

@@ -46,8 +46,8 @@ def scrape(
     """Fetch the pictures of `query` into the folder `out`, until it holds at most `limit` in all.
 
     The same call continues where it was stopped, and fetches nothing twice; `refresh` starts the listing
-    again, to find what is new. Raises `UsageError` for a wrong call, `Refused` if the source refuses,
-    `Unreachable` if nothing answers; what was fetched is kept.
+    again, to find what is new or has changed. Raises `UsageError` for a wrong call, `Refused` if the source
+    refuses, `Unreachable` if nothing answers; what was fetched is kept.
     """
     chosen = resolve(source, options or {})
     search = Search(client=client, query=query, options=chosen, keys=keys or {})
@@ -64,7 +64,7 @@ def scrape(
             fetched=job.pictures - before,
             same=archive.states()["done"] - job.pictures,
             failed=archive.failures(),
-            unreachable=job.unreachable,
+            unreachable=len(job.unreachable),
             complete=bool(archive.asked("listed")),
         )
 
@@ -78,7 +78,7 @@ class _Job:
         self._archive = archive
         self._folder = archive.folder / FOLDER
         self.pictures = 0
-        self.unreachable = 0
+        self.unreachable: set[int] = set()  # numbers of items
 
     def run(self, before: int, limit: int | None) -> Iterator[int]:
         """Yield for each picture, first for those that are there already, to count them."""
@@ -89,13 +89,14 @@ class _Job:
         try:
             rows = self._wanted()
             while (limit is None or self.pictures < limit) and (row := next(rows, None)) is not None:
+                self.unreachable.discard(row.number)  # an item that has changed is tried twice
                 try:
                     new = self._fetch(row)
                 except Unusable as error:  # somebody answered, so the network is up
                     in_a_row = 0
                     self._archive.fail(row.number, error.what)
                 except Unreachable as error:
-                    self.unreachable += 1
+                    self.unreachable.add(row.number)
                     in_a_row += 1
                     if in_a_row == _PATIENCE:
                         raise Unreachable(f"{error}, and so the {_PATIENCE - 1} before it") from None
@@ -131,7 +132,10 @@ class _Job:
                 for item in page.items:
                     item.source = item.source or self._source.name
                     item.domain = item.domain or self._search.options["domain"] or None
-                self._archive.add(page)
+                for known in self._archive.add(page):
+                    # Later ones come up by themselves.
+                    if known <= number and (row := self._archive.wanted(known - 1)) is not None:
+                        yield row
 
     def _fetch(self, row: Row) -> bool:
         """Fetch one picture into place and record it. True if it is new."""

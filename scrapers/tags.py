@@ -23,7 +23,17 @@ _COUNTERS = re.compile(r"(?:\d\+?|multiple_)(?:girls?|boys?|others?)")
 _GENDERS = {"1girl": "female", "1boy": "male"}
 # One character, several faces.
 _SEVERAL = frozenset({"multiple_views", "dual_persona", "time_paradox", "age_progression", "reference_sheet"})
-_NOT_WORN = frozenset({"eyewear_on_head", "eyewear_removed", "holding_eyewear", "unworn_eyewear"})
+_NOT_WORN = frozenset(
+    {
+        "eyewear_hang",
+        "eyewear_on_head",
+        "eyewear_on_headwear",
+        "eyewear_removed",
+        "holding_eyewear",
+        "no_eyewear",
+        "unworn_eyewear",
+    }
+)
 _WELL_TAGGED = 15  # with at least so many tags, glasses that are not mentioned are not worn
 
 

@@ -121,7 +121,7 @@ def test_a_set_is_built_past_every_bad_picture(
     captured = capsys.readouterr()
     assert captured.err == ""
     first, *reasons = captured.out.splitlines()
-    assert first == f"1 face in {tmp_path / 'set'}"
+    assert first == f"1 face in {tmp_path / 'set'}, read as folder"
     assert sorted(line.split(maxsplit=1) for line in reasons if line.startswith(" ")) == [
         ["1", "no face found"],
         ["1", "the file does not exist"],

@@ -27,10 +27,11 @@ from nenrin.domains.checks.tails import rarity, rarity_among_sound
 from nenrin.domains.checks.tuned import SEEN, look, steps_for
 from nenrin.domains.checks.vectors import Vectors
 from nenrin.domains.checks.verdicts import SUSPICION, TWIN, Thresholds, decide
-from nenrin.domains.clean import clean
+from nenrin.domains.clean import VERSION, clean
 from nenrin.domains.decisions import SAME, Decision, Decisions, path_of
 from nenrin.domains.face import Face
 from nenrin.domains.faceset import FaceSet, SetWriter
+from nenrin.domains.rewrite import rewrite
 from nenrin.domains.twins import build_twins, sample_people
 from nenrin.ground import UsageError
 
@@ -308,6 +309,23 @@ def test_thresholds_change_verdicts_without_computing(faulty: Path, tmp_path: Pa
     assert clean([path], thresholds=Thresholds(review=0, drop=0)).verdicts == {"keep": 161}
     last = list(FaceSet.open(path).faces())[-1]
     assert (last.verdict, last.reason) == ("drop", "no face found")
+
+
+def test_reasons_name_the_labels_that_a_person_gave(faulty: Path, tmp_path: Path) -> None:
+    path = tmp_path / "set"
+    with SetWriter(path, name="ageless", size=64, domains=("photo",)) as writer:
+        for face in FaceSet.open(faulty).faces():
+            writer.add(dataclasses.replace(face, age=None))
+    faces = FaceSet.open(path)
+    rewrite(faces, {}, cleaned=VERSION)
+    first = next(faces.faces())
+    names = {"id": first.id, "source": first.source, "source_id": first.source_id}
+    faces.decisions.add(Decision(**names, verdict="keep", labels={"age": 77}))
+    every_age = Thresholds(review=0, limits={"wrong_age": 1.0})
+    assert clean([path], thresholds=every_age).reasons == {"wrong age": 1}
+    assert (faces.stored(["reason"])["reason"][0].as_py() or "").startswith("wrong age: labelled 77, looks")
+    faces.decisions.add(Decision(**names, verdict=None))  # the score of the age stays
+    assert not clean([path], thresholds=every_age).reasons
 
 
 def test_the_data_card_counts_the_suspects(faulty: Path) -> None:

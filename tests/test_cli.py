@@ -169,6 +169,14 @@ def test_marks_lie_on_the_box_and_the_points() -> None:
         assert marked[y, x].tolist() == [255, 64, 32]
 
 
+def test_a_build_says_which_layout_it_took(
+    crops: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--size", "32", "--finder", "nominal", "--workers", "0", "--limit", "2"]
+    assert main(["build", str(crops), "-o", str(tmp_path / "set"), *words]) == 0
+    assert capsys.readouterr().out.startswith(f"2 faces in {tmp_path / 'set'}, read as utkface\n")
+
+
 def test_a_build_shows_how_far_it_is(crops: Path, tmp_path: Path) -> None:
     # A terminal of its own: elsewhere the bar stays away.
     ours, theirs = pty.openpty()

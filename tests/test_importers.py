@@ -218,6 +218,23 @@ def test_a_row_is_of_the_picture_of_its_path(tmp_path: Path) -> None:
     assert {name for name, raw in raws.items() if not raw.path.exists()} == {"z.png", "w.png"}
 
 
+@pytest.mark.parametrize("name", ["53_Robin_Williams_0001.jpg", "26_1_2_20170116.jpg", "001A14.jpg", "7.jpg"])
+def test_labels_that_a_person_gave_count_more_than_names(tmp_path: Path, name: str) -> None:
+    folder = put(tmp_path / "anime", name)
+    assert importer_of(folder)[0].name != "folder"
+    (folder / "labels.csv").write_text(f"file,age\n{name},7\n")
+    assert importer_of(folder)[0].name == "folder"
+    assert read(folder)[name].age == 7
+
+
+@pytest.mark.parametrize("size", [(120, 96), (300, 300)])
+def test_numbered_pictures_that_are_not_cut_are_a_plain_folder(tmp_path: Path, size: tuple[int, int]) -> None:
+    folder = put(tmp_path / "anime-episode-1", "0001.png", "0002.png")
+    assert importer_of(folder)[0].name == "anime"
+    Image.new("RGB", size).save(folder / "0002.png")
+    assert importer_of(folder)[0].name == "folder"
+
+
 def test_folders_in_a_folder_are_identities(tmp_path: Path) -> None:
     raws = read(put(tmp_path / "characters", "Conan/1.png", "Conan/2.png", "top.png"))
     assert raws["Conan/1.png"].identity == raws["Conan/2.png"].identity == "characters/Conan"

@@ -175,6 +175,16 @@ def test_a_damaged_member_and_an_encrypted_one(tmp_path: Path) -> None:
     assert faults(tmp_path / "out2") == {"is encrypted": 1}
 
 
+def test_a_compression_that_is_not_read_is_told_as_such(tmp_path: Path) -> None:
+    odd = packed(tmp_path / "x.zip", **{"a.png": picture(1), "b.png": picture(2)})
+    data = bytearray(odd.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(mark) + offset] = 9  # Deflate64, as large archives of Windows have it
+    odd.write_bytes(data)
+    assert list(scraped(odd, tmp_path / "out")) == ["x.zip/b.png"]
+    assert faults(tmp_path / "out") == {"is packed in a way that is not read": 1}
+
+
 def pdf(path: Path, *sides: int) -> Path:
     """A PDF with a page of a picture for each side, in points."""
     pages = [Image.open(io.BytesIO(picture(side, side))) for side in sides]

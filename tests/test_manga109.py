@@ -163,3 +163,10 @@ def test_a_face_in_its_box_has_its_points_on_the_page(folder: Path, shared_data:
     (face,) = (face for face in faces if face.verdict == "keep")
     assert face.identity == "manga109/ARMS/00000003" and face.points is not None
     assert (face.points > (740, 560)).all() and (face.points < (838, 690)).all()
+
+
+def test_pages_without_a_face_are_one_clear_line(folder: Path, tmp_path: Path) -> None:
+    (folder / "annotations" / "ARMS.xml").write_text("<book><pages/></book>", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"no picture or face is listed in .*Manga109_released"):
+        build([folder], tmp_path / "set", size=32, workers=0)
+    assert not (tmp_path / "set").exists()

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nenrin.domains.array import pack
+from nenrin.domains.decisions import Decision
 from nenrin.domains.face import GLASSES
 from nenrin.domains.faceset import FaceSet, SetWriter
 from nenrin.domains.twins import draw, sample_people, sample_views, wear
@@ -61,6 +62,24 @@ def test_the_same_pairs_again_and_no_others_in_their_place(
     assert len(first) == 10
     with pytest.raises(UsageError, match="another folder"):
         make_pairs(teacher, [faces], tmp_path / "one", limit=6)
+
+
+def test_pairs_are_made_of_faces_as_a_person_decided_on_them(
+    teacher: Ager, tiny_set: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "faces"
+    with SetWriter(path, name="faces", size=32, domains=FaceSet.open(tiny_set).meta.domains) as writer:
+        for face in FaceSet.open(tiny_set).faces():
+            writer.add(dataclasses.replace(face, verdict="drop", reason="blurred"))
+    faces = FaceSet.open(path)
+    face = next(face for face in faces.faces() if face.split == "train")
+    kept = Decision(
+        id=face.id, source=face.source, source_id=face.source_id, verdict="keep", labels={"age": 77.0}
+    )
+    faces.decisions.add(kept)
+    pairs = make_pairs(teacher, [faces], tmp_path / "pairs")
+    assert {face.verdict for face in pairs.faces()} == {"keep"}
+    assert [face.age for face in pairs.faces() if not face.attributes.get(MADE)] == [77]
 
 
 def test_an_ager_makes_no_pairs_of_a_domain_it_has_not_learned(tiny_set: Path, tmp_path: Path) -> None:

@@ -221,6 +221,15 @@ def test_a_person_decides_with_one_key_each(
         page.keyboard.press("m")
         page.keyboard.press("2")
         playwright.expect(page.locator("#done")).to_be_visible()
+        press("ArrowLeft", at="6 of 6")
+        page.keyboard.press("a")
+        page.keyboard.type("30")
+        page.keyboard.press("Enter")  # a second label beside the first
+        playwright.expect(page.locator("#done")).to_be_visible()
+        press("ArrowLeft", at="6 of 6")
+        page.keyboard.press("s")
+        page.keyboard.press("3")
+        press("u", at="6 of 6")  # takes back the third alone
         page.locator("body[data-waiting='0']").wait_for()
         browser.close()
     process.terminate()
@@ -228,7 +237,7 @@ def test_a_person_decides_with_one_key_each(
     assert not errors
     assert all(urlsplit(url).hostname == "127.0.0.1" or url.startswith("data:") for url in requested)
     assert _decided(suspects)[3] == ("keep", {"gender": "male"})
-    assert _decided(suspects)[2] == ("keep", {"domain": "manga"})
+    assert _decided(suspects)[2] == ("keep", {"domain": "manga", "age": 30})
     kept = FaceSet.open(suspects).table(["verdict", "gender", "domain"]).to_pylist()
     assert [row["verdict"] for row in kept] == ["keep"] * 6 + ["drop"] * 2
     assert (kept[3]["gender"], kept[2]["domain"]) == ("male", "manga")

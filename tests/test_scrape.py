@@ -28,6 +28,7 @@ from nenrin.scrapers.danbooru import SOURCE
 from nenrin.scrapers.errors import Unreachable
 from nenrin.scrapers.pace import Pace
 from nenrin.scrapers.scrape import scrape
+from nenrin.scrapers.source import Item, Page
 from tests.web import POST, Answer, Handler, Request, Web, booru, picture
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -168,6 +169,37 @@ def test_bad_pictures_are_left_out_with_their_reasons(
     before = len(web.asked)
     assert main(words(web, out)) == 0
     assert len(web.asked) == before
+
+
+def test_a_refresh_takes_what_the_source_says_now(web: Web, tmp_path: Path) -> None:
+    for name in ("1", "2", "3-moved"):
+        web.serve(f"/data/{name}.png", picture(len(name)))
+    only(web, post(web, 1), post(web, 2, rating="e"), post(web, 3))
+    out = tmp_path / "raw"
+    assert main(words(web, out)) == 0  # one is rated otherwise, one is gone
+    web.serve("/data/2.png", picture(2))
+    moved = {"file_url": f"{web.url}/data/3-moved.png", "tag_string_artist": "artist_b"}
+    only(web, post(web, 1, tag_string_artist="artist_b"), post(web, 2), post(web, 3, **moved))
+    assert main(words(web, out, "--refresh")) == 0
+    with Archive.reading(out) as archive:
+        assert archive.states() == {"done": 3}
+        assert [(row.item.url.rpartition("/")[2], row.item.author) for row in archive.pictures()] == [
+            ("1.png", "artist_a"),  # as its picture was fetched
+            ("2.png", "artist_a"),
+            ("3-moved.png", "artist_b"),
+        ]
+
+
+def test_an_item_that_a_listing_repeats_is_tried_once(tmp_path: Path) -> None:
+    page = Page(items=[Item(source_id="1", url="http://h/1.png", source="x")], cursor="2")
+    changed = Page(items=[Item(source_id="1", url="http://h/new.png", source="x")], cursor=None)
+    with Archive.writing(tmp_path, {"source": "x", "query": "q"}) as archive:
+        assert archive.add(page) == []
+        archive.fail(1, "is not there: HTTP 404")
+        assert archive.add(page) == []
+        assert archive.states() == {"failed": 1}
+        assert archive.add(changed) == [1]
+        assert archive.states() == {"wanted": 1}
 
 
 def bomb() -> bytes:

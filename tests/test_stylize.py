@@ -26,6 +26,7 @@ from nenrin.cli import main
 from nenrin.domains.align import OUTSIDE, align, frame_mask
 from nenrin.domains.array import decode
 from nenrin.domains.build import build
+from nenrin.domains.decisions import Decision
 from nenrin.domains.face import face_id
 from nenrin.domains.faceset import FaceSet
 from nenrin.domains.stylize import stylize
@@ -118,6 +119,19 @@ def test_row_for_row_the_same_faces(tiny_set: Path, tmp_path: Path) -> None:
     assert drawn.meta.complete
     card = (drawn.path / "README.md").read_text()
     assert f"The faces of the set tiny, drawn by inverse (SHA-256 {sha256_of(net)})." in card
+
+
+def test_a_drawing_has_the_labels_and_the_verdict_that_a_person_decided(
+    tiny_set: Path, tmp_path: Path
+) -> None:
+    photos = FaceSet.open(shutil.copytree(tiny_set, tmp_path / "photos"))
+    first, second, *_ = photos.faces()
+    for face, verdict, labels in ((first, "drop", {}), (second, "keep", {"age": 77.0, "glasses": "dark"})):
+        names = {"id": face.id, "source": face.source, "source_id": face.source_id}
+        photos.decisions.add(Decision(**names, verdict=verdict, labels=labels))  # type: ignore[arg-type]
+    net = negative(tmp_path / "inverse.onnx")
+    drawn = stylize(photos.path, tmp_path / "drawn", weights=str(net), workers=2)
+    assert drawn.table(CARRIED).equals(FaceSet.open(photos.path).table(CARRIED))
 
 
 def test_the_id_is_that_of_the_drawn_pixels(tiny_set: Path, tmp_path: Path) -> None:

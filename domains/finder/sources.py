@@ -1,7 +1,8 @@
 """The finder's training sources, whose points need no labelling, and what is kept out of its training.
 
 Twins have exact points, FG-NET has marked ones. MTCNN's points hold for a photograph and its drawn
-counterpart. Anime crops show where the face is; their points are learned by self-training (`train.relabel`).
+counterpart. Anime crops show where the face is; their points are learned by self-training
+(`relabel.relabel`).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -38,17 +39,29 @@ class Importer:
     finder: str | None = None
 
 
-def names_match(pattern_matches: Callable[[str], object], folder: Path, share: float = 0.5) -> bool:
-    """Whether most of the first hundred files below a folder are named as a source names them."""
-    names = [path.name for path, _ in zip(_some_files(folder), range(100), strict=False)]
+def names_match(
+    pattern_matches: Callable[[str], object], folder: Path, *, table: str | None = None, share: float = 0.5
+) -> bool:
+    """Whether most of the first hundred files below a folder are named as a source names them.
+
+    Never for a folder with a CSV other than `table`, the source's own: it holds labels that a person gave,
+    which count more than what names say.
+    """
+    if any(path.name != table for path in folder.glob("*.csv")):
+        return False
+    names = [path.name for path in some_files(folder, 100)]
     return bool(names) and sum(bool(pattern_matches(name)) for name in names) >= share * len(names)
 
 
-def _some_files(folder: Path) -> Iterator[Path]:
-    """Files of the folder and of those below it, in no order, without listing a large tree first."""
+def some_files(folder: Path, count: int) -> list[Path]:
+    """The first `count` pictures in a folder and those below it, in no order, without listing all."""
+    return list(itertools.islice(_files(folder), count))
+
+
+def _files(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.name.startswith("."):
-            yield from _some_files(entry)
+            yield from _files(entry)
         elif entry.suffix.lower() in (".jpg", ".jpeg", ".png"):
             yield entry
 

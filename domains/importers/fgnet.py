@@ -11,13 +11,14 @@ from nenrin.scrapers.local import walk
 from nenrin.scrapers.raw import Raw
 
 _NAME = re.compile(r"(?P<person>\d{3})A(?P<age>\d{2})[a-z]?\.jpe?g", re.IGNORECASE)
+_TABLE = "landmarks.csv"
 
 
 def read(folder: Path) -> Iterator[Raw]:
     """Person and age from the name; the five points from `landmarks.csv` where it lies in the folder."""
     landmarks = {}
-    if (folder / "landmarks.csv").is_file():
-        rows = read_table(folder / "landmarks.csv", required=("file",))
+    if (folder / _TABLE).is_file():
+        rows = read_table(folder / _TABLE, required=("file",))
         landmarks = {row["file"].lower(): points_of(row) for row in rows}
     for path, _ in walk(folder):
         raw = Raw(path=path, source="fgnet", source_id=path.name, points=landmarks.get(path.name.lower()))
@@ -32,7 +33,7 @@ def read(folder: Path) -> Iterator[Raw]:
 
 IMPORTER = Importer(
     name="fgnet",
-    recognises=lambda folder: names_match(_NAME.fullmatch, folder),
+    recognises=lambda folder: names_match(_NAME.fullmatch, folder, table=_TABLE),
     read=read,
     domain="photo",
     licence="research",

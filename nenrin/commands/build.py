@@ -70,11 +70,13 @@ def build(
     )
     row = {
         "set": str(report.faces.path),
+        "layouts": report.layouts,
         "faces": report.kept,
         "set_aside": dict(report.dropped.most_common()),
         "unreadable": dict(report.unreadable.most_common()),
     }
-    lines = [f"{counted(report.kept, 'face')} in {report.faces.path}"]
+    read_as = ", ".join(dict.fromkeys(report.layouts))
+    lines = [f"{counted(report.kept, 'face')} in {report.faces.path}, read as {read_as}"]
     if clean:
         from nenrin.domains.clean import clean as clean_sets
 

@@ -43,7 +43,9 @@ def scrape(
         Path | None,
         typer.Option(metavar="SET", help="Put its crops into the recipe.", autocompletion=complete.sets),
     ] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Look for what is new, or failed.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Look for what is new, changed or failed.")
+    ] = False,
     interval: Annotated[
         float | None, typer.Option(min=0, help="Seconds between two requests, where no more are asked for.")
     ] = None,
