@@ -153,7 +153,7 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
         known = _condition(batch.take(rows), subject.domains)
         age = torch.from_numpy(asked.age[rows])
         with torch.no_grad():
-            source = _filled(known, subject.estimate(images, known.domain))
+            source = known.filled(subject.estimate(images, known.domain))
             target = known.replace(
                 age=torch.where(age.isnan(), source.age.to(age), age),
                 domain=source.domain,
@@ -187,16 +187,4 @@ def _condition(batch: Batch, domains: Sequence[str]) -> Condition:
         domain=torch.tensor([index.get(word, UNKNOWN) for word in batch.domain.tolist()]),
         glasses=torch.from_numpy(batch.glasses.copy()),
         gender=torch.from_numpy(batch.gender.copy()),
-    )
-
-
-def _filled(known: Condition, estimated: Condition) -> Condition:
-    def known_or(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(a == UNKNOWN, b.to(a), a)
-
-    return Condition(
-        age=torch.where(known.age.isnan(), estimated.age, known.age),
-        domain=known_or(known.domain, estimated.domain),
-        glasses=known_or(known.glasses, estimated.glasses),
-        gender=known_or(known.gender, estimated.gender),
     )
