@@ -17,6 +17,7 @@ from torch import Tensor
 import nenrin.models
 from nenrin.domains.array import FaceArray
 from nenrin.eval.nets import chunks, to_pixels, to_tensor
+from nenrin.models.checkpoint import all_tensors
 from nenrin.models.condition import UNKNOWN, Condition
 
 Pixels = NDArray[np.uint8]
@@ -166,13 +167,14 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
 def fingerprint(subject: Subject) -> str:
     """A hash of what a trained ager's outputs depend on: weights, configuration, and the code in `models`.
 
-    "" for anything else, whose outputs are not worth caching.
+    Weights that no checkpoint holds count too, such as those of the net that finds hair. "" for anything
+    else, whose outputs are not worth caching.
     """
     model = getattr(subject, "model", None)
     if not isinstance(model, torch.nn.Module):
         return ""
     digest = hashlib.sha256(repr(getattr(model, "config", "")).encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(all_tensors(model).items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     for file in sorted(Path(nenrin.models.__path__[0]).glob("*.py")):

@@ -124,6 +124,11 @@ def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
             torch.cuda.set_rng_state(tensors[f"random.cuda.{device}"], device)
 
 
+def all_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """All weights and buffers by name, with those that no checkpoint holds as they ship with the code."""
+    return {**module.state_dict(), **dict(module.named_buffers())}
+
+
 def _lay_out(optimizer: Optimizer) -> None:
     """Give moments the memory layout of their weights, which a fused step assumes."""
     for weight, fields in optimizer.state.items():
