@@ -17,6 +17,7 @@ from torch import Tensor
 import nenrin.models
 from nenrin.domains.array import FaceArray
 from nenrin.eval.nets import chunks, to_pixels, to_tensor
+from nenrin.models.checkpoint import all_tensors
 from nenrin.models.condition import UNKNOWN, Condition
 
 Pixels = NDArray[np.uint8]
@@ -153,7 +154,7 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
         known = _condition(batch.take(rows), subject.domains)
         age = torch.from_numpy(asked.age[rows])
         with torch.no_grad():
-            source = _filled(known, subject.estimate(images, known.domain))
+            source = known.filled(subject.estimate(images, known.domain))
             target = known.replace(
                 age=torch.where(age.isnan(), source.age.to(age), age),
                 domain=source.domain,
@@ -166,13 +167,14 @@ def age_faces(subject: Subject, batch: Batch, asked: Asked) -> Pixels:
 def fingerprint(subject: Subject) -> str:
     """A hash of what a trained ager's outputs depend on: weights, configuration, and the code in `models`.
 
-    "" for anything else, whose outputs are not worth caching.
+    Weights that no checkpoint holds count too, such as those of the net that finds hair. "" for anything
+    else, whose outputs are not worth caching.
     """
     model = getattr(subject, "model", None)
     if not isinstance(model, torch.nn.Module):
         return ""
     digest = hashlib.sha256(repr(getattr(model, "config", "")).encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(all_tensors(model).items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     for file in sorted(Path(nenrin.models.__path__[0]).glob("*.py")):
@@ -187,16 +189,4 @@ def _condition(batch: Batch, domains: Sequence[str]) -> Condition:
         domain=torch.tensor([index.get(word, UNKNOWN) for word in batch.domain.tolist()]),
         glasses=torch.from_numpy(batch.glasses.copy()),
         gender=torch.from_numpy(batch.gender.copy()),
-    )
-
-
-def _filled(known: Condition, estimated: Condition) -> Condition:
-    def known_or(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(a == UNKNOWN, b.to(a), a)
-
-    return Condition(
-        age=torch.where(known.age.isnan(), estimated.age, known.age),
-        domain=known_or(known.domain, estimated.domain),
-        glasses=known_or(known.glasses, estimated.glasses),
-        gender=known_or(known.gender, estimated.gender),
     )

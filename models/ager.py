@@ -41,7 +41,8 @@ PIXELS = 16_000_000  # of opened pictures at a time
 class Strip:
     """One face of a picture, at every age that was asked for."""
 
-    input: Image.Image  # the aligned face, at the model's resolution
+    input: Image.Image  # the aligned face
+    seen: Image.Image  # the same as the model sees it, at its resolution
     outputs: dict[float, Image.Image]  # years -> the face at that age
     found: Found | None  # where it is in the picture; None if the whole picture was taken as the face
     matrix: NDArray[np.float32] | None  # (2, 3), from the picture to the aligned face; None likewise
@@ -223,6 +224,7 @@ class Ager:
         return [
             Strip(
                 input=Image.fromarray(inputs[row]),
+                seen=Image.fromarray(pixels[row]),
                 outputs={
                     age: Image.fromarray(aged) for age, aged in zip(to, outputs[row::count], strict=True)
                 },
@@ -328,7 +330,7 @@ class Ager:
         if age in strip.changes:
             return strip.changes[age]
         source, asked = strip.labels
-        return self._change(to_tensor(np.asarray(strip.input)[None]), source, _aged(asked, age))
+        return self._change(to_tensor(np.asarray(strip.seen)[None]), source, _aged(asked, age))
 
 
 def merge(read: Condition, given: Condition) -> Condition:

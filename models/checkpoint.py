@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from nenrin.ground import NenrinError, UsageError, atomic_path, write_text
 
-_RANDOM = "random.cpu"
+RandomState = dict[str, Tensor]  # "cpu", "cuda.0" ... -> the state of that device's generator
 
 
 def save(
@@ -25,17 +25,18 @@ def save(
     nets: nn.ModuleDict,
     optimizers: dict[str, Optimizer],
     state: dict[str, Any],
+    random: Sequence[RandomState] = (),
 ) -> None:
-    """Write nets, optimizers and the random state, and `state` (step, configuration) as JSON."""
+    """Write nets, optimizers, the random states of all processes, by default of this one, and `state` (step,
+    configuration) as JSON."""
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
         save_file(_plain(nets.state_dict()), part / "nets.safetensors")
         tensors, scalars = _flatten(optimizers)
-        tensors[_RANDOM] = torch.get_rng_state()
-        for index in range(torch.cuda.device_count()):
-            tensors[f"random.cuda.{index}"] = torch.cuda.get_rng_state(index)
+        for rank, generators in enumerate(random or [random_state()]):
+            tensors |= {_random(rank) + device: value for device, value in generators.items()}
         save_file(tensors, part / "training.safetensors")
         write_text(part / "state.json", json.dumps(state | {"optimizers": scalars}, indent=1))
         for file in part.iterdir():
@@ -103,8 +104,17 @@ def load_nets(folder: Path, nets: nn.ModuleDict, *, only: Sequence[str] | None =
     nets.load_state_dict(found, strict=only is None)
 
 
-def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
-    """Restore optimizers and the random state as `save` stored them."""
+def random_state() -> RandomState:
+    """The state of this process's generators."""
+    devices = range(torch.cuda.device_count())
+    return {"cpu": torch.get_rng_state()} | {f"cuda.{at}": torch.cuda.get_rng_state(at) for at in devices}
+
+
+def load_training(folder: Path, optimizers: dict[str, Optimizer], rank: int = 0) -> bool:
+    """Restore optimizers and the random state of a process as `save` stored them.
+
+    Returns whether that state was there: older checkpoints hold the first process's alone.
+    """
     tensors = _read(folder / "training.safetensors")
     scalars = read_state(folder)["optimizers"]
     for name, optimizer in optimizers.items():
@@ -118,10 +128,24 @@ def load_training(folder: Path, optimizers: dict[str, Optimizer]) -> None:
         groups = [group | rates for group, rates in zip(empty["param_groups"], scalars[name], strict=True)]
         optimizer.load_state_dict({"state": states, "param_groups": groups})
         _lay_out(optimizer)
-    torch.set_rng_state(tensors[_RANDOM])
-    for device in range(torch.cuda.device_count()):
-        if f"random.cuda.{device}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"random.cuda.{device}"], device)
+    random = _random(rank)
+    if random + "cpu" not in tensors:
+        return False
+    torch.set_rng_state(tensors[random + "cpu"])
+    for at in range(torch.cuda.device_count()):
+        if (device := f"{random}cuda.{at}") in tensors:
+            torch.cuda.set_rng_state(tensors[device], at)
+    return True
+
+
+def _random(rank: int) -> str:
+    """How the names of a process's random states begin."""
+    return f"random.{rank}." if rank else "random."
+
+
+def all_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """All weights and buffers by name, with those that no checkpoint holds as they ship with the code."""
+    return {**module.state_dict(), **dict(module.named_buffers())}
 
 
 def _lay_out(optimizer: Optimizer) -> None:

@@ -26,6 +26,7 @@ from nenrin.domains.twins import wear
 from nenrin.domains.workers import Job, write_rows
 from nenrin.ground import UsageError
 from nenrin.models.ager import Ager
+from nenrin.models.checkpoint import all_tensors
 from nenrin.models.condition import MAX_AGE, UNKNOWN
 from nenrin.models.made import MADE, Originals
 from nenrin.models.samples import to_pixels
@@ -197,7 +198,7 @@ def _fingerprint(ager: Ager, sets: Sequence[FaceSet], options: tuple[int, ...]) 
     """A hash of all that determines the result: the ager, its weights, faces and labels, the options."""
     settings = dataclasses.asdict(ager.model.finished()[0])
     digest = hashlib.sha256(json.dumps([FORMAT_VERSION, _VERSION, ager.name, settings, *options]).encode())
-    for name, weight in sorted(ager.model.nets.state_dict().items()):
+    for name, weight in sorted(all_tensors(ager.model.nets).items()):
         digest.update(name.encode())
         digest.update(weight.float().contiguous().numpy().tobytes())
     for faces in sets:

@@ -45,6 +45,13 @@ class World:
         shared: T = box[0]
         return shared
 
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in all of them."""
+        values: list[Any] = [value] * self.size
+        if self.size > 1:
+            dist.all_gather_object(values, value)
+        return values
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:

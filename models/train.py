@@ -65,7 +65,10 @@ def train(config: TrainConfig, sets: Sequence[FaceSet], runs: Path) -> Path:
 
 
 def resume(path: Path) -> Path:
-    """Continue a run from its newest checkpoint, exactly as if it had not stopped."""
+    """Continue a run from its newest checkpoint, exactly as if it had not stopped.
+
+    Older checkpoints of several processes hold the first one's random state alone: the others draw anew.
+    """
     world = World()
     run = Run.open(path)
     start = run.latest()
@@ -184,9 +187,9 @@ def _loop(
     watchdog = None
     if shown is not None and model.ages and config.watch_every and len(shown[0]) > 1:
         watchdog = Watchdog(*shown, optimizers, step or None)
-    if start is not None:
-        checkpoint.load_training(start, optimizers)  # last, as it sets the random state
-    if not world.first:
+    # Last, as it sets the random state.
+    restored = start is not None and checkpoint.load_training(start, optimizers, world.rank)
+    if not world.first and not restored:
         torch.manual_seed(config.seed + world.rank + step)  # else all processes would draw the same noise
 
     # Train.
@@ -239,14 +242,16 @@ def _loop(
                 torch.set_rng_state(state)
 
             # Save.
-            if world.first and (step % config.checkpoint_every == 0 or finished):
+            due = step % config.checkpoint_every == 0 or finished
+            random = world.gather(checkpoint.random_state()) if due else []
+            if world.first and due:
                 state_row: dict[str, Any] = {
                     "step": step,
                     "steps": steps,
                     "processes": world.size,
                     "config": config.as_table(),
                 }
-                checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row)
+                checkpoint.save(run.checkpoint(step), model.nets, optimizers, state_row, random)
                 if watchdog is None or not watchdog.suspects:  # else the last healthy one may be the oldest
                     checkpoint.prune(run.checkpoints, config.keep_checkpoints)
             if stop:

@@ -164,7 +164,33 @@ def test_what_was_made_before_is_made_anew_and_not_aged_itself(
     for name in ("x.png", "x_to20.png"):
         (own / name).unlink()
     assert "but those that nenrin made" in fails("age", own, "-o", own, *words, code=2)
-    # Named itself, what was made is a picture as any; and not every file of this name is ours.
+    # Named itself, what was made is a picture as any.
     assert main(["age", str(own / "x_to10.png"), "-o", str(own), *words]) == 0
-    (own / "ages.json").write_text("[1]")
-    assert "would be overwritten" in fails("age", own, "-o", own, *words, code=2)
+
+
+def test_a_folder_keeps_the_rows_of_every_call(tiny_run: Path, tmp_path: Path) -> None:
+    own = _own(tmp_path / "own", "x.png")
+
+    def told(*words: str) -> list[tuple[str, str]]:
+        age = ["age", str(own), "-o", str(own), "--face", "whole", "--checkpoint", str(tiny_run)]
+        assert main([*age, *words]) == 0
+        rows = json.loads((own / "ages.json").read_text())
+        return [(Path(row["input"]).name, row["file"]) for row in rows]
+
+    old, older = ("x.png", "x_to40.png"), ("x.png", "x_to60.png")
+    assert told("--to", "40", "--paste") == [old]
+    assert told("--to", "60") == [old, older]
+    assert told("--to", "40") == [older, old]
+    (own / older[1]).unlink()
+    assert told("--to", "20") == [old, ("x.png", "x_to20.png")]
+
+
+@pytest.mark.parametrize("text", ["[1]", '[{"file": 1}]', '[{"file": "x.png", "pasted": 1}]', "{}", "[{"])
+def test_a_file_of_rows_that_is_not_ours_is_left_alone(
+    text: str, fails: Callable[..., str], tiny_run: Path, tmp_path: Path
+) -> None:
+    own = _own(tmp_path / "own", "x.png")
+    (own / "ages.json").write_text(text)
+    said = fails("age", own, "-o", own, "--to", "10", "--checkpoint", tiny_run, code=2)
+    assert "ages.json is damaged, or is none that nenrin age wrote" in said
+    assert (own / "ages.json").read_text() == text

@@ -34,6 +34,7 @@ from nenrin.eval.protocols.asked import ASKED
 from nenrin.eval.protocols.canon import AS_IF
 from nenrin.eval.report import PICTURE, data_uri, write_report
 from nenrin.eval.stats import Estimate
+from nenrin.eval.subjects import fingerprint
 from nenrin.eval.suite import evaluate
 from nenrin.eval.tables import tables
 from nenrin.eval.verdict import verdict
@@ -229,6 +230,16 @@ def test_started_again_nothing_is_aged_twice_unless_the_weights_changed(
         ager.model.weight += 1
     _evaluate([ager], twins, tmp_path / "report", "ages", "ladder")
     assert ager.asked == 2 * once
+
+
+def test_outputs_are_kept_under_weights_that_no_checkpoint_holds_too() -> None:
+    ager = Weighty(SIZE)
+    hair = torch.ones(2)
+    ager.model.register_buffer("hair", hair, persistent=False)
+    before = fingerprint(ager)
+    assert fingerprint(ager) == before
+    hair += 1
+    assert fingerprint(ager) != before
 
 
 def test_a_backend_that_cannot_be_had_is_a_line_and_the_rest_comes(

@@ -71,6 +71,7 @@ def strip(points: NDArray[np.float32] = POINTS) -> Strip:
     known = Condition.of(1, domains=("photo",), age=30)
     return Strip(
         input=Image.new("RGB", (32, 32), "grey"),
+        seen=Image.new("RGB", (32, 32), "grey"),
         outputs={},
         found=Found(box=np.zeros(4, np.float32), points=points, score=1.0),
         matrix=None,

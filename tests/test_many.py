@@ -85,6 +85,15 @@ def test_strips_of_a_size_are_as_enlarged(ager: Ager, portraits: list[Image.Imag
             assert_same(made, ager.enlarged(one.picture, known, 150))
 
 
+def test_strips_of_a_size_are_aged_further_as_any(ager: Ager, portraits: list[Image.Image]) -> None:
+    picture = portraits[0]
+    (known,) = ager.age(picture, 75)
+    (one,) = ager.age_all([picture], 75, size=150)
+    for made in (*one.strips, ager.enlarged(picture, known, 150)):
+        assert differ(ager.enlarge(picture, made, 40, 150), ager.enlarge(picture, known, 40, 150)) == 0
+        assert differ(ager.paste(picture, [made], 40), ager.paste(picture, [known], 40)) == 0
+
+
 def test_an_ager_without_changes_makes_strips_of_a_size_too(tmp_path: Path, tiny_run: Path) -> None:
     """Its pictures' difference is enlarged, and need not be made again to be pasted."""
 

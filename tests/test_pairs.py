@@ -62,6 +62,10 @@ def test_the_same_pairs_again_and_no_others_in_their_place(
     assert len(first) == 10
     with pytest.raises(UsageError, match="another folder"):
         make_pairs(teacher, [faces], tmp_path / "one", limit=6)
+    # Nor pairs of an ager that has learned more, be it in weights that no checkpoint holds.
+    teacher.model.nets.register_buffer("hair", torch.ones(1), persistent=False)
+    with pytest.raises(UsageError, match="another folder"):
+        make_pairs(teacher, [faces], tmp_path / "one", limit=5)
 
 
 def test_pairs_are_made_of_faces_as_a_person_decided_on_them(

@@ -1,9 +1,10 @@
-"""Two processes train as one with the doubled batch does."""
+"""Two processes train as one with the doubled batch does, and go on as exactly."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,11 +28,11 @@ SMALL = [
 ]
 
 
-def in_two_processes(faces: Path, folder: Path, model: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Train under torchrun; the runs are in `folder`/two."""
+def in_two_processes(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`nenrin train` under torchrun."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     return subprocess.run(
-        [*torchrun, "-m", "nenrin", "train", str(faces), "--model", model, *words, "-o", "two"],
+        [*torchrun, "-m", "nenrin", "train", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -45,7 +46,7 @@ def curves(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> list[lis
     """The metrics of one process with 16 faces a step, and of two with 8 each."""
     folder = tmp_path_factory.mktemp("parallel")
     one = train(resolve("caae", None, [*SMALL, "batch=16"]), [FaceSet.open(tiny_set)], folder / "one")
-    done = in_two_processes(tiny_set, folder, "caae", *SMALL, "batch=8")
+    done = in_two_processes(folder, str(tiny_set), "--model", "caae", *SMALL, "batch=8", "-o", "two")
     assert done.returncode == 0, done.stderr
     (two,) = (folder / "two").iterdir()  # one run folder, not one for each process
     return [
@@ -66,17 +67,36 @@ def test_the_loss_curve_is_the_same(curves: list[list[dict[str, float]]]) -> Non
     np.testing.assert_allclose(others[1], others[0], rtol=0.03)
 
 
-def test_a_reader_learns_beside_an_ager_in_both(tiny_set: Path, tmp_path: Path) -> None:
-    """Every other step trains it: both processes must think so of the same steps."""
+@pytest.fixture(scope="module")
+def mixed_run(tiny_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 12 steps in two processes, with checkpoints at 8 and 12."""
+    folder = tmp_path_factory.mktemp("mixed")
     words = ["size=32", "width=8", "threads=1", "batch=4", "pictures=96", "log_every=1", "watch_every=0"]
-    done = in_two_processes(tiny_set, tmp_path, "mixed", *words)
+    words += ["checkpoint_every=8", "precision=32-true"]
+    done = in_two_processes(folder, str(tiny_set), "--model", "mixed", *words, "-o", "two")
     assert done.returncode == 0, done.stderr
-    (run,) = (tmp_path / "two").iterdir()
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    (run,) = (folder / "two").iterdir()
+    return run
+
+
+def test_a_reader_learns_beside_an_ager_in_both(mixed_run: Path) -> None:
+    """Every other step trains it: both processes must think so of the same steps."""
+    rows = [json.loads(line) for line in (mixed_run / "metrics.jsonl").read_text().splitlines()]
     assert [("reader/age" in row) for row in rows] == [True, False] * 6
 
 
+def test_both_go_on_exactly(mixed_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(mixed_run, tmp_path / "again"))
+    shutil.rmtree(run / "checkpoints" / "0000012")
+    done = in_two_processes(tmp_path, "--resume", str(run))
+    assert done.returncode == 0, done.stderr
+    for file in ("nets.safetensors", "training.safetensors"):
+        ours, theirs = (folder / "checkpoints" / "0000012" / file for folder in (run, mixed_run))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
 def test_what_one_process_trains_is_not_begun_in_two(tiny_set: Path, tmp_path: Path) -> None:
-    done = in_two_processes(tiny_set, tmp_path, "caae-change", "size=32", "width=0.125", "pictures=16")
+    words = ["--model", "caae-change", "size=32", "width=0.125", "pictures=16", "-o", "two"]
+    done = in_two_processes(tmp_path, str(tiny_set), *words)
     assert done.returncode != 0 and "caae-change is trained in one process" in done.stderr
     assert not (tmp_path / "two").exists()

@@ -91,6 +91,7 @@ def known_strip(points: NDArray[np.float32] | None) -> Strip:
     known = Condition.of(1, domains=("photo",), age=30)
     return Strip(
         input=Image.new("RGB", (32, 32), "grey"),
+        seen=Image.new("RGB", (32, 32), "grey"),
         outputs={},
         found=None if points is None else Found(box=np.zeros(4, np.float32), points=points, score=1.0),
         matrix=None,

@@ -112,6 +112,14 @@ def test_strangers_are_kept_out(server: ReviewServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
 
 
+def test_this_machine_is_answered_with_and_without_a_port(server: ReviewServer) -> None:
+    """Browsers leave port 80 out of the Host header."""
+    for name in ("127.0.0.1", "localhost"):
+        for host in (name, f"{name}:{server.server_port}"):
+            assert _ask(server, "/suspects", host=host)[0] == 200
+    assert _ask(server, "/suspects", host=f"127.0.0.1:{server.server_port}1")[0] == 403
+
+
 @pytest.mark.parametrize(
     "body",
     [

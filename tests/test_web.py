@@ -507,6 +507,13 @@ def test_strangers_and_gradios_own_addresses_are_refused(site: Site) -> None:
     assert json.loads(body)["analytics_enabled"] is False
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "[::1]"])
+def test_this_machine_is_answered_with_and_without_a_port(site: Site, name: str) -> None:
+    """Browsers leave port 80 out of the Host header."""
+    assert [site.ask("theme.css", Host=host)[0] for host in (name, f"{name}:7860")] == [200, 200]
+    assert site.ask("theme.css", Host=f"{name}.evil.example")[0] == 403
+
+
 def test_the_page_is_whole_at_360_pixels(site: Site) -> None:
     page = site.visit(width=360)
     page.locator(".nn-examples button").first.click()

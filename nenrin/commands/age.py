@@ -11,7 +11,7 @@ import typer
 
 from nenrin.commands import complete
 from nenrin.commands.options import AsJson, Checkpoint, Finder
-from nenrin.commands.outputs import pictures_to_age
+from nenrin.commands.outputs import kept_rows, pictures_to_age
 from nenrin.commands.rows import pixels, tell, write_rows
 from nenrin.commands.words import Names, check_age, choose, parse_ages
 from nenrin.commands.writing import Rows, Writing
@@ -127,7 +127,7 @@ def age(
         # Ctrl-C too: the faces written so far keep their rows.
         writing.stop()
         if writing.rows:
-            write_rows(out / "ages.json", writing.rows)
+            write_rows(out / "ages.json", [*kept_rows(out, writing.rows), *writing.rows])
     count = len({(row["input"], row["face"]) for row in writing.rows})
     tell(as_json, writing.rows, f"{counted(count, 'face')} aged, in {out}")
     if failed:

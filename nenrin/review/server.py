@@ -93,8 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._json({"saved": True})
 
     def _allowed(self) -> bool:
-        port = self.server.server_port
-        if self.headers.get("Host") not in (f"127.0.0.1:{port}", f"localhost:{port}"):
+        # Browsers leave port 80 out.
+        host = self.headers.get("Host", "").removesuffix(f":{self.server.server_port}")
+        if host not in ("127.0.0.1", "localhost"):
             self._refuse("this server answers to 127.0.0.1 alone")
             return False
         given = self.headers.get("X-Token") or parse_qs(urlsplit(self.path).query).get("token", [""])[0]

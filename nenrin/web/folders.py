@@ -9,8 +9,6 @@ from typing import Any
 
 from nenrin.ground import NenrinError, read_toml
 
-REPORT = "report.html"
-
 
 class Folder:
     """The entries of one folder, by name. A name is looked up among those that are there, never joined to a

@@ -52,7 +52,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        if self._hosts and host.rpartition(":")[0] not in self._hosts:
+        # The port is left out where it is 80; the address of IPv6 in brackets has colons of its own.
+        if self._hosts and re.sub(r":\d*\Z", "", host) not in self._hosts:
             await _refuse(send, 403, "this server answers to this machine alone")
             return
         if not _ANSWERED.fullmatch(scope["path"]):
