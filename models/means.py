@@ -26,9 +26,10 @@ KNOTS = int(OLDEST / KNOT) + 1
 GROUPS = len(GENDERS) + 1  # female, male, everybody
 _FEW, _MOST = 0.4, 0.9  # fractions of faces that have a pixel: between them the change fades in, 0 to 1
 _EDGE = 0.08  # softness of the change's edge, as a fraction of the face's width
-# Ovals in the mean face, as fractions of the side: chin to forehead, each eye with its brow, the mouth.
+# Ovals in the mean face, as fractions of the side: chin to forehead, each eye with its brow, the lips.
 _FACE, _FACE_RADIUS, _FACE_EDGE = (0.5, 0.51), (0.315, 0.50), 0.23
-_FEATURES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11)), ((0.5, 0.71), (0.17, 0.10))
+_EYES = ((0.365, 0.40), (0.13, 0.11)), ((0.635, 0.40), (0.13, 0.11))
+_LIPS = (0.5, 0.71), (0.17, 0.10)
 # Beards and lipstick, of which a mean face has a little of everybody's; last, the share of shading kept.
 _MOUTH, _MOUTH_RADIUS, _MOUTH_EDGE, _MOUTH_SHARE = (0.5, 0.74), (0.22, 0.20), 0.6, 0.6
 # Shading as broad as a cheek differs with the lights and colours of two ages' pictures more than with age.
@@ -103,11 +104,12 @@ class MeanFaces(nn.Module):
         self.main = nn.Buffer(torch.zeros((), dtype=torch.int64))  # index used for an unknown domain
         self.taught = nn.Buffer(torch.ones(domains))  # 1 for a domain that has ages of its own, else 0
         self.shown = nn.Buffer(torch.ones(1, 1, size, size))  # 1 where most faces have pixels, 0 where few
-        features = torch.stack([oval(size, *one, 0.5) for one in _FEATURES]).sum(0).clamp(max=1)
+        eyes = torch.stack([oval(size, *eye, 0.5) for eye in _EYES]).sum(0).clamp(max=1)
+        features = (eyes + oval(size, *_LIPS, 0.5)).clamp(max=1)
         face = oval(size, _FACE, _FACE_RADIUS, _FACE_EDGE)
         mouth = oval(size, _MOUTH, _MOUTH_RADIUS, _MOUTH_EDGE)
-        self.face, self.features, self.mouth = (
-            nn.Buffer(mask.clone(), persistent=False) for mask in (face, features, mouth)
+        self.face, self.eyes, self.features, self.mouth = (
+            nn.Buffer(mask.clone(), persistent=False) for mask in (face, eyes, features, mouth)
         )
 
     def fill(
@@ -191,7 +193,7 @@ class MeanFaces(nn.Module):
         # Round cheeks are a child's own, so that only their hue is broad.
         shade = shade - (1 - _BROAD_SHARE) * torch.where(older, smudge, broad - luma(broad))
         light = luma(shade)
-        darker = younger * (1 - self.features) * light.clamp(max=0)
+        darker = younger * (1 - self.eyes) * light.clamp(max=0)
         wanted = light * torch.where(older, _DEPTH, 1.0) - (1 - _DARKER) * darker
         return shade - light + wanted * (1 - (1 - _MOUTH_SHARE) * self.mouth)
 
