@@ -54,8 +54,9 @@ def test_what_ages_the_mean_face_lands_where_its_place_is_in_the_face() -> None:
     field[:, 0] = 0.2
     moves = torch.zeros_like(field)
     moves[:, 1] = 0.1
-    nothing = Difference(moves=moves, shade=torch.zeros(1, 3, 64, 64), detail=torch.zeros(1, 1, FIELD, FIELD))
-    painted = Difference(moves=moves, shade=dot(0.1, -0.2).expand(-1, 3, -1, -1), detail=nothing.detail)
+    none = torch.zeros(1, 1, FIELD, FIELD)
+    nothing = Difference(moves=moves, shade=torch.zeros(1, 3, 64, 64), detail=none, smooth=none)
+    painted = Difference(moves=moves, shade=dot(0.1, -0.2).expand(-1, 3, -1, -1), detail=none, smooth=none)
     face = dot(0.3, -0.2).expand(-1, 3, -1, -1)
     aged = nothing.warped(field).apply(face)
     assert np.allclose(place_of(aged), (0.3, -0.1), atol=0.01)

@@ -291,11 +291,11 @@ def test_any_age_can_be_typed(site: Site, head: Image.Image) -> None:
     page.close()
 
 
-def test_the_gender_is_read_and_can_be_corrected(site: Site, head: Image.Image) -> None:
+def test_a_gender_that_is_hard_to_tell_can_be_said(site: Site, head: Image.Image) -> None:
     page = site.visit()
     _drop(page, _encoded(head))
     said, last = page.locator("#nn-strip .nn-said"), page.locator(".nn-strip img").nth(8)
-    playwright.expect(said).to_contain_text(re.compile("Taken for photo, (fe)?male, about"))
+    playwright.expect(said).to_contain_text("Taken for photo, about")
     seen = {}
     for gender in ("male", "female"):
         page.locator(f"#nn-gender input[value={gender}]").check()
