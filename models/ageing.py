@@ -164,7 +164,7 @@ def _by_means(
         detail=(change.detail * coarse).clamp(_BLUR, _GRAIN),
         smooth=smooth if _some(asked < own) else None,
     )
-    known, wanted = source.replace(age=own), target.replace(age=asked)
+    known, wanted = source.replace(age=own), target.replace(age=asked, domain=home)
     return _grown_old(nets, settings, images, known, wanted, change, places, back, skin)
 
 
@@ -184,7 +184,9 @@ def _grown_old(
     creases = None
     if settings.wrinkles and _some(asked > own):
         lines = wrinkled(nets["wrinkles"], images, own, asked, places, back, change.flow, skin)
-        main = (target.domain == UNKNOWN) | (target.domain == nets["means"].main)
+        means = nets["means"]
+        assert isinstance(means, MeanFaces)
+        main = target.domain == means.main
         creases = settings.wrinkles * torch.where(main, 1.0, _DRAWN)[:, None, None, None] * lines
     return dataclasses.replace(change, creases=creases, grey=_greyed(nets, settings, images, own, asked))
 

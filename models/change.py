@@ -56,7 +56,7 @@ class Change:
         coarse = coarsened(shifted)
         fine = shifted - coarse
         if self.smooth is not None:
-            fine = smoothed(fine, scaled(self.smooth, size))
+            fine = weakened(fine, scaled(self.smooth, size))
         aged = coarse + fine * scaled(self.detail, size).exp() + scaled(self.shade, size)
         if self.creases is not None:
             aged = (aged + 1) * scaled(-self.creases, size).exp() - 1
@@ -132,7 +132,7 @@ def no_change(images: Tensor, like: Change | None = None) -> Change:
     )
 
 
-def smoothed(fine: Tensor, smooth: Tensor) -> Tensor:
+def weakened(fine: Tensor, smooth: Tensor) -> Tensor:
     """Details (B, 3, H, W) with weak ones, such as wrinkles and stubble, times exp(-`smooth`), (B, 1, H, W).
 
     Strong ones stay sharp: the edges of eyes, hair and glasses.
